@@ -1,0 +1,57 @@
+# For people at a terminal. GNU make 3.81 (macOS) is enough. `make help` lists what there is.
+
+SF ?= 0.1
+PORT ?= 8000
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+# A moved clone or an upgraded Python leaves a .venv that no longer runs: make it anew.
+ifneq ($(wildcard $(STAMP)),)
+ifneq ($(shell $(BIN)/python -c '' 2>/dev/null && cat $(STAMP)),$(CURDIR))
+BROKEN := broken
+endif
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help run test serve check clean broken
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+
+run: $(STAMP)  ## Try it: PostgreSQL with TPC-H orders and the API; SF=0.1 (150,000 orders), PORT=8000
+	@exec $(BIN)/python -m lakebase_api.local --scale '$(SF)' --port '$(PORT)'
+
+serve: $(STAMP)  ## The API alone, against the database that .env or the environment names
+	@exec $(BIN)/gunicorn wsgi:app
+
+# Nothing exported in this shell may lead a test to a real database.
+test: $(STAMP)  ## Run the tests on an embedded PostgreSQL
+	@for name in $$(env | sed -En 's/^((PG|DATABRICKS_|LAKEBASE_)[A-Za-z0-9_]*)=.*/\1/p'); do unset $$name; done; \
+	unset ENDPOINT_NAME DEFAULT_POSTGRES_SCHEMA DEFAULT_POSTGRES_TABLE BIND; \
+	ENV_FILE=/dev/null exec $(BIN)/python -m pytest
+
+check: $(STAMP)  ## Lint, formatting, types, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:  ## Remove .venv, the local data and the tools' caches
+	rm -rf .venv .local .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp is the last thing written and goes before anything changes: without it .venv is made from nothing.
+$(STAMP): requirements.txt requirements-dev.txt $(BROKEN)
+	@command -v '$(PYTHON)' >/dev/null || { echo '$(PYTHON) is not there: try make PYTHON=python3.11.' >&2; exit 1; }
+	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$$('$(PYTHON)' -V 2>&1) is too old: 3.11 or newer is needed; try make PYTHON=python3.11." >&2; exit 1; }
+	@'$(PYTHON)' -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo '$(PYTHON) has no venv module: on Debian or Ubuntu, apt install python3-venv.' >&2; exit 1; }
+	@test -f $@ && test -z '$(BROKEN)' || rm -rf .venv
+	@rm -f $@
+	@test -d .venv || { echo 'Making .venv, once.'; '$(PYTHON)' -m venv .venv; } || \
+	  { echo 'Could not make .venv: see the message above.' >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt || \
+	  { echo 'pip could not install requirements-dev.txt: see its message above, then run this again.' >&2; exit 1; }
+	@echo '$(CURDIR)' >$@

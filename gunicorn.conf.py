@@ -1,0 +1,42 @@
+"""How gunicorn serves the app. https://gunicorn.org/reference/settings/"""
+
+import logging
+from typing import Any
+
+from lakebase_api.app import get_service
+from lakebase_api.environment import SettingsError
+from lakebase_api.web.logs import build_logging_config
+
+try:
+    from wsgi import app, settings
+except SettingsError as error:
+    raise SystemExit(str(error)) from None
+
+bind = settings.address
+worker_class = "gthread"
+workers = settings.workers
+threads = settings.threads
+# Imported once in the master: the workers share its memory, and open what they need after the fork.
+preload_app = True
+# Each worker listens on a socket of its own, and the kernel spreads the connections over them.
+reuse_port = True
+# Above the 60 s of the usual load balancers, so that they close idle connections and never we.
+keepalive = 75
+# Databricks Apps kills 15 s after SIGTERM.
+graceful_timeout = 10
+# All gunicorns of a user would share it.
+control_socket_disable = True
+logconfig_dict = build_logging_config(settings)
+
+
+def when_ready(server: Any) -> None:
+    values = " ".join(f"{name}={value}" for name, value in settings.describe().items())
+    logging.getLogger("lakebase_api").info("Settings: %s", values)
+
+
+def post_worker_init(worker: Any) -> None:
+    get_service(app).open()
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    get_service(app).close()

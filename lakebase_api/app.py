@@ -1,0 +1,86 @@
+"""Composes the service: the only module that knows every other one."""
+
+import logging
+from datetime import UTC
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from flask import Flask
+from flask_cors import CORS
+
+from lakebase_api.lakebase.grants import explain_missing_grant
+from lakebase_api.lakebase.lakebase import Lakebase
+from lakebase_api.orders.queries import OrderQueries
+from lakebase_api.orders.routes import register_orders
+from lakebase_api.settings import Settings
+from lakebase_api.web.base_path import serve_at_both_bases
+from lakebase_api.web.documentation import build_api
+from lakebase_api.web.exchange import record_database_time, register_exchange
+from lakebase_api.web.home import register_home
+from lakebase_api.web.probes import register_probes
+from lakebase_api.web.problems import register_problems
+from lakebase_api.web.traffic import REPORT_INTERVAL, Traffic, TrafficReport
+
+logger = logging.getLogger(__name__)
+
+GREATEST_BODY = 64 * 1024
+
+
+class Service:
+    """What an app holds open: the way to Lakebase, and the scheduler of what runs by itself."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.traffic = Traffic()
+        self._scheduler = BackgroundScheduler(
+            timezone=UTC,
+            # The default drops a job that is a second late.
+            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+        )
+        self.lakebase = Lakebase(settings, self._scheduler, record_database_time)
+        self._report = TrafficReport(
+            self.traffic, self.lakebase.database.stats, lambda: self.lakebase.tokens_minted
+        )
+
+    def open(self) -> None:
+        """Start the threads and connections; returns at once. Call it after the fork."""
+        self._scheduler.add_job(self._report.log, "interval", seconds=REPORT_INTERVAL)
+        self._scheduler.start()
+        self.lakebase.open()
+        logger.info("Application startup complete")
+
+    def close(self) -> None:
+        """End the threads and connections."""
+        self._scheduler.shutdown(wait=False)
+        self.lakebase.close()
+
+
+def create_app(settings: Settings) -> Flask:
+    """The application. Does no I/O and starts no thread: ``get_service(app).open()`` does."""
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = GREATEST_BODY
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    # A path with doubled slashes is another path, not one to redirect from.
+    app.url_map.merge_slashes = False
+    app.wsgi_app = serve_at_both_bases(app.wsgi_app)  # type: ignore[assignment,method-assign]
+    service = app.extensions["lakebase_api"] = Service(settings)
+    if settings.cors_origins:
+        CORS(app, origins=list(settings.cors_origins))
+    register_exchange(app, service.traffic)
+    _register_routes(app, service)
+    return app
+
+
+def get_service(app: Flask) -> Service:
+    """What the app holds open."""
+    service: Service = app.extensions["lakebase_api"]
+    return service
+
+
+def _register_routes(app: Flask, service: Service) -> None:
+    settings, lakebase = service.settings, service.lakebase
+    api = build_api(app)
+    register_home(app)
+    register_probes(app, api, {"token": lakebase.check_token, "database": lakebase.check_connect})
+    register_orders(app, api, lakebase.database, OrderQueries(settings.schema, settings.table))
+    # After flask-smorest, whose own error handlers these replace.
+    register_problems(app, lambda: explain_missing_grant(settings.schema, settings.table, lakebase.role))

@@ -1,0 +1,1 @@
+"""What reaches Lakebase: workspace, credentials, rotation, pool, and who borrows a connection."""

@@ -1,0 +1,106 @@
+"""The token that logs in to the database: minted when needed, shared by all who connect."""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+logger = logging.getLogger(__name__)
+
+# A login takes part of a second: a token with less left than this may be refused half way.
+SHORTEST_USEFUL_LIFE = 1.0
+# The last of a token's life is kept for retries: a quarter of it, at most five minutes.
+LONGEST_RESERVE = 300.0
+# Refreshing up to this part earlier keeps workers from asking all at the same moment.
+JITTER = 0.1
+# However many connections wait for a token, a workspace that refuses is not asked more often.
+PAUSE_AFTER_FAILURE = 1.0
+
+
+class CredentialError(Exception):
+    """No credential could be had; the text says why and holds no secret."""
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A token that can log in until ``expires_at``, a time of ``time.monotonic()`` in seconds."""
+
+    token: str = field(repr=False)
+    expires_at: float
+    refresh_at: float
+
+    @classmethod
+    def living(cls, token: str, life: float, *, refresh_interval: float, now: float) -> "Credential":
+        """A token that has ``life`` seconds from ``now`` on.
+
+        It is due for refresh after ``refresh_interval`` seconds or when a quarter of its life, but at
+        most five minutes of it, is left: whichever is sooner. Jitter only makes that earlier.
+        """
+        due = min(refresh_interval, life - min(life / 4, LONGEST_RESERVE))
+        return cls(token, now + life, now + due * (1 - JITTER * random.random()))
+
+    def is_live(self) -> bool:
+        """Whether a login started now may use it."""
+        return self.expires_at - time.monotonic() >= SHORTEST_USEFUL_LIFE
+
+
+class CredentialHolder:
+    """The one current credential. All methods may be called from any thread.
+
+    ``mint`` gets a new credential, within a bounded time, or raises ``CredentialError``.
+    """
+
+    def __init__(self, mint: Callable[[], Credential]) -> None:
+        self._mint = mint
+        self._minting = threading.Lock()
+        self._attempts = 0
+        self._current: Credential | None = None
+        self._failed_at = float("-inf")
+        self.error: CredentialError | None = None
+        self.minted = 0
+
+    @property
+    def current(self) -> Credential | None:
+        """The newest credential, live or not; ``None`` before the first."""
+        return self._current
+
+    def token(self) -> str:
+        """A token for a login that starts now, minted here if none is live.
+
+        Raises ``CredentialError``.
+        """
+        credential = self._current
+        if credential is None or not credential.is_live():
+            if self.error and time.monotonic() - self._failed_at < PAUSE_AFTER_FAILURE:
+                raise CredentialError(str(self.error))
+            credential = self.refresh()
+        return credential.token
+
+    def refresh(self) -> Credential:
+        """Mint a credential and make it the current one.
+
+        One mint at a time: who asks while one is under way waits for it and shares its outcome.
+        The old credential stays in use when it fails. Raises ``CredentialError``.
+        """
+        attempts = self._attempts
+        with self._minting:
+            if self._attempts == attempts:
+                self._attempt()
+            if self.error or self._current is None:
+                raise CredentialError(str(self.error))
+            return self._current
+
+    def _attempt(self) -> None:
+        logger.info("Background token refresh: Generating fresh PostgreSQL OAuth token")
+        try:
+            self._current = self._mint()
+        except CredentialError as error:
+            self.error, self._failed_at = error, time.monotonic()
+        else:
+            self.error = None
+            self.minted += 1
+            logger.info("Background token refresh: Token updated successfully")
+        finally:
+            self._attempts += 1

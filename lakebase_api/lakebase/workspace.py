@@ -1,0 +1,138 @@
+"""Asks the Databricks workspace for database credentials, hosts and the current user.
+
+Importing this imports the Databricks SDK: over a second of CPU and 70 MB.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import datetime
+from typing import TypeVar
+
+from databricks.sdk import WorkspaceClient
+from databricks.sdk.core import Config
+from google.protobuf.duration_pb2 import Duration
+
+from lakebase_api import __version__
+from lakebase_api.lakebase.credentials import Credential, CredentialError
+from lakebase_api.settings import Settings, TargetKind
+
+T = TypeVar("T")
+
+# The SDK retries inside one call; its OAuth request has no time limit of its own.
+HTTP_TIMEOUT = 5
+RETRY_TIMEOUT = 8
+CALL_DEADLINE = 10.0
+# The longest life that Lakebase gives a credential.
+# https://docs.databricks.com/api/workspace/postgres/generatedatabasecredential
+LONGEST_TOKEN_LIFE = 3600
+
+
+def _drop_bodies(record: logging.LogRecord) -> bool:
+    """The SDK's debug records hold whole responses, tokens included."""
+    return record.levelno > logging.DEBUG
+
+
+class Workspace:
+    """The workspace that owns the database. Its methods may be called from any thread.
+
+    Each call ends within ``CALL_DEADLINE`` seconds and raises ``CredentialError`` when the workspace
+    does not give what was asked.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: WorkspaceClient | None = None
+        logging.getLogger("databricks.sdk").addFilter(_drop_bodies)
+
+    def mint(self) -> Credential:
+        """A new database credential for the target of the settings."""
+        asked_at = time.monotonic()
+        token, expires = self._ask("a database credential", self._generate_credential)
+        life = expires - time.time()
+        if not token or life <= 0:
+            raise CredentialError(
+                "the workspace gave a credential without a token or past its expiry; "
+                "is this host's clock right?"
+            )
+        interval = self._settings.token_refresh_interval
+        return Credential.living(token, life, refresh_interval=interval, now=asked_at)
+
+    def find_host(self) -> str:
+        """The read-write host of the endpoint or instance."""
+        return self._ask("the database host", self._get_host)
+
+    def find_user(self) -> str:
+        """The role of whoever the workspace client is logged in as."""
+        return self._ask("the current user", lambda client: client.current_user.me().user_name or "")
+
+    def _generate_credential(self, client: WorkspaceClient) -> tuple[str, float]:
+        """The token and when it expires, in seconds since the epoch."""
+        if self._settings.target is TargetKind.AUTOSCALING:
+            fresh = client.postgres.generate_database_credential(
+                endpoint=self._settings.lakebase_endpoint or "", ttl=Duration(seconds=LONGEST_TOKEN_LIFE)
+            )
+            return fresh.token or "", fresh.expire_time.ToNanoseconds() / 1e9 if fresh.expire_time else 0
+        old = client.database.generate_database_credential(
+            instance_names=[self._settings.database_instance or ""]
+        )
+        expires = datetime.fromisoformat(old.expiration_time).timestamp() if old.expiration_time else 0
+        return old.token or "", expires
+
+    def _get_host(self, client: WorkspaceClient) -> str:
+        if self._settings.target is TargetKind.AUTOSCALING:
+            endpoint = client.postgres.get_endpoint(name=self._settings.lakebase_endpoint or "")
+            hosts = endpoint.status and endpoint.status.hosts
+            return (hosts and hosts.host) or ""
+        instance = client.database.get_database_instance(name=self._settings.database_instance or "")
+        return instance.read_write_dns or ""
+
+    def _ask(self, what: str, question: Callable[[WorkspaceClient], T]) -> T:
+        """Run the question on a thread of its own, so that one that never ends can be left behind."""
+        answer: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                answer.set_result(question(self._connected()))
+            except BaseException as error:  # noqa: BLE001  handed to the thread that asked
+                answer.set_exception(error)
+
+        threading.Thread(target=run, name="workspace-call", daemon=True).start()
+        try:
+            found = answer.result(timeout=CALL_DEADLINE)
+        except TimeoutError:
+            # The hung call holds the client's own locks: the next call needs another client.
+            self._client = None
+            raise CredentialError(f"{what}: no answer within {CALL_DEADLINE:.0f} s") from None
+        except (OSError, ValueError, KeyError) as error:  # the SDK's and requests' errors are OSErrors
+            raise CredentialError(f"{what}: {_describe(error)}") from None
+        if not found:
+            raise CredentialError(f"{what}: the workspace has none")
+        return found
+
+    def _connected(self) -> WorkspaceClient:
+        client = self._client
+        if client is None:
+            client = self._client = WorkspaceClient(config=self._config())
+        return client
+
+    def _config(self) -> Config:
+        settings = self._settings
+        return Config(
+            host=settings.databricks_host,
+            token=settings.databricks_token,
+            client_id=settings.databricks_client_id,
+            client_secret=settings.databricks_client_secret,
+            http_timeout_seconds=HTTP_TIMEOUT,
+            retry_timeout_seconds=RETRY_TIMEOUT,
+            product="lakebase-orders-api",
+            product_version=__version__,
+        )
+
+
+def _describe(error: Exception) -> str:
+    """The error's first line: the SDK puts response bodies in the lines below it."""
+    first_line = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {first_line[:300]}"

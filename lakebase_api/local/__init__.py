@@ -1,0 +1,1 @@
+"""For trying the product on one machine: PostgreSQL, TPC-H orders, gunicorn. Nothing else imports this."""

@@ -1,0 +1,1 @@
+"""The orders resource: its routes, schemas and queries."""

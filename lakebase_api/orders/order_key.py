@@ -1,0 +1,38 @@
+"""The order key in a path."""
+
+import re
+from typing import NoReturn
+
+from werkzeug.routing import BaseConverter
+
+from lakebase_api.web import problem_types as kinds
+from lakebase_api.web.problems import Problem
+from lakebase_api.web.validation import refuse
+
+GREATEST_KEY = 2**63 - 1
+# 4,300 digits are the most that int() reads; no URL that gunicorn takes is longer.
+INTEGER = re.compile(r"-?[0-9]{1,4300}")
+
+
+class OrderKeyConverter(BaseConverter):
+    """An integer from 1 to 2**63 - 1.
+
+    Not an integer or above is 422, 0 or below is 400.
+    """
+
+    regex = "[^/]+"
+
+    def to_python(self, value: str) -> int:
+        """The key. Problems as the class says."""
+        if not INTEGER.fullmatch(value):
+            _refuse_key("Not a valid integer.")
+        key = int(value)
+        if key <= 0:
+            raise Problem(kinds.MALFORMED, "order_key: Must be 1 or above.")
+        if key > GREATEST_KEY:
+            _refuse_key(f"Must be at most {GREATEST_KEY}.")
+        return key
+
+
+def _refuse_key(detail: str) -> NoReturn:
+    refuse([{"in": "path", "name": "order_key", "detail": detail}])

@@ -1,0 +1,173 @@
+"""The HTTP operations on orders. Docstrings are the text of the API documentation."""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from flask import Flask, Response, current_app, request
+
+from lakebase_api.lakebase.database import Database
+from lakebase_api.orders import schemas
+from lakebase_api.orders.order_key import GREATEST_KEY, OrderKeyConverter
+from lakebase_api.orders.queries import OrderPage, OrderQueries
+from lakebase_api.web import problem_types as kinds
+from lakebase_api.web.documentation import DocumentedApi, describe_operation
+from lakebase_api.web.problems import Problem
+from lakebase_api.web.validation import Blueprint, refuse_query
+
+# Problems that any operation on the database can answer with.
+DATABASE_PROBLEMS = (500, 503, 504)
+# How long a client may keep a count, in seconds.
+COUNT_MAX_AGE = 5
+
+orders = Blueprint("orders", __name__, url_prefix="/orders", description="Orders of TPC-H.")
+encode_json = msgspec.json.Encoder(decimal_format="number").encode
+
+
+@dataclass(frozen=True)
+class OrdersContext:
+    """What the operations work with."""
+
+    database: Database
+    queries: OrderQueries
+
+
+def register_orders(app: Flask, api: DocumentedApi, database: Database, queries: OrderQueries) -> None:
+    """Serve the orders operations from that database."""
+    app.extensions["orders"] = OrdersContext(database, queries)
+    app.url_map.converters["order_key"] = OrderKeyConverter
+    api.register_converter(OrderKeyConverter, _describe_order_key)
+    api.register_blueprint(orders)
+
+
+def _describe_order_key(converter: OrderKeyConverter) -> dict[str, Any]:
+    return {"type": "integer", "format": "int64", "minimum": 1, "maximum": GREATEST_KEY, "example": 1}
+
+
+def _context() -> OrdersContext:
+    context: OrdersContext = current_app.extensions["orders"]
+    return context
+
+
+def _answer(body: object) -> Response:
+    return Response(encode_json(body), content_type="application/json")
+
+
+@orders.route("/count")
+@orders.response(200, schemas.CountDocument)
+@orders.doc(**describe_operation("count_orders", 422, *DATABASE_PROBLEMS))
+def count_orders() -> Response:
+    """Count the orders.
+
+    The number is exact.
+    """
+    refuse_query()
+    context = _context()
+    response = _answer({"total_orders": context.database.run(context.queries.count_orders)})
+    response.headers["Cache-Control"] = f"private, max-age={COUNT_MAX_AGE}"
+    response.headers["Age"] = "0"
+    return response
+
+
+@orders.route("/sample")
+@orders.response(200, schemas.SampleDocument)
+@orders.doc(**describe_operation("sample_orders", 422, *DATABASE_PROBLEMS))
+def sample_orders() -> Response:
+    """Draw five random order keys.
+
+    Others at each call, and fast on any table. Keys after a gap in the keys are drawn more often.
+    """
+    refuse_query()
+    context = _context()
+    response = _answer({"sample_order_keys": context.database.run(context.queries.sample_keys)})
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@orders.route("/<order_key:order_key>")
+@orders.response(200, schemas.OrderDocument, headers={"ETag": {"schema": {"type": "string"}}})
+@orders.alt_response(304, description="The order is as `If-None-Match` says.")
+@orders.doc(**describe_operation("get_order", 400, 404, 422, *DATABASE_PROBLEMS))
+def get_order(order_key: int) -> Response:
+    """Get one order."""
+    refuse_query()
+    context = _context()
+    order = context.database.run(context.queries.fetch_order, order_key)
+    if order is None:
+        raise _not_found(order_key)
+    response = _answer(order)
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.set_etag(blake2b(response.get_data(), digest_size=12).hexdigest())
+    response.make_conditional(request)
+    return response
+
+
+@orders.route("/pages")
+@orders.arguments(schemas.PagesQuery, location="query")
+@orders.response(200, schemas.PagesDocument)
+@orders.doc(**describe_operation("list_order_pages", 422, *DATABASE_PROBLEMS))
+def list_order_pages(query: dict[str, Any]) -> Response:
+    """List orders by page number.
+
+    In key order. Far pages of a large table take longer; `/orders/stream` does not.
+    """
+    context = _context()
+    page, page_size = query["page"], query["page_size"]
+    found = context.database.run(context.queries.fetch_page_at, page, page_size)
+    total = context.database.run(context.queries.count_orders) if query["include_count"] else None
+    pagination = {
+        "page": page,
+        "page_size": page_size,
+        "total_pages": None if total is None else -(-total // page_size),
+        "total_count": total,
+        **_describe_neighbours(found),
+        "has_previous": page > 1,
+    }
+    return _answer({"orders": found.orders, "pagination": pagination})
+
+
+@orders.route("/stream")
+@orders.arguments(schemas.StreamQuery, location="query")
+@orders.response(200, schemas.StreamDocument)
+@orders.doc(**describe_operation("stream_orders", 422, *DATABASE_PROBLEMS))
+def stream_orders(query: dict[str, Any]) -> Response:
+    """List the orders after a cursor.
+
+    In key order, equally fast at any depth. Follow `next_cursor` for the next page and
+    `previous_cursor` for the page before; `null` where there is none.
+    """
+    context = _context()
+    page_size = query["page_size"]
+    found = context.database.run(context.queries.fetch_page_after, query["cursor"], page_size)
+    pagination = {"page_size": page_size, **_describe_neighbours(found)}
+    return _answer({"orders": found.orders, "pagination": pagination})
+
+
+@orders.route("/<order_key:order_key>/status", methods=["POST"])
+@orders.arguments(schemas.StatusUpdate)
+@orders.response(200, schemas.StatusDocument)
+@orders.doc(**describe_operation("update_order_status", 400, 404, 413, 415, 422, *DATABASE_PROBLEMS))
+def update_order_status(body: dict[str, str], order_key: int) -> Response:
+    """Change the status of an order."""
+    refuse_query()
+    context = _context()
+    updated = context.database.run(context.queries.update_status, order_key, body["o_orderstatus"])
+    if updated is None:
+        raise _not_found(order_key)
+    key, status = updated
+    message = "Order status updated successfully"
+    return _answer({"o_orderkey": key, "o_orderstatus": status, "message": message})
+
+
+def _describe_neighbours(page: OrderPage) -> dict[str, Any]:
+    return {
+        "has_next": page.has_next,
+        "has_previous": page.has_previous,
+        "next_cursor": page.next_cursor,
+        "previous_cursor": page.previous_cursor,
+    }
+
+
+def _not_found(order_key: int) -> Problem:
+    return Problem(kinds.ORDER_NOT_FOUND, f"There is no order {order_key}.")

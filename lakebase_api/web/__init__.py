@@ -1,0 +1,1 @@
+"""What every request shares: problems, validation, request ids and timing, logs, probes, documentation."""

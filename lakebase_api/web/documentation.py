@@ -1,0 +1,126 @@
+"""The OpenAPI document, and the page that shows it with assets of our own host."""
+
+from pathlib import Path
+from typing import Any
+
+import flask_swagger_ui
+from flask import Blueprint as FlaskBlueprint
+from flask import Flask
+from flask_smorest import Api
+from marshmallow import Schema, fields
+
+from lakebase_api import __version__
+from lakebase_api.web.base_path import API_BASE
+from lakebase_api.web.problem_types import PROBLEM_TYPES
+from lakebase_api.web.problems import CONTENT_TYPE
+
+ASSETS_PATH = "/docs/assets"
+
+DESCRIPTION = f"""
+Orders of a Databricks Lakebase database. Every path is served at `/` and at `{API_BASE}`, which is
+where callers with a bearer token reach it on Databricks Apps.
+
+Errors are `{CONTENT_TYPE}` (RFC 9457). A 503 may be sent again after the seconds of `Retry-After`.
+"""
+
+HEADERS = {
+    "X-Request-Id": {
+        "description": "The caller's `X-Request-Id` if it is `[A-Za-z0-9._-]{1,128}`, else a new one.",
+        "schema": {"type": "string"},
+    },
+    "X-Process-Time": {"description": "Seconds the request took.", "schema": {"type": "number"}},
+}
+
+
+class InvalidItem(Schema):
+    """One parameter or field that is not allowed."""
+
+    where = fields.String(
+        data_key="in", required=True, metadata={"enum": ["path", "query", "body"], "example": "query"}
+    )
+    name = fields.String(required=True, metadata={"example": "page_size"})
+    detail = fields.String(required=True, metadata={"example": "Must be between 1 and 1000."})
+
+
+class ProblemDocument(Schema):
+    """RFC 9457 problem details."""
+
+    type = fields.String(required=True, metadata={"format": "uri-reference"})
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String(required=True)
+    instance = fields.String(required=True, metadata={"format": "uri"})
+    request_id = fields.String(required=True)
+    errors = fields.List(fields.Nested(InvalidItem))
+
+
+class DocumentedApi(Api):
+    """flask-smorest's Api, with problems as its error documents."""
+
+    ERROR_SCHEMA = ProblemDocument
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+
+def build_api(app: Flask) -> DocumentedApi:
+    """The OpenAPI document at ``/openapi.json`` and its page at ``/docs``."""
+    app.config.update(
+        API_TITLE="Lakebase Orders API",
+        API_VERSION=__version__,
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/",
+        OPENAPI_JSON_PATH="openapi.json",
+        OPENAPI_SWAGGER_UI_PATH="/docs",
+        OPENAPI_SWAGGER_UI_URL=f"{ASSETS_PATH}/",
+        # Without this the page asks a public service to validate the document.
+        OPENAPI_SWAGGER_UI_CONFIG={"validatorUrl": None, "displayRequestDuration": True},
+        API_SPEC_OPTIONS={
+            "info": {
+                "description": DESCRIPTION,
+                "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
+            },
+            "servers": [{"url": "/"}, {"url": API_BASE}],
+        },
+    )
+    assets = Path(flask_swagger_ui.__file__).parent / "dist"
+    app.register_blueprint(
+        FlaskBlueprint("docs-assets", __name__, static_folder=assets, static_url_path=ASSETS_PATH)
+    )
+    api = DocumentedApi(app)
+    for status in sorted({kind.status for kind in PROBLEM_TYPES.values()}):
+        api.spec.components.response(f"Problem{status}", _problem_response(status), lazy=True)
+    return api
+
+
+def _problem_response(status: int) -> dict[str, Any]:
+    kinds = [kind for kind in PROBLEM_TYPES.values() if kind.status == status]
+    headers: dict[str, Any] = dict(HEADERS)
+    if any(kind.retry_after for kind in kinds):
+        headers["Retry-After"] = {"description": "Seconds to wait.", "schema": {"type": "integer"}}
+    if status == 405:
+        headers["Allow"] = {"description": "The methods of the path.", "schema": {"type": "string"}}
+    examples = {
+        kind.slug: {
+            "value": {
+                "type": kind.path,
+                "title": kind.title,
+                "status": status,
+                "detail": kind.meaning,
+                "instance": "urn:uuid:7e0b8f0e-5d0c-4b9a-8f43-8d3d0c9f2f11",
+                "request_id": "5a1f7a3e-4c0e-4d7a-9a35-6f5b7c1d2e3f",
+            }
+        }
+        for kind in kinds
+    }
+    return {
+        "description": " ".join(kind.meaning for kind in kinds),
+        "headers": headers,
+        "content": {CONTENT_TYPE: {"schema": ProblemDocument, "examples": examples}},
+    }
+
+
+def describe_operation(name: str, *problem_statuses: int) -> dict[str, Any]:
+    """Arguments for flask-smorest's ``doc``: the operation's id and the problems it can answer with."""
+    return {
+        "operationId": name,
+        "responses": {status: f"Problem{status}" for status in problem_statuses},
+    }

@@ -1,0 +1,56 @@
+"""How log lines look: text or JSON, the request id in each, gunicorn's own included."""
+
+import logging
+from typing import Any
+
+from flask import g, has_request_context
+
+from lakebase_api.settings import Settings
+
+TEXT_FORMAT = "%(asctime)s %(levelname)s [%(process)d] [%(request_id)s] %(name)s: %(message)s"
+JSON_FIELDS = ("asctime", "levelname", "process", "request_id", "name", "message")
+
+
+class RequestIdFilter(logging.Filter):
+    """Gives each record the id of the request it was logged for, ``-`` outside one."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add ``request_id``; keeps every record."""
+        record.request_id = getattr(g, "request_id", "-") if has_request_context() else "-"
+        return True
+
+
+def build_logging_config(settings: Settings) -> dict[str, Any]:
+    """A configuration for ``logging.config.dictConfig``: one handler, to standard error."""
+    formatters = {
+        "text": {"format": TEXT_FORMAT},
+        "json": {
+            "()": "pythonjsonlogger.json.JsonFormatter",
+            "fmt": ",".join(JSON_FIELDS),
+            "style": ",",
+            "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
+        },
+    }
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {"request_id": {"()": RequestIdFilter}},
+        "formatters": {"line": formatters[settings.log_format]},
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "stream": "ext://sys.stderr",
+                "formatter": "line",
+                "filters": ["request_id"],
+            }
+        },
+        "root": {"level": settings.log_level, "handlers": ["stderr"]},
+        "loggers": {
+            "gunicorn.error": {"level": settings.log_level, "handlers": [], "propagate": True},
+            # One line a request is enough, and ours has the request id.
+            "gunicorn.access": {"level": "WARNING", "handlers": [], "propagate": False},
+            # Their INFO is a line for each connection borrowed and each job run.
+            "psycopg.pool": {"level": "WARNING" if settings.log_level == "INFO" else settings.log_level},
+            "apscheduler": {"level": "WARNING" if settings.log_level == "INFO" else settings.log_level},
+        },
+    }

@@ -1,0 +1,91 @@
+"""Health probes: answered from what is already known, never by asking the database."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Flask, Response, current_app, jsonify
+from marshmallow import Schema, fields
+
+from lakebase_api.web.documentation import DocumentedApi, describe_operation
+from lakebase_api.web.validation import Blueprint, refuse_query
+
+# Says why a part of the service is not ready, or ``None`` when it is.
+Check = Callable[[], str | None]
+
+probes = Blueprint("probes", __name__, description="Whether the service is up and ready.")
+
+
+class VerboseQuery(Schema):
+    verbose = fields.String(metadata={"description": "List each part: `?verbose`.", "allowEmptyValue": True})
+
+
+class HealthDocument(Schema):
+    status = fields.String(required=True, metadata={"example": "healthy"})
+    timestamp = fields.DateTime(required=True, metadata={"example": "2026-11-22T10:00:00+00:00"})
+
+
+class LiveDocument(Schema):
+    status = fields.String(required=True, metadata={"example": "alive"})
+
+
+class ReadinessDocument(Schema):
+    status = fields.String(required=True, metadata={"enum": ["ready", "not ready"]})
+    parts = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        metadata={
+            "description": "With `?verbose`: each part, `ok` or what is wrong.",
+            "example": {"token": "ok"},
+        },
+    )
+
+
+def register_probes(app: Flask, api: DocumentedApi, checks: Mapping[str, Check]) -> None:
+    """Serve the probes; ``checks`` are the parts of readiness by name. They must not block."""
+    app.extensions["readiness"] = checks
+    api.register_blueprint(probes)
+
+
+@probes.route("/health")
+@probes.response(200, HealthDocument)
+@probes.doc(**describe_operation("get_health", 422, 500))
+def get_health() -> Response:
+    """Say that the service is up, and its time."""
+    refuse_query()
+    return _answer({"status": "healthy", "timestamp": datetime.now(UTC).isoformat()})
+
+
+@probes.route("/livez")
+@probes.response(200, LiveDocument)
+@probes.doc(**describe_operation("get_liveness", 422, 500))
+def get_liveness() -> Response:
+    """Say that the process is up."""
+    refuse_query()
+    return _answer({"status": "alive"})
+
+
+@probes.route("/readyz")
+@probes.arguments(VerboseQuery, location="query")
+@probes.response(200, ReadinessDocument)
+@probes.alt_response(503, schema=ReadinessDocument, description="Not ready.")
+@probes.doc(**describe_operation("get_readiness", 422, 500))
+def get_readiness(query: dict[str, str]) -> Response:
+    """Say whether requests can be served, from what is known.
+
+    A database that sleeps is ready; one that refused the last connect is not. No SQL is sent.
+    """
+    checks: Mapping[str, Check] = current_app.extensions["readiness"]
+    parts = {name: check() or "ok" for name, check in checks.items()}
+    ready = all(part == "ok" for part in parts.values())
+    body: dict[str, Any] = {"status": "ready" if ready else "not ready"}
+    if "verbose" in query:
+        body["parts"] = parts
+    return _answer(body, 200 if ready else 503)
+
+
+def _answer(body: dict[str, Any], status: int = 200) -> Response:
+    response = jsonify(body)
+    response.status_code = status
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,135 @@
+"""The kinds of problem that an error answer names, each with a page of its own."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ProblemType:
+    """A kind of problem. ``retry_after`` is in seconds."""
+
+    slug: str
+    status: int
+    title: str
+    meaning: str
+    remedy: str
+    retry_after: int | None = None
+
+    @property
+    def path(self) -> str:
+        """The ``type`` of the problem, a path that answers with its description."""
+        return f"/problems/{self.slug}" if self.slug else "about:blank"
+
+
+MALFORMED = ProblemType(
+    "malformed-request",
+    400,
+    "Bad Request",
+    "The request cannot be read, or names an order key of 0 or below.",
+    "Send valid JSON and an order key from 1 on.",
+)
+NOT_FOUND = ProblemType(
+    "not-found",
+    404,
+    "Not Found",
+    "There is no such path.",
+    "Look the path up in /docs.",
+)
+ORDER_NOT_FOUND = ProblemType(
+    "order-not-found",
+    404,
+    "Order Not Found",
+    "No order has this key.",
+    "Take a key from /orders/sample or /orders/stream.",
+)
+METHOD_NOT_ALLOWED = ProblemType(
+    "method-not-allowed",
+    405,
+    "Method Not Allowed",
+    "The path exists, but not for this method.",
+    "Use one of the methods that the Allow header names.",
+)
+TOO_LARGE = ProblemType(
+    "content-too-large",
+    413,
+    "Content Too Large",
+    "The body is larger than the service reads.",
+    "Send at most 64 KiB.",
+)
+UNSUPPORTED_MEDIA_TYPE = ProblemType(
+    "unsupported-media-type",
+    415,
+    "Unsupported Media Type",
+    "The body is not of a media type that the path takes.",
+    "Send JSON with Content-Type: application/json.",
+)
+INVALID = ProblemType(
+    "invalid-request",
+    422,
+    "Unprocessable Content",
+    "A parameter or a field of the body has a value, or a name, that is not allowed.",
+    "Correct what `errors` lists, by place and name.",
+)
+INTERNAL = ProblemType(
+    "internal-error",
+    500,
+    "Internal Server Error",
+    "The service has a bug.",
+    "Report the request_id to whoever runs the service: the log has the rest.",
+)
+DATABASE_UNAVAILABLE = ProblemType(
+    "database-unavailable",
+    503,
+    "Database Unavailable",
+    "The database is away, waking up, failing over or refusing logins.",
+    "Try again after the seconds of Retry-After; the service reconnects by itself.",
+    retry_after=2,
+)
+POOL_EXHAUSTED = ProblemType(
+    "pool-exhausted",
+    503,
+    "Too Many Requests At Once",
+    "Every database connection stayed busy for as long as the request could wait.",
+    "Try again after the seconds of Retry-After, with fewer requests at once.",
+    retry_after=1,
+)
+CONFLICT = ProblemType(
+    "transaction-conflict",
+    503,
+    "Transaction Conflict",
+    "Other work on the same rows got in the way, and nothing was changed.",
+    "Send the request again.",
+    retry_after=1,
+)
+NOT_SET_UP = ProblemType(
+    "database-not-set-up",
+    503,
+    "Database Not Set Up",
+    "The service lacks a grant, or the table is not there or has other columns.",
+    "Whoever runs the service finds the SQL that mends it in the log.",
+)
+DEADLINE = ProblemType(
+    "deadline-exceeded",
+    504,
+    "Deadline Exceeded",
+    "The database took longer than a statement may.",
+    "Ask for less at a time, or try again later.",
+)
+
+PROBLEM_TYPES: dict[str, ProblemType] = {
+    kind.slug: kind
+    for kind in (
+        MALFORMED,
+        NOT_FOUND,
+        ORDER_NOT_FOUND,
+        METHOD_NOT_ALLOWED,
+        TOO_LARGE,
+        UNSUPPORTED_MEDIA_TYPE,
+        INVALID,
+        INTERNAL,
+        DATABASE_UNAVAILABLE,
+        POOL_EXHAUSTED,
+        CONFLICT,
+        NOT_SET_UP,
+        DEADLINE,
+    )
+}

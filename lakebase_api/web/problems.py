@@ -1,0 +1,128 @@
+"""Turns every exception into an error answer: the one table from exception to kind of problem.
+
+Bodies follow RFC 9457, problem details for HTTP APIs: https://www.rfc-editor.org/rfc/rfc9457
+"""
+
+import logging
+import uuid
+from collections.abc import Callable
+
+import psycopg
+import psycopg_pool
+from flask import Flask, Response, g, json
+from psycopg import errors
+from werkzeug.exceptions import HTTPException
+
+from lakebase_api.lakebase.database import DatabaseUnavailable
+from lakebase_api.web import problem_types as kinds
+from lakebase_api.web.problem_types import ProblemType
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+
+# The most specific class of an exception decides.
+DATABASE_PROBLEMS: dict[type[Exception], ProblemType] = {
+    DatabaseUnavailable: kinds.DATABASE_UNAVAILABLE,
+    psycopg.OperationalError: kinds.DATABASE_UNAVAILABLE,
+    errors.ReadOnlySqlTransaction: kinds.DATABASE_UNAVAILABLE,
+    psycopg_pool.PoolClosed: kinds.DATABASE_UNAVAILABLE,
+    psycopg_pool.PoolTimeout: kinds.POOL_EXHAUSTED,
+    psycopg_pool.TooManyRequests: kinds.POOL_EXHAUSTED,
+    errors.QueryCanceled: kinds.DEADLINE,
+    errors.SerializationFailure: kinds.CONFLICT,
+    errors.DeadlockDetected: kinds.CONFLICT,
+    errors.LockNotAvailable: kinds.CONFLICT,
+    errors.InsufficientPrivilege: kinds.NOT_SET_UP,
+    errors.UndefinedTable: kinds.NOT_SET_UP,
+    errors.UndefinedColumn: kinds.NOT_SET_UP,
+    errors.InvalidSchemaName: kinds.NOT_SET_UP,
+}
+
+HTTP_PROBLEMS: dict[int, ProblemType] = {
+    kind.status: kind
+    for kind in (
+        kinds.MALFORMED,
+        kinds.NOT_FOUND,
+        kinds.METHOD_NOT_ALLOWED,
+        kinds.TOO_LARGE,
+        kinds.UNSUPPORTED_MEDIA_TYPE,
+        kinds.INVALID,
+        kinds.INTERNAL,
+    )
+}
+
+
+class Problem(HTTPException):
+    """Ends the request with a problem answer. ``detail`` is for the client to read.
+
+    An HTTPException, so that it may also be raised while the path is matched.
+    """
+
+    def __init__(
+        self, kind: ProblemType, detail: str, *, invalid: list[dict[str, str]] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.invalid = invalid or []
+
+
+def register_problems(app: Flask, explain_setup: Callable[[], str]) -> None:
+    """Answer every error of the app with a problem.
+
+    ``explain_setup`` gives the SQL that mends a missing grant or table, for the log.
+    """
+
+    def answer_setup_fault(error: psycopg.Error) -> Response:
+        logger.error("%s. %s", error.diag.message_primary, explain_setup())
+        return build_response(kinds.NOT_SET_UP)
+
+    def answer_database_fault(error: Exception) -> Response:
+        cause = error.__cause__ or error
+        logger.warning("%s: %s", type(cause).__name__, next(iter(str(cause).splitlines()), ""))
+        return build_response(_most_specific(type(error)))
+
+    for exception, kind in DATABASE_PROBLEMS.items():
+        answer = answer_setup_fault if kind is kinds.NOT_SET_UP else answer_database_fault
+        app.register_error_handler(exception, answer)
+    app.register_error_handler(Problem, _answer_problem)
+    app.register_error_handler(HTTPException, _answer_http_exception)
+
+
+def _most_specific(exception: type[Exception]) -> ProblemType:
+    return next(DATABASE_PROBLEMS[base] for base in exception.__mro__ if base in DATABASE_PROBLEMS)
+
+
+def _answer_problem(problem: Problem) -> Response:
+    return build_response(problem.kind, problem.detail, invalid=problem.invalid)
+
+
+def _answer_http_exception(error: HTTPException) -> Response:
+    status = error.code or 500
+    kind = HTTP_PROBLEMS.get(status) or ProblemType("", status, error.name, error.name, "")
+    response = build_response(kind)
+    if allowed := getattr(error, "valid_methods", None):
+        response.headers["Allow"] = ", ".join(sorted(allowed))
+    return response
+
+
+def build_response(
+    kind: ProblemType, detail: str = "", *, invalid: list[dict[str, str]] | None = None
+) -> Response:
+    """A problem answer: status, body and headers as the kind says."""
+    body: dict[str, object] = {
+        "type": kind.path,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail or kind.meaning,
+        "instance": f"urn:uuid:{uuid.uuid4()}",
+        "request_id": g.request_id,
+    }
+    if invalid:
+        body["errors"] = invalid
+    response = Response(json.dumps(body), status=kind.status, content_type=CONTENT_TYPE)
+    response.headers["Cache-Control"] = "no-store"
+    if kind.retry_after is not None:
+        response.headers["Retry-After"] = str(kind.retry_after)
+    return response

@@ -1,0 +1,67 @@
+"""Reads and checks what a request brings: query parameters and JSON bodies."""
+
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import flask_smorest
+import msgspec
+from flask import Request, request
+from marshmallow import RAISE, Schema, ValidationError
+from webargs.flaskparser import FlaskParser
+
+from lakebase_api.web import problem_types as kinds
+from lakebase_api.web.problems import Problem
+
+PLACES = {"query": "query", "json": "body"}
+
+
+class RequestParser(FlaskParser):
+    """webargs' parser with the service's answers: a problem that names each parameter or field."""
+
+    def load_json(self, req: Request, schema: Schema) -> Any:
+        """The body. Problems: another media type, or not JSON."""
+        if req.mimetype != "application/json":
+            raise Problem(kinds.UNSUPPORTED_MEDIA_TYPE, "The body must be application/json.")
+        try:
+            return msgspec.json.decode(req.get_data())
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            raise Problem(kinds.MALFORMED, "The body is not valid JSON.") from None
+
+    def handle_error(self, error: ValidationError, *args: object, **kwargs: object) -> NoReturn:
+        """Answer 422 with every message."""
+        messages: dict[str, Any] = error.messages_dict
+        invalid = [
+            {"in": PLACES[location], "name": name, "detail": detail}
+            for location, fields in messages.items()
+            for name, detail in _flatten(fields)
+        ]
+        refuse(invalid)
+
+
+class Blueprint(flask_smorest.Blueprint):
+    """flask-smorest's blueprint with the service's parser."""
+
+    ARGUMENTS_PARSER = RequestParser(unknown=RAISE)
+
+
+def refuse(invalid: list[dict[str, str]]) -> NoReturn:
+    """Answer 422 with the list of what is wrong: each item has ``in``, ``name`` and ``detail``."""
+    detail = " ".join(
+        f"{item['name']}: {item['detail']}" if item["name"] else item["detail"] for item in invalid
+    )
+    raise Problem(kinds.INVALID, detail, invalid=invalid)
+
+
+def refuse_query() -> None:
+    """Answer 422 if there is a query parameter, on a path that takes none."""
+    if request.query_string and request.args:
+        refuse([{"in": "query", "name": name, "detail": "Unknown parameter."} for name in request.args])
+
+
+def _flatten(messages: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(messages, dict):
+        for key, inner in messages.items():
+            yield from _flatten(inner, name if key == "_schema" else str(key))
+    else:
+        for message in [messages] if isinstance(messages, str) else messages:
+            yield name, message

@@ -1,0 +1,136 @@
+"""One PostgreSQL for the session, a fresh database of TPC-H orders and an app on it for each test."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from decimal import Decimal
+
+import psycopg
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from psycopg import sql
+
+from lakebase_api.app import create_app, get_service
+from lakebase_api.environment import load_settings
+from lakebase_api.local import tpch
+from lakebase_api.local.api import forget_inherited_settings
+from lakebase_api.local.postgres import EmbeddedPostgres
+from tests.gunicorn_process import GunicornProcess
+
+# Nothing that points at a real database or workspace may reach a test.
+forget_inherited_settings()
+os.environ["ENV_FILE"] = os.devnull
+os.environ["NO_PROXY"] = "127.0.0.1,localhost"
+
+SCALE = Decimal("0.01")
+ORDERS = 15_000
+TEMPLATE = "orders_template"
+ROLE = "orders_app"
+PASSWORD = "the-password-of-the-tests"
+
+database_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class OrdersDatabase:
+    """A database with TPC-H orders, and a role that may read and update them."""
+
+    server: EmbeddedPostgres
+    name: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings that lead the app to it."""
+        return {
+            "PGHOST": self.server.host,
+            "PGPORT": str(self.server.port),
+            "PGDATABASE": self.name,
+            "PGUSER": ROLE,
+            "PGPASSWORD": PASSWORD,
+            "PGSSLMODE": "disable",
+            "ENV_FILE": os.devnull,
+            "DB_POOL_SIZE": "2",
+            "DB_MAX_OVERFLOW": "2",
+            "DB_POOL_TIMEOUT": "5",
+        }
+
+    def execute(self, statement: sql.Composable | str) -> list[tuple[object, ...]]:
+        """Run a statement as the superuser; its rows, if it has any."""
+        with psycopg.connect(self.server.conninfo(self.name), autocommit=True) as connection:
+            cursor = connection.execute(sql.SQL(statement) if isinstance(statement, str) else statement)  # type: ignore[arg-type]
+            return cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """A PostgreSQL server with the template database of orders."""
+    settings = {"fsync": "off", "max_connections": "200"}
+    folder = tmp_path_factory.mktemp("server")
+    with EmbeddedPostgres(folder, settings=settings, discard=True) as server:
+        with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+            tpch.create_database(connection, TEMPLATE)
+            connection.execute(
+                sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
+                    sql.Identifier(ROLE), sql.Literal(PASSWORD)
+                )
+            )
+        with psycopg.connect(server.conninfo(TEMPLATE), autocommit=True) as connection:
+            tpch.ensure_orders(connection, SCALE)
+            grant = sql.SQL("GRANT SELECT, UPDATE ON public.orders_synced TO {}")
+            connection.execute(grant.format(sql.Identifier(ROLE)))
+        yield server
+
+
+@pytest.fixture
+def database(server: EmbeddedPostgres) -> OrdersDatabase:
+    """A database of its own for the test."""
+    name = f"orders_{next(database_numbers)}"
+    with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        connection.execute(create.format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
+    return OrdersDatabase(server, name)
+
+
+@pytest.fixture(scope="session")
+def unchanged_database(server: EmbeddedPostgres) -> OrdersDatabase:
+    """A database shared by tests that only read."""
+    return OrdersDatabase(server, TEMPLATE)
+
+
+AppOpener = Callable[[dict[str, str]], Flask]
+
+
+@pytest.fixture
+def open_app() -> Iterator[AppOpener]:
+    """Makes and opens an app from an environment; closed after the test."""
+    with ExitStack() as stack:
+
+        def open_one(environment: dict[str, str]) -> Flask:
+            app = create_app(load_settings(environment))
+            get_service(app).open()
+            stack.callback(get_service(app).close)
+            return app
+
+        yield open_one
+
+
+@pytest.fixture
+def client(database: OrdersDatabase, open_app: AppOpener) -> FlaskClient:
+    """A client of an app on the test's own database."""
+    return open_app(database.environment).test_client()
+
+
+@pytest.fixture
+def reader(unchanged_database: OrdersDatabase, open_app: AppOpener) -> FlaskClient:
+    """A client of an app on the shared database, for tests that only read."""
+    return open_app(unchanged_database.environment).test_client()
+
+
+@pytest.fixture
+def start_gunicorn() -> Iterator[Callable[[dict[str, str]], GunicornProcess]]:
+    """Starts the real server with an environment; ended after the test."""
+    with ExitStack() as stack:
+        yield lambda environment: stack.enter_context(GunicornProcess(environment))

@@ -1,0 +1,97 @@
+"""The real gunicorn process, as production runs it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import requests
+
+ROOT = Path(__file__).parent.parent
+STARTED = "Application startup complete"
+# Seconds for anything that is waited for, so that a fault is an error and not a hang.
+PATIENCE = 30
+
+
+class GunicornProcess:
+    """gunicorn on a free port of 127.0.0.1. Its output is kept and can be waited for."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        inherited = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
+        self._environment = {
+            **inherited,
+            "NO_PROXY": "127.0.0.1",
+            "WEB_CONCURRENCY": "1",
+            "BIND": f"127.0.0.1:{self.port}",
+            **environment,
+        }
+        self._changed = threading.Condition()
+        self._lines: list[str] = []
+        self.session = requests.Session()
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "gunicorn", "wsgi:app"]
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.session.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        finally:
+            self._reader.join()
+            assert self.process.stdout
+            self.process.stdout.close()
+
+    @property
+    def output(self) -> str:
+        """Everything it wrote so far."""
+        with self._changed:
+            return "".join(self._lines)
+
+    def wait_for_output(self, text: str) -> None:
+        """Wait until the output has the text. Raises ``TimeoutError`` with the output."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: text in "".join(self._lines), PATIENCE):
+                raise TimeoutError(f"{text!r} did not come; the output:\n{''.join(self._lines)}")
+
+    def wait_until_started(self) -> Self:
+        """Wait until a worker serves."""
+        self.wait_for_output(STARTED)
+        return self
+
+    def get(self, path: str, **headers: str) -> requests.Response:
+        """Ask for a path."""
+        return self.session.get(self.url + path, headers=headers, timeout=PATIENCE)
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            with self._changed:
+                self._lines.append(line)
+                self._changed.notify_all()
