@@ -17,7 +17,7 @@ endif
 .PHONY: help run test serve check clean broken
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' '$(firstword $(MAKEFILE_LIST))'
 
 run: $(STAMP)  ## Try it: PostgreSQL with TPC-H orders and the API; SF=0.1 (150,000 orders), PORT=8000
 	@exec $(BIN)/python -m lakebase_api.local --scale '$(SF)' --port '$(PORT)'

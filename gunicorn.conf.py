@@ -24,6 +24,8 @@ reuse_port = True
 keepalive = 75
 # Databricks Apps kills 15 s after SIGTERM.
 graceful_timeout = 10
+# The longest it allows; a longer one is answered 414 by gunicorn itself.
+limit_request_line = 8190
 # All gunicorns of a user would share it.
 control_socket_disable = True
 logconfig_dict = build_logging_config(settings)

@@ -50,6 +50,7 @@ class Service:
 
     def close(self) -> None:
         """End the threads and connections."""
+        # Waiting would be for ever: a job that sets its next run needs the lock that waiting holds.
         self._scheduler.shutdown(wait=False)
         self.lakebase.close()
 

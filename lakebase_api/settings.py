@@ -173,8 +173,13 @@ class Settings:
         "WEB_CONCURRENCY", field=_whole(1, 64), default=2, help="gunicorn worker processes"
     )
     threads: int = _setting("WEB_THREADS", field=_whole(1, 1000), default=16, help="Threads of each worker")
-    bind: str = _setting(
+    bind: str | None = _setting(
         "BIND",
+        field=fields.String(
+            validate=validate.Regexp(
+                r"(.+:\d+|unix:.+)\Z", error="Must have the form host:port or unix:path."
+            )
+        ),
         help="Address to listen on",
         shown_default="`0.0.0.0:$DATABRICKS_APP_PORT` where that is set, else `127.0.0.1:8000`",
     )
@@ -223,8 +228,14 @@ class Settings:
             variable: Variable = field.metadata["variable"]
             value = getattr(self, field.name)
             if value not in (None, ()):
-                values[variable.names[0]] = "(set)" if variable.secret else str(value)
+                values[variable.names[0]] = "(set)" if variable.secret else _shown(value)
         return values
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return ",".join(value) if isinstance(value, list | tuple) else str(value)
 
 
 VARIABLES: dict[str, Variable] = {

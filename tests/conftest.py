@@ -19,6 +19,7 @@ from lakebase_api.local import tpch
 from lakebase_api.local.api import forget_inherited_settings
 from lakebase_api.local.postgres import EmbeddedPostgres
 from tests.gunicorn_process import GunicornProcess
+from tests.stand_in import Workspace
 
 # Nothing that points at a real database or workspace may reach a test.
 forget_inherited_settings()
@@ -134,3 +135,10 @@ def start_gunicorn() -> Iterator[Callable[[dict[str, str]], GunicornProcess]]:
     """Starts the real server with an environment; ended after the test."""
     with ExitStack() as stack:
         yield lambda environment: stack.enter_context(GunicornProcess(environment))
+
+
+@pytest.fixture
+def stand_in() -> Iterator[Workspace]:
+    """A Databricks workspace that the real SDK can talk to."""
+    with Workspace() as workspace:
+        yield workspace

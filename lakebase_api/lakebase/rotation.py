@@ -2,8 +2,10 @@
 
 import logging
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from lakebase_api.lakebase.credentials import CredentialError, CredentialHolder
@@ -33,7 +35,8 @@ class Rotation:
     def _run(self) -> None:
         delay = self._rotate_if_due()
         next_run_time = datetime.now(UTC) + timedelta(seconds=delay)
-        self._scheduler.modify_job(JOB, next_run_time=next_run_time)
+        with suppress(JobLookupError):  # the scheduler was shut down meanwhile
+            self._scheduler.modify_job(JOB, next_run_time=next_run_time)
 
     def _rotate_if_due(self) -> float:
         """Seconds until the next run."""

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from datetime import datetime
 from typing import TypeVar
 
@@ -21,10 +21,14 @@ from lakebase_api.settings import Settings, TargetKind
 
 T = TypeVar("T")
 
-# The SDK retries inside one call; its OAuth request has no time limit of its own.
 HTTP_TIMEOUT = 5
-RETRY_TIMEOUT = 8
+# The rotation tries again by itself: the SDK's own retries, up to 300 s otherwise, only hide a failure.
+RETRY_TIMEOUT = 2
+# The SDK's OAuth request has no time limit of its own.
 CALL_DEADLINE = 10.0
+# What the SDK and requests raise: a refusal and an unreachable host are OSErrors, a refused OAuth login is a
+# ValueError, and malformed answers surface as the others.
+SDK_ERRORS = (OSError, ValueError, RuntimeError, KeyError, AttributeError, TypeError)
 # The longest life that Lakebase gives a credential.
 # https://docs.databricks.com/api/workspace/postgres/generatedatabasecredential
 LONGEST_TOKEN_LIFE = 3600
@@ -100,13 +104,13 @@ class Workspace:
                 answer.set_exception(error)
 
         threading.Thread(target=run, name="workspace-call", daemon=True).start()
-        try:
-            found = answer.result(timeout=CALL_DEADLINE)
-        except TimeoutError:
+        if not wait([answer], timeout=CALL_DEADLINE).done:
             # The hung call holds the client's own locks: the next call needs another client.
             self._client = None
-            raise CredentialError(f"{what}: no answer within {CALL_DEADLINE:.0f} s") from None
-        except (OSError, ValueError, KeyError) as error:  # the SDK's and requests' errors are OSErrors
+            raise CredentialError(f"{what}: no answer within {CALL_DEADLINE:.0f} s")
+        try:
+            found = answer.result()
+        except SDK_ERRORS as error:
             raise CredentialError(f"{what}: {_describe(error)}") from None
         if not found:
             raise CredentialError(f"{what}: the workspace has none")
@@ -133,6 +137,12 @@ class Workspace:
 
 
 def _describe(error: Exception) -> str:
-    """The error's first line: the SDK puts response bodies in the lines below it."""
+    """The first line of the error and of its cause: the SDK puts response bodies in the lines below."""
+    if error.__cause__:  # "timed out", because of what it tried again and again
+        return f"{_describe_one(error)} ({_describe_one(error.__cause__)})"
+    return _describe_one(error)
+
+
+def _describe_one(error: BaseException) -> str:
     first_line = next(iter(str(error).splitlines()), "")
     return f"{type(error).__name__}: {first_line[:300]}"

@@ -26,12 +26,12 @@ def free_port() -> int:
 def require_free_port(port: int) -> None:
     """Raise LocalFailure if somebody listens on the port of localhost, by any of its addresses."""
     for family, kind, _, _, address in socket.getaddrinfo("localhost", port, type=socket.SOCK_STREAM):
-        with socket.socket(family, kind) as candidate:
-            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
+        try:
+            with socket.socket(family, kind) as candidate:
+                candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 candidate.bind(address)
-            except PermissionError:
-                raise LocalFailure(f"Port {port} needs root: try `make run PORT=8001`.") from None
-            except OSError as error:
-                if error.errno == errno.EADDRINUSE:
-                    raise LocalFailure(f"Port {port} is taken: try `make run PORT={port + 1}`.") from None
+        except PermissionError:
+            raise LocalFailure(f"Port {port} needs root: try `make run PORT=8001`.") from None
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:  # others: a machine that has no such address
+                raise LocalFailure(f"Port {port} is taken: try `make run PORT={port + 1}`.") from None

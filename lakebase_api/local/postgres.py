@@ -1,5 +1,6 @@
 """An embedded PostgreSQL server: it ends with its owner, listens on loopback only, asks for a password."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -116,7 +117,8 @@ class EmbeddedPostgres:
         """Stop the server and wait until it is gone: after a checkpoint, or at once as in a crash."""
         if self._leash is not None:
             if mode == "immediate" and self._pid is not None and self._leash.poll() is None:
-                os.kill(self._pid, signal.SIGQUIT)
+                with contextlib.suppress(ProcessLookupError):  # it crashed, and its leash has not seen it yet
+                    os.kill(self._pid, signal.SIGQUIT)
             self._leash.end()
         self._leash = self._pid = None
         if self._lock is not None:

@@ -41,8 +41,8 @@ COPY = "COPY public.orders_synced FROM STDIN (FORMAT csv, HEADER)"
 ADD_KEY = "ALTER TABLE public.orders_synced ADD PRIMARY KEY (o_orderkey)"
 VACUUM = "VACUUM (ANALYZE) public.orders_synced"
 EXISTS = "SELECT to_regclass('public.orders_synced') IS NOT NULL"
-# reltuples is -1 until the first VACUUM or ANALYZE.
-NEVER_VACUUMED = "SELECT reltuples < 0 FROM pg_class WHERE oid = to_regclass('public.orders_synced')"
+# Statistics are the last thing VACUUM (ANALYZE) writes. reltuples would not do: making the key sets it.
+IS_ANALYZED = "SELECT EXISTS (SELECT FROM pg_statistic WHERE starelid = to_regclass('public.orders_synced'))"
 DATABASE_EXISTS = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s)"
 
 Report = Callable[[int], None]
@@ -97,7 +97,7 @@ def ensure_orders(connection: psycopg.Connection, scale: Decimal, report: Report
     if not has_orders(connection):
         with connection.transaction():
             load_orders(connection, scale, report)
-    if connection.execute(NEVER_VACUUMED).fetchone() == (True,):
+    if connection.execute(IS_ANALYZED).fetchone() != (True,):
         connection.execute(VACUUM)
 
 

@@ -63,6 +63,7 @@ class Problem(HTTPException):
         self, kind: ProblemType, detail: str, *, invalid: list[dict[str, str]] | None = None
     ) -> None:
         super().__init__(detail)
+        self.code = kind.status
         self.kind = kind
         self.detail = detail
         self.invalid = invalid or []

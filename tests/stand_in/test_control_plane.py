@@ -64,6 +64,14 @@ def test_an_expired_workspace_token_is_refused(workspace: Workspace) -> None:
         sign_in(workspace, me).current_user.me()
 
 
+def test_a_database_token_does_not_sign_in_to_the_workspace(workspace: Workspace) -> None:
+    token = mint(sign_in(workspace, workspace.user), workspace)
+    me = dataclasses.replace(workspace.user, secret=token)
+
+    with pytest.raises(Unauthenticated):
+        sign_in(workspace, me).current_user.me()
+
+
 @pytest.mark.parametrize("ttl", [299, 3601])
 def test_a_life_out_of_range_is_refused(workspace: Workspace, ttl: int) -> None:
     with pytest.raises(InvalidParameterValue):

@@ -1,0 +1,179 @@
+import re
+from pathlib import Path
+
+import certifi
+import pytest
+
+from lakebase_api.environment import SettingsError, load_settings
+from lakebase_api.settings import VARIABLES, Settings, TargetKind
+
+ENDPOINT = {"LAKEBASE_ENDPOINT": "projects/p/branches/b/endpoints/e"}
+INSTANCE = {"DATABRICKS_DATABASE_INSTANCE": "shop"}
+STATIC = {"PGHOST": "db.example.com", "PGUSER": "ann", "PGPASSWORD": "pw"}
+EVERYTHING = {**STATIC, **INSTANCE, **ENDPOINT}
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def mistakes(environ: dict[str, str]) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ)
+    return [line.strip() for line in str(caught.value).splitlines()[1:]]
+
+
+def test_the_first_target_that_is_set_is_taken() -> None:
+    assert load_settings(EVERYTHING).target is TargetKind.AUTOSCALING
+    assert load_settings({**STATIC, **INSTANCE}).target is TargetKind.PROVISIONED
+    assert load_settings(STATIC).target is TargetKind.STATIC
+
+
+@pytest.mark.parametrize("name", ["LAKEBASE_ENDPOINT", "PGENDPOINT", "ENDPOINT_NAME"])
+def test_the_endpoint_has_three_names(name: str) -> None:
+    assert load_settings({name: "projects/p/branches/b/endpoints/e"}).target is TargetKind.AUTOSCALING
+
+
+def test_the_names_of_libpq_come_before_those_of_the_template() -> None:
+    template = {
+        "DATABRICKS_DATABASE_NAME": "shop",
+        "DATABRICKS_DATABASE_PORT": "6000",
+        "DATABRICKS_USER_NAME": "ann",
+    }
+    settings = load_settings({**ENDPOINT, **template})
+    assert (settings.pg_database, settings.pg_port, settings.pg_user) == ("shop", 6000, "ann")
+    libpq = {"PGDATABASE": "till", "PGPORT": "7000", "PGUSER": "bob"}
+    settings = load_settings({**ENDPOINT, **template, **libpq})
+    assert (settings.pg_database, settings.pg_port, settings.pg_user) == ("till", 7000, "bob")
+
+
+def test_an_empty_variable_is_an_absent_one() -> None:
+    assert load_settings({**STATIC, "LAKEBASE_ENDPOINT": "", "DB_POOL_SIZE": ""}).pool_size == 5
+
+
+def test_all_mistakes_are_reported_together_by_name() -> None:
+    wrong = {
+        "LAKEBASE_ENDPOINT": "my-endpoint",
+        "PGPORT": "0",
+        "PGSSLMODE": "sometimes",
+        "DB_POOL_SIZE": "many",
+        "WEB_THREADS": "0",
+        "TOKEN_REFRESH_INTERVAL": "4000",
+        "LOG_LEVEL": "LOUD",
+        "LOG_FORMAT": "xml",
+        "DATABRICKS_CLIENT_SECRET": "s",
+        "DATABRICKS_TOKEN": "t",
+        **INSTANCE,
+    }
+    found = mistakes(wrong)
+    assert [line.split(":")[0] for line in found] == [
+        "LAKEBASE_ENDPOINT",
+        "PGPORT",
+        "PGSSLMODE",
+        "TOKEN_REFRESH_INTERVAL",
+        "DB_POOL_SIZE",
+        "WEB_THREADS",
+        "LOG_LEVEL",
+        "LOG_FORMAT",
+        "DATABRICKS_CLIENT_ID",
+        "DATABRICKS_TOKEN, DATABRICKS_CLIENT_SECRET",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("environ", "names"),
+    [
+        ({}, ["LAKEBASE_ENDPOINT, DATABRICKS_DATABASE_INSTANCE, PGHOST with PGPASSWORD"]),
+        ({"PGHOST": "localhost"}, ["PGPASSWORD", "PGUSER"]),
+        ({"PGPASSWORD": "x", "PGUSER": "ann"}, ["PGHOST"]),
+        ({**STATIC, "DB_POOL_SIZE": "0", "DB_MAX_OVERFLOW": "0"}, ["DB_POOL_SIZE, DB_MAX_OVERFLOW"]),
+        ({**STATIC, "ENV_FILE": "/no/such/file"}, ["ENV_FILE"]),
+        ({**STATIC, "PGSSLMODE": "verify-full", "PGSSLROOTCERT": "/no/such/file"}, ["PGSSLROOTCERT"]),
+        ({**STATIC, "PGSSLROOTCERT": certifi.where()}, ["PGSSLROOTCERT"]),
+        ({**ENDPOINT, "DATABRICKS_CLIENT_SECRET": "s"}, ["DATABRICKS_CLIENT_ID"]),
+        ({**STATIC, "BIND": "8000 please"}, ["BIND"]),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(environ: dict[str, str], names: list[str]) -> None:
+    assert [line.split(":")[0] for line in mistakes(environ)] == names
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "e",
+        "projects/p",
+        "projects/p/branches/b/endpoints/",
+        "projects//branches/b/endpoints/e",
+        "x/projects/p/branches/b/endpoints/e",
+    ],
+)
+def test_an_endpoint_of_another_form_is_refused(path: str) -> None:
+    assert mistakes({"LAKEBASE_ENDPOINT": path})[0].startswith("LAKEBASE_ENDPOINT: Must have the form")
+
+
+@pytest.mark.parametrize("mode", ["disable", "allow", "prefer"])
+def test_a_mode_that_does_not_enforce_tls_is_for_this_machine_only(mode: str) -> None:
+    for host in ("localhost", "127.0.0.1", "127.9.9.9", "::1", "/var/run/postgresql"):
+        assert load_settings({**STATIC, "PGHOST": host, "PGSSLMODE": mode}).pg_sslmode == mode
+    for host in ("db.example.com", "10.0.0.1", "localhost.example.com"):
+        assert mistakes({**STATIC, "PGHOST": host, "PGSSLMODE": mode})[0].startswith("PGSSLMODE")
+    assert mistakes({**ENDPOINT, "PGSSLMODE": mode})[0].startswith("PGSSLMODE")
+
+
+def test_tls_is_required_by_default_and_verified_against_usable_authorities() -> None:
+    assert load_settings(STATIC).pg_sslmode == "require"
+    assert load_settings(STATIC).pg_sslrootcert is None
+    for mode in ("verify-ca", "verify-full"):
+        assert load_settings({**STATIC, "PGSSLMODE": mode}).pg_sslrootcert == certifi.where()
+
+
+def test_the_address_is_that_of_the_platform_unless_said_otherwise() -> None:
+    assert load_settings(STATIC).address == "127.0.0.1:8000"
+    assert load_settings({**STATIC, "DATABRICKS_APP_PORT": "9000"}).address == "0.0.0.0:9000"
+    assert (
+        load_settings({**STATIC, "DATABRICKS_APP_PORT": "9000", "BIND": "[::1]:7000"}).address == "[::1]:7000"
+    )
+
+
+def test_a_file_gives_settings_and_the_environment_wins(tmp_path: Path) -> None:
+    file = tmp_path / "settings"
+    file.write_text("PGHOST=from-file\nPGUSER=ann\nPGPASSWORD='p$w'\nDB_POOL_SIZE=3\n# a comment\n")
+    settings = load_settings({"ENV_FILE": str(file), "PGHOST": "from-environment"})
+    assert (settings.pg_host, settings.pg_password, settings.pool_size) == ("from-environment", "p$w", 3)
+
+
+def test_dot_env_is_read_where_the_process_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("PGHOST=localhost\nPGUSER=ann\nPGPASSWORD=pw\n")
+    monkeypatch.chdir(tmp_path)
+    assert load_settings({}).pg_host == "localhost"
+
+
+def test_no_secret_is_in_a_repr_or_the_description() -> None:
+    secrets = {"PGPASSWORD": "hunter2", "DATABRICKS_TOKEN": "dapi-hunter2"}
+    settings = load_settings({**STATIC, **secrets})
+    other = load_settings({**ENDPOINT, "DATABRICKS_CLIENT_ID": "id", "DATABRICKS_CLIENT_SECRET": "hunter2"})
+    for shown in (repr(settings), repr(other), str(settings.describe()), str(other.describe())):
+        assert "hunter2" not in shown
+    assert settings.describe()["PGPASSWORD"] == "(set)"
+
+
+def test_no_mistake_shows_a_value_that_may_be_secret() -> None:
+    found = mistakes(
+        {"PGPASSWORD": "hunter2", "DATABRICKS_TOKEN": "hunter2", "DATABRICKS_CLIENT_SECRET": "hunter2"}
+    )
+    assert not [line for line in found if "hunter2" in line]
+
+
+def test_the_readme_documents_each_setting_with_its_default() -> None:
+    rows = re.findall(r"^\| (`[A-Z_`, ]+`) \| (.*?) \| (.*) \|$", README.read_text(), flags=re.MULTILINE)
+    documented = {names: (default, meaning) for names, default, meaning in rows}
+    defaults = Settings()
+    expected = {}
+    for attribute, variable in VARIABLES.items():
+        value = getattr(defaults, attribute)
+        default = variable.shown_default or ("–" if value in (None, ()) else f"`{_format(value)}`")
+        expected[", ".join(f"`{name}`" for name in variable.names)] = (default, variable.help)
+    assert documented == expected
+
+
+def _format(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,47 @@
+import re
+
+from flask.testing import FlaskClient
+from openapi_spec_validator import validate
+
+
+def test_the_openapi_document_is_valid_3_1(reader: FlaskClient) -> None:
+    document = reader.get("/openapi.json").json
+    assert document is not None
+    assert document["openapi"] == "3.1.0"
+    validate(document)
+
+
+def test_the_document_names_both_bases_and_lists_each_path_once(reader: FlaskClient) -> None:
+    document = reader.get("/openapi.json").json
+    assert document is not None
+    assert [server["url"] for server in document["servers"]] == ["/", "/api/v1"]
+    assert not [path for path in document["paths"] if path.startswith("/api/")]
+
+
+def test_each_operation_has_an_id_a_summary_and_examples(reader: FlaskClient) -> None:
+    document = reader.get("/openapi.json").json
+    assert document is not None
+    operations = [
+        operation
+        for path in document["paths"].values()
+        for method, operation in path.items()
+        if method in ("get", "post")
+    ]
+    ids = [operation["operationId"] for operation in operations]
+    assert len(set(ids)) == len(ids) == 9
+    assert all(operation["summary"] for operation in operations)
+    for schema in document["components"]["schemas"].values():
+        for field in schema["properties"].values():
+            assert {"example", "examples", "$ref", "items", "enum", "description", "type"} & field.keys()
+
+
+def test_the_docs_page_loads_everything_from_our_own_host(reader: FlaskClient) -> None:
+    page = reader.get("/docs")
+    assert page.status_code == 200
+    links = re.findall(r"""(?:src|href)=["']([^"']+)""", page.text)
+    assert links
+    for link in links:
+        assert link.startswith("/"), link
+        with reader.get(link) as asset:
+            assert asset.status_code == 200, link
+    assert '"validatorUrl": null' in page.text
