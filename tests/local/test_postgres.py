@@ -12,13 +12,16 @@ import psycopg
 import pytest
 
 from lakebase_api.local import binaries, postgres
+from lakebase_api.local.account import unprivileged_account
 from lakebase_api.local.failure import LocalFailure
+from lakebase_api.local.home import choose_home
 from lakebase_api.local.postgres import EmbeddedPostgres
 from tests.local.conftest import FAST, Launch, Prepared, survivors
 
 OWNER = """
 import sys
 from pathlib import Path
+from lakebase_api.local.home import choose_home
 from lakebase_api.local.postgres import EmbeddedPostgres
 with EmbeddedPostgres(Path("server"), settings={"fsync": "off"}):
     print("started", flush=True)
@@ -163,8 +166,8 @@ def test_root_uses_another_folder_where_nobody_can_reach_neither_data_nor_progra
 def test_root_does_not_write_through_what_another_user_has_laid_in_the_other_folder(folder: Path) -> None:
     closed = folder / "closed"
     closed.mkdir(mode=0o700)
-    with EmbeddedPostgres(closed / "data", settings=FAST, discard=True) as server:
-        trap = server.home
+    trap = choose_home(closed / "data", unprivileged_account())
+    trap.rmdir()
     trap.symlink_to(folder)
     try:
         with pytest.raises(LocalFailure, match="is not ours to use: remove it"):

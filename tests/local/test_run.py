@@ -101,7 +101,7 @@ def test_nothing_inherited_leads_the_api_elsewhere(launch: Launch, clone: Path, 
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_asked_to_end_it_stops_gunicorn_then_postgresql_and_exits_0(
     launch: Launch, clone: Path, port: int, number: signal.Signals
 ) -> None:
