@@ -19,7 +19,9 @@ from lakebase_api.local import tpch
 from lakebase_api.local.api import forget_inherited_settings
 from lakebase_api.local.postgres import EmbeddedPostgres
 from tests.gunicorn_process import GunicornProcess
+from tests.lakebase_stand_in import LakebaseStandIn, start_server
 from tests.stand_in import Workspace
+from tests.stand_in.tls import TlsProxy
 
 # Nothing that points at a real database or workspace may reach a test.
 forget_inherited_settings()
@@ -142,3 +144,23 @@ def stand_in() -> Iterator[Workspace]:
     """A Databricks workspace that the real SDK can talk to."""
     with Workspace() as workspace:
         yield workspace
+
+
+@pytest.fixture(scope="session")
+def lakebase_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LakebaseStandIn]:
+    """The one stand-in for Lakebase."""
+    with (
+        start_server(tmp_path_factory.mktemp("lakebase")) as server,
+        TlsProxy(server.port) as tls,
+        Workspace(db_host="localhost") as workspace,
+    ):
+        stand_in = LakebaseStandIn(server, tls, workspace)
+        stand_in.prepare()
+        yield stand_in
+
+
+@pytest.fixture
+def lakebase(lakebase_of_the_session: LakebaseStandIn) -> LakebaseStandIn:
+    """The stand-in for Lakebase, as good as new."""
+    lakebase_of_the_session.workspace.reset()
+    return lakebase_of_the_session

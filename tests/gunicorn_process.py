@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -74,16 +76,24 @@ class GunicornProcess:
         with self._changed:
             return "".join(self._lines)
 
-    def wait_for_output(self, text: str) -> None:
-        """Wait until the output has the text. Raises ``TimeoutError`` with the output."""
+    def wait_for_output(self, text: str, times: int = 1) -> None:
+        """Wait until the output has the text so many times. Raises ``TimeoutError`` with the output."""
         with self._changed:
-            if not self._changed.wait_for(lambda: text in "".join(self._lines), PATIENCE):
+            if not self._changed.wait_for(lambda: "".join(self._lines).count(text) >= times, PATIENCE):
                 raise TimeoutError(f"{text!r} did not come; the output:\n{''.join(self._lines)}")
 
     def wait_until_started(self) -> Self:
-        """Wait until a worker serves."""
-        self.wait_for_output(STARTED)
+        """Wait until all workers serve."""
+        self.wait_for_output(STARTED, times=int(self._environment["WEB_CONCURRENCY"]))
         return self
+
+    def wait_until(self, holds: Callable[[], bool]) -> None:
+        """Wait until a condition holds that only asking can tell. Raises ``TimeoutError`` with the output."""
+        deadline = time.monotonic() + PATIENCE
+        while not holds():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"it did not come to hold; the output:\n{self.output}")
+            time.sleep(0.02)
 
     def get(self, path: str, **headers: str) -> requests.Response:
         """Ask for a path."""

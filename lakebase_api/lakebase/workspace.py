@@ -58,8 +58,7 @@ class Workspace:
         life = expires - time.time()
         if not token or life <= 0:
             raise CredentialError(
-                "the workspace gave a credential without a token or past its expiry; "
-                "is this host's clock right?"
+                "the workspace gave a credential without a token or past its expiry (or this host's clock is wrong)"
             )
         interval = self._settings.token_refresh_interval
         return Credential.living(token, life, refresh_interval=interval, now=asked_at)

@@ -23,7 +23,7 @@ def choose_home(folder: Path, account: Account | None) -> Path:
         return folder
     name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:12]
     home = ELSEWHERE / f"lakebase-api-{name}"
-    home.mkdir(exist_ok=True)
+    home.mkdir(mode=0o755, exist_ok=True)
     status = home.lstat()
     # Anyone may make a folder or a link of this name there; as root we must not write through it.
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:

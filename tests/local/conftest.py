@@ -1,6 +1,5 @@
 """Fixtures for the local run: real folders, servers and processes, with nothing left of them afterwards."""
 
-import contextlib
 import os
 import shutil
 import signal
@@ -22,7 +21,7 @@ from lakebase_api.local import tpch
 from lakebase_api.local.postgres import EmbeddedPostgres
 
 REPOSITORY = Path(__file__).parents[2]
-WATCHDOG = 60.0  # seconds after which a process that hangs is killed, so that its test fails
+WATCHDOG = 30.0  # seconds after which a process that hangs is killed, so that its test fails
 SCALE = Decimal("0.01")  # 15,000 orders
 FAST = {"fsync": "off", "full_page_writes": "off"}
 
@@ -53,6 +52,7 @@ class Run:
             text=True,
             start_new_session=True,
         )
+        self._family: list[psutil.Process] = []
         self._watchdog = threading.Timer(WATCHDOG, self.process.kill)
         self._watchdog.start()
 
@@ -69,25 +69,30 @@ class Run:
     def end(self, number: signal.Signals) -> str:
         """Send the signal; the rest of the output."""
         self.process.send_signal(number)
-        return self.process.communicate()[0]
+        return self.process.communicate(timeout=WATCHDOG)[0]
 
     def type(self, keys: str) -> str:
         """Type on the keyboard; the rest of the output."""
-        return self.process.communicate(keys)[0]
+        return self.process.communicate(keys, timeout=WATCHDOG)[0]
 
     def family(self) -> list[psutil.Process]:
         """The process and everything below it."""
         top = psutil.Process(self.process.pid)
-        return [top, *top.children(recursive=True)]
+        self._family = [top, *top.children(recursive=True)]
+        return self._family
 
     def clean_up(self) -> None:
-        """End what the test has left."""
+        """End what the test has left, which is something only where it failed or did not mind."""
         self._watchdog.cancel()
-        family = self.family() if self.process.poll() is None else []
-        self.process.kill()
-        with contextlib.suppress(ValueError):  # the output is read and closed
-            self.process.communicate()
-        survivors(family)
+        if self.process.poll() is None:
+            self.family()
+            self.process.terminate()
+            survivors(self._family)
+        for process in filter(is_alive, self._family):
+            process.kill()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        self.process.wait()
 
 
 Launch = Callable[..., Run]

@@ -162,18 +162,38 @@ def test_root_uses_another_folder_where_nobody_can_reach_neither_data_nor_progra
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
 
 
+def lay_link(trap: Path, folder: Path) -> None:
+    """A link to a folder that is above suspicion."""
+    trap.symlink_to(folder)
+
+
+def lay_own_folder(trap: Path, folder: Path) -> None:
+    """A folder of another user."""
+    trap.mkdir()
+    os.chown(trap, 65534, 65534)
+
+
+def lay_open_folder(trap: Path, folder: Path) -> None:
+    """A folder into which all may write."""
+    trap.mkdir()
+    trap.chmod(0o777)
+
+
 @needs_root
-def test_root_does_not_write_through_what_another_user_has_laid_in_the_other_folder(folder: Path) -> None:
+@pytest.mark.parametrize("lay", [lay_link, lay_own_folder, lay_open_folder])
+def test_root_does_not_use_what_another_user_has_laid_in_the_other_folder(
+    folder: Path, lay: Callable[[Path, Path], None]
+) -> None:
     closed = folder / "closed"
     closed.mkdir(mode=0o700)
     trap = choose_home(closed / "data", unprivileged_account())
     trap.rmdir()
-    trap.symlink_to(folder)
+    lay(trap, folder)
     try:
         with pytest.raises(LocalFailure, match="is not ours to use: remove it"):
             EmbeddedPostgres(closed / "data").start()
     finally:
-        trap.unlink()
+        trap.unlink() if trap.is_symlink() else trap.rmdir()
 
 
 def test_a_machine_without_postgresql_is_told_how_to_get_it(

@@ -108,7 +108,9 @@ def test_asked_to_end_it_stops_gunicorn_then_postgresql_and_exits_0(
     run = start(launch, clone, port)
     run.read_until(READY)
     family = run.family()
-    output = run.end(number)
+    run.process.send_signal(number)
+    run.read_until("Handling signal: term")
+    output = run.end(number)  # an impatient second one changes nothing
     assert run.process.returncode == 0
     assert survivors(family) == []
     assert "gunicorn ends and PostgreSQL is up\n" in output

@@ -1,0 +1,68 @@
+"""A whole Lakebase for tests: TLS, and a PostgreSQL that asks the workspace stand-in about each login."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from lakebase_api.local import tpch
+from lakebase_api.local.postgres import EmbeddedPostgres
+from tests.stand_in import Identity, Workspace, create_login_role, pg_hba
+from tests.stand_in.tls import TlsProxy
+
+DATABASE = "databricks_postgres"
+
+
+@dataclass(frozen=True)
+class LakebaseStandIn:
+    """One Lakebase of each kind, with TPC-H orders, and its workspace."""
+
+    server: EmbeddedPostgres
+    tls: TlsProxy
+    workspace: Workspace
+
+    def environment(self, kind: str = "autoscaling", identity: Identity | None = None) -> dict[str, str]:
+        """The settings that lead the app to it; host and user are left to the workspace to say."""
+        target = (
+            {"LAKEBASE_ENDPOINT": self.workspace.endpoint}
+            if kind == "autoscaling"
+            else {"DATABRICKS_DATABASE_INSTANCE": self.workspace.instance}
+        )
+        return {
+            **target,
+            **self.workspace.environment(identity or self.workspace.service_principal),
+            "PGPORT": str(self.tls.port),
+            "ENV_FILE": os.devnull,
+            "DB_POOL_SIZE": "2",
+            "DB_MAX_OVERFLOW": "6",
+        }
+
+    @contextmanager
+    def without_server(self) -> Iterator[None]:
+        """Stop the server as in a crash, and start it again in the end."""
+        self.server.stop("immediate")
+        try:
+            yield
+        finally:
+            self.server.start()
+
+    def prepare(self) -> None:
+        """Load the orders, create the roles of the identities, and have tokens asked for at login."""
+        with psycopg.connect(self.server.conninfo(), autocommit=True) as connection:
+            tpch.create_database(connection, DATABASE)
+        with psycopg.connect(self.server.conninfo(DATABASE), autocommit=True) as connection:
+            tpch.ensure_orders(connection, tpch.SMALLEST_SCALE)
+            for identity in (self.workspace.user, self.workspace.service_principal):
+                create_login_role(connection, identity.name)
+                grant = sql.SQL("GRANT SELECT, UPDATE ON public.orders_synced TO {}")
+                connection.execute(grant.format(sql.Identifier(identity.name)))
+        self.server.replace_hba(pg_hba(self.workspace))
+
+
+def start_server(folder: Path) -> EmbeddedPostgres:
+    """A server for a stand-in, to be used as a context manager."""
+    return EmbeddedPostgres(folder, settings={"fsync": "off"}, discard=True)
