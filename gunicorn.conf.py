@@ -18,8 +18,6 @@ workers = settings.workers
 threads = settings.threads
 # Imported once in the master: the workers share its memory, and open what they need after the fork.
 preload_app = True
-# Each worker listens on a socket of its own, and the kernel spreads the connections over them.
-reuse_port = True
 # Above the 60 s of the usual load balancers, so that they close idle connections and never we.
 keepalive = 75
 # Databricks Apps kills 15 s after SIGTERM.

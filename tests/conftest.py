@@ -60,10 +60,10 @@ class OrdersDatabase:
             "DB_POOL_TIMEOUT": "5",
         }
 
-    def execute(self, statement: sql.Composable | str) -> list[tuple[object, ...]]:
+    def execute(self, statement: str) -> list[tuple[object, ...]]:
         """Run a statement as the superuser; its rows, if it has any."""
         with psycopg.connect(self.server.conninfo(self.name), autocommit=True) as connection:
-            cursor = connection.execute(sql.SQL(statement) if isinstance(statement, str) else statement)  # type: ignore[arg-type]
+            cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
 

@@ -119,7 +119,7 @@ def test_no_secret_is_ever_logged_not_even_at_debug_when_all_goes_wrong(
     workspace.wait_for_mints(2, timeout=10)
     assert client.get("/orders/1").status_code == 200
     for how in ("no_expiry", "already_expired", "html"):
-        workspace.malform("credentials", how, times=1)  # type: ignore[arg-type]
+        workspace.malform("credentials", how, times=1)
         workspace.events.wait_for("fault", workspace.events.count("fault") + 1, timeout=10)
     workspace.revoke_all()
     assert client.get("/crash").status_code == 500

@@ -50,7 +50,7 @@ def build_pool(
 ) -> ConnectionPool[LoggedConnection]:
     """A pool of connections to the target, not yet open: open it after the fork."""
 
-    def connect_arguments() -> dict[str, object]:
+    def connect_arguments() -> dict[str, Any]:
         try:
             return {"connect_log": connect_log, **target.connect_arguments()}
         except CredentialError as error:

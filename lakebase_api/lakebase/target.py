@@ -1,7 +1,7 @@
 """Where the database is and who logs in: what every new connection is opened with."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from lakebase_api.settings import CA_VERIFYING_MODES, Settings
 
@@ -35,7 +35,7 @@ class Target:
         """The role that logs in; ``None`` until it was asked for once."""
         return self._user
 
-    def connect_arguments(self) -> dict[str, object]:
+    def connect_arguments(self) -> dict[str, Any]:
         """Keyword arguments for one new connection, with a password that is live now.
 
         Raises ``CredentialError`` when the workspace does not give a token, the host or the user.
@@ -44,7 +44,7 @@ class Target:
         if self._directory:
             self._host = self._host or self._directory.find_host()
             self._user = self._user or self._directory.find_user()
-        arguments: dict[str, object] = {
+        arguments: dict[str, Any] = {
             "host": self._host,
             "port": settings.pg_port,
             "dbname": settings.pg_database,

@@ -58,7 +58,7 @@ class Workspace:
         life = expires - time.time()
         if not token or life <= 0:
             raise CredentialError(
-                "the workspace gave a credential without a token or past its expiry (or this host's clock is wrong)"
+                "a database credential: it has no token or is past its expiry; or this host's clock is wrong"
             )
         interval = self._settings.token_refresh_interval
         return Credential.living(token, life, refresh_interval=interval, now=asked_at)

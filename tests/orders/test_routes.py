@@ -278,7 +278,7 @@ def test_walking_forward_and_back_shows_the_same_pages_whatever_gaps_the_keys_ha
     database: OrdersDatabase, client: FlaskClient, page_size: int
 ) -> None:
     database.execute("DELETE FROM orders_synced WHERE o_orderkey > 300 AND o_orderkey % 97 <> 0")
-    forward = []
+    forward: list[list[int]] = []
     cursor: int | None = 0
     while cursor is not None:
         body = client.get(f"/orders/stream?cursor={cursor}&page_size={page_size}").json
@@ -287,6 +287,7 @@ def test_walking_forward_and_back_shows_the_same_pages_whatever_gaps_the_keys_ha
         forward.append(keys(body))
         cursor = body["pagination"]["next_cursor"]
         assert body["pagination"]["has_next"] == (cursor is not None)
+    assert body is not None
     back = [forward[-1]]
     previous = body["pagination"]["previous_cursor"]
     while previous is not None:

@@ -5,10 +5,13 @@ import contextlib
 import ssl
 import struct
 import threading
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import trustme
+
+T = TypeVar("T")
 
 # The first message of a client that wants TLS, and the server's yes.
 # https://www.postgresql.org/docs/16/protocol-message-formats.html
@@ -50,7 +53,7 @@ class TlsProxy:
         self._authority.cert_pem.write_to_path(str(file))
         return file
 
-    def _call(self, coroutine):  # type: ignore[no-untyped-def]
+    def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
 
     async def _close(self) -> None:
