@@ -1,6 +1,7 @@
 """How gunicorn serves the app. https://gunicorn.org/reference/settings/"""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from lakebase_api.app import get_service
@@ -22,6 +23,8 @@ preload_app = True
 keepalive = 75
 # Databricks Apps kills 15 s after SIGTERM.
 graceful_timeout = 10
+# In memory: a heartbeat never waits for a disk, and a read-only file system is enough.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 # The longest it allows; a longer one is answered 414 by gunicorn itself.
 limit_request_line = 8190
 # All gunicorns of a user would share it.

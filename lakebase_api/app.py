@@ -81,7 +81,7 @@ def _register_routes(app: Flask, service: Service) -> None:
     settings, lakebase = service.settings, service.lakebase
     api = build_api(app)
     register_home(app)
-    register_probes(app, api, {"token": lakebase.check_token, "database": lakebase.check_connect})
     register_orders(app, api, lakebase.database, OrderQueries(settings.schema, settings.table))
+    register_probes(app, api, {"token": lakebase.check_token, "database": lakebase.check_connect})
     # After flask-smorest, whose own error handlers these replace.
     register_problems(app, lambda: explain_missing_grant(settings.schema, settings.table, lakebase.role))

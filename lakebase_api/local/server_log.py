@@ -28,5 +28,8 @@ class LogExcerpt:
         text = self.read()
         if FULL in text or FULL in message:
             return full_disk(self._path.parent)
-        reasons = [match.strip() for match in TELLING.findall(text)] or message.splitlines()[:1]
+        last_words = (
+            (message or text).strip().splitlines()[-1:]
+        )  # some programs put no word like "error" first
+        reasons = [match.strip() for match in TELLING.findall(text)] or last_words
         return LocalFailure(f"{what}: {'; '.join(reasons) or 'no reason given'}. Its log is {self._path}.")

@@ -21,6 +21,13 @@ DATABASE_PROBLEMS = (500, 503, 504)
 # How long a client may keep a count, in seconds.
 COUNT_MAX_AGE = 5
 
+IF_NONE_MATCH = {
+    "in": "header",
+    "name": "If-None-Match",
+    "description": "ETag of the order as the caller has it.",
+    "schema": {"type": "string"},
+}
+
 orders = Blueprint("orders", __name__, url_prefix="/orders", description="Orders of TPC-H.")
 encode_json = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -55,7 +62,7 @@ def _answer(body: object) -> Response:
 
 
 @orders.route("/count")
-@orders.response(200, schemas.CountDocument)
+@orders.response(200, schemas.CountSchema)
 @orders.doc(**describe_operation("count_orders", 422, *DATABASE_PROBLEMS))
 def count_orders() -> Response:
     """Count the orders.
@@ -71,7 +78,7 @@ def count_orders() -> Response:
 
 
 @orders.route("/sample")
-@orders.response(200, schemas.SampleDocument)
+@orders.response(200, schemas.SampleSchema)
 @orders.doc(**describe_operation("sample_orders", 422, *DATABASE_PROBLEMS))
 def sample_orders() -> Response:
     """Draw five random order keys.
@@ -86,9 +93,9 @@ def sample_orders() -> Response:
 
 
 @orders.route("/<order_key:order_key>")
-@orders.response(200, schemas.OrderDocument, headers={"ETag": {"schema": {"type": "string"}}})
+@orders.response(200, schemas.OrderSchema, headers={"ETag": {"schema": {"type": "string"}}})
 @orders.alt_response(304, description="The order is as `If-None-Match` says.")
-@orders.doc(**describe_operation("get_order", 400, 404, 422, *DATABASE_PROBLEMS))
+@orders.doc(**describe_operation("get_order", 400, 404, 422, *DATABASE_PROBLEMS), parameters=[IF_NONE_MATCH])
 def get_order(order_key: int) -> Response:
     """Get one order."""
     refuse_query()
@@ -104,8 +111,8 @@ def get_order(order_key: int) -> Response:
 
 
 @orders.route("/pages")
-@orders.arguments(schemas.PagesQuery, location="query")
-@orders.response(200, schemas.PagesDocument)
+@orders.arguments(schemas.PagesQuerySchema, location="query")
+@orders.response(200, schemas.PagesSchema)
 @orders.doc(**describe_operation("list_order_pages", 422, *DATABASE_PROBLEMS))
 def list_order_pages(query: dict[str, Any]) -> Response:
     """List orders by page number.
@@ -128,8 +135,8 @@ def list_order_pages(query: dict[str, Any]) -> Response:
 
 
 @orders.route("/stream")
-@orders.arguments(schemas.StreamQuery, location="query")
-@orders.response(200, schemas.StreamDocument)
+@orders.arguments(schemas.StreamQuerySchema, location="query")
+@orders.response(200, schemas.StreamSchema)
 @orders.doc(**describe_operation("stream_orders", 422, *DATABASE_PROBLEMS))
 def stream_orders(query: dict[str, Any]) -> Response:
     """List the orders after a cursor.
@@ -145,8 +152,8 @@ def stream_orders(query: dict[str, Any]) -> Response:
 
 
 @orders.route("/<order_key:order_key>/status", methods=["POST"])
-@orders.arguments(schemas.StatusUpdate)
-@orders.response(200, schemas.StatusDocument)
+@orders.arguments(schemas.StatusUpdateSchema)
+@orders.response(200, schemas.StatusSchema)
 @orders.doc(**describe_operation("update_order_status", 400, 404, 413, 415, 422, *DATABASE_PROBLEMS))
 def update_order_status(body: dict[str, str], order_key: int) -> Response:
     """Change the status of an order."""

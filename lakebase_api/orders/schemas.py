@@ -12,18 +12,6 @@ GREATEST_PAGE = 2**53 - 1
 GREATEST_PAGE_SIZE = 1000
 STATUSES = ("F", "O", "P")
 
-EXAMPLE_ORDER = {
-    "o_orderkey": 1,
-    "o_custkey": 36901,
-    "o_orderstatus": "O",
-    "o_totalprice": 173665.47,
-    "o_orderdate": "1996-01-02",
-    "o_orderpriority": "5-LOW",
-    "o_clerk": "Clerk#000000951",
-    "o_shippriority": 0,
-    "o_comment": "nstructions sleep furiously among ",
-}
-
 
 class QueryInteger(fields.Integer):
     """An integer of a query string, written in plain digits."""
@@ -44,7 +32,7 @@ def _page_size() -> QueryInteger:
     )
 
 
-class PagesQuery(Schema):
+class PagesQuerySchema(Schema):
     page = QueryInteger(
         load_default=1,
         validate=validate.Range(1, GREATEST_PAGE, error="Must be between {min} and {max}."),
@@ -59,7 +47,7 @@ class PagesQuery(Schema):
     )
 
 
-class StreamQuery(Schema):
+class StreamQuerySchema(Schema):
     cursor = QueryInteger(
         load_default=0,
         validate=validate.Range(0, GREATEST_KEY, error="Must be between {min} and {max}."),
@@ -68,7 +56,7 @@ class StreamQuery(Schema):
     page_size = _page_size()
 
 
-class StatusUpdate(Schema):
+class StatusUpdateSchema(Schema):
     o_orderstatus = fields.String(
         required=True,
         validate=validate.OneOf(STATUSES, error="Must be one of: {choices}."),
@@ -76,10 +64,7 @@ class StatusUpdate(Schema):
     )
 
 
-class OrderDocument(Schema):
-    class Meta:
-        title = "Order"
-
+class OrderSchema(Schema):
     o_orderkey = fields.Integer(required=True, metadata={"format": "int64", "example": 1})
     o_custkey = fields.Integer(required=True, allow_none=True, metadata={"format": "int64", "example": 36901})
     o_orderstatus = fields.String(required=True, allow_none=True, metadata={"example": "O"})
@@ -97,11 +82,11 @@ class OrderDocument(Schema):
     )
 
 
-class CountDocument(Schema):
+class CountSchema(Schema):
     total_orders = fields.Integer(required=True, metadata={"example": 1500000})
 
 
-class SampleDocument(Schema):
+class SampleSchema(Schema):
     sample_order_keys = fields.List(
         fields.Integer(metadata={"format": "int64"}),
         required=True,
@@ -109,13 +94,13 @@ class SampleDocument(Schema):
     )
 
 
-class StatusDocument(Schema):
+class StatusSchema(Schema):
     o_orderkey = fields.Integer(required=True, metadata={"format": "int64", "example": 1})
     o_orderstatus = fields.String(required=True, metadata={"example": "F"})
     message = fields.String(required=True, metadata={"example": "Order status updated successfully"})
 
 
-class StreamPagination(Schema):
+class StreamPaginationSchema(Schema):
     page_size = fields.Integer(required=True, metadata={"example": 100})
     has_next = fields.Boolean(required=True)
     has_previous = fields.Boolean(required=True)
@@ -131,7 +116,7 @@ class StreamPagination(Schema):
     )
 
 
-class PagesPagination(StreamPagination):
+class PagesPaginationSchema(StreamPaginationSchema):
     page = fields.Integer(required=True, metadata={"example": 1})
     total_pages = fields.Integer(
         required=True,
@@ -145,11 +130,11 @@ class PagesPagination(StreamPagination):
     )
 
 
-class StreamDocument(Schema):
-    orders = fields.List(fields.Nested(OrderDocument), required=True)
-    pagination = fields.Nested(StreamPagination, required=True)
+class StreamSchema(Schema):
+    orders = fields.List(fields.Nested(OrderSchema), required=True)
+    pagination = fields.Nested(StreamPaginationSchema, required=True)
 
 
-class PagesDocument(Schema):
-    orders = fields.List(fields.Nested(OrderDocument), required=True)
-    pagination = fields.Nested(PagesPagination, required=True)
+class PagesSchema(Schema):
+    orders = fields.List(fields.Nested(OrderSchema), required=True)
+    pagination = fields.Nested(PagesPaginationSchema, required=True)

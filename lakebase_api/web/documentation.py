@@ -32,7 +32,7 @@ HEADERS = {
 }
 
 
-class InvalidItem(Schema):
+class InvalidItemSchema(Schema):
     """One parameter or field that is not allowed."""
 
     where = fields.String(
@@ -42,7 +42,7 @@ class InvalidItem(Schema):
     detail = fields.String(required=True, metadata={"example": "Must be between 1 and 1000."})
 
 
-class ProblemDocument(Schema):
+class ProblemSchema(Schema):
     """RFC 9457 problem details."""
 
     type = fields.String(required=True, metadata={"format": "uri-reference"})
@@ -51,13 +51,13 @@ class ProblemDocument(Schema):
     detail = fields.String(required=True)
     instance = fields.String(required=True, metadata={"format": "uri"})
     request_id = fields.String(required=True)
-    errors = fields.List(fields.Nested(InvalidItem))
+    errors = fields.List(fields.Nested(InvalidItemSchema))
 
 
 class DocumentedApi(Api):
     """flask-smorest's Api, with problems as its error documents."""
 
-    ERROR_SCHEMA = ProblemDocument
+    ERROR_SCHEMA = ProblemSchema
     DEFAULT_ERROR_RESPONSE_NAME = None
 
 
@@ -86,6 +86,8 @@ def build_api(app: Flask) -> DocumentedApi:
         FlaskBlueprint("docs-assets", __name__, static_folder=assets, static_url_path=ASSETS_PATH)
     )
     api = DocumentedApi(app)
+    # flask-smorest's own way of paging, which nothing here uses.
+    del api.spec.components.schemas["PaginationMetadata"]
     for status in sorted({kind.status for kind in PROBLEM_TYPES.values()}):
         api.spec.components.response(f"Problem{status}", _problem_response(status), lazy=True)
     return api
@@ -114,13 +116,11 @@ def _problem_response(status: int) -> dict[str, Any]:
     return {
         "description": " ".join(kind.meaning for kind in kinds),
         "headers": headers,
-        "content": {CONTENT_TYPE: {"schema": ProblemDocument, "examples": examples}},
+        "content": {CONTENT_TYPE: {"schema": ProblemSchema, "examples": examples}},
     }
 
 
 def describe_operation(name: str, *problem_statuses: int) -> dict[str, Any]:
-    """Arguments for flask-smorest's ``doc``: the operation's id and the problems it can answer with."""
-    return {
-        "operationId": name,
-        "responses": {status: f"Problem{status}" for status in problem_statuses},
-    }
+    """Arguments for flask-smorest's ``doc``: the operation's id, and the problems it can answer with."""
+    problems: dict[int, Any] = {status: f"Problem{status}" for status in problem_statuses}
+    return {"operationId": name, "responses": problems}

@@ -16,20 +16,20 @@ Check = Callable[[], str | None]
 probes = Blueprint("probes", __name__, description="Whether the service is up and ready.")
 
 
-class VerboseQuery(Schema):
+class VerboseQuerySchema(Schema):
     verbose = fields.String(metadata={"description": "List each part: `?verbose`.", "allowEmptyValue": True})
 
 
-class HealthDocument(Schema):
+class HealthSchema(Schema):
     status = fields.String(required=True, metadata={"example": "healthy"})
     timestamp = fields.DateTime(required=True, metadata={"example": "2026-11-22T10:00:00+00:00"})
 
 
-class LiveDocument(Schema):
+class LiveSchema(Schema):
     status = fields.String(required=True, metadata={"example": "alive"})
 
 
-class ReadinessDocument(Schema):
+class ReadinessSchema(Schema):
     status = fields.String(required=True, metadata={"enum": ["ready", "not ready"]})
     parts = fields.Dict(
         keys=fields.String(),
@@ -48,7 +48,7 @@ def register_probes(app: Flask, api: DocumentedApi, checks: Mapping[str, Check])
 
 
 @probes.route("/health")
-@probes.response(200, HealthDocument)
+@probes.response(200, HealthSchema)
 @probes.doc(**describe_operation("get_health", 422, 500))
 def get_health() -> Response:
     """Say that the service is up, and its time."""
@@ -57,7 +57,7 @@ def get_health() -> Response:
 
 
 @probes.route("/livez")
-@probes.response(200, LiveDocument)
+@probes.response(200, LiveSchema)
 @probes.doc(**describe_operation("get_liveness", 422, 500))
 def get_liveness() -> Response:
     """Say that the process is up."""
@@ -66,9 +66,9 @@ def get_liveness() -> Response:
 
 
 @probes.route("/readyz")
-@probes.arguments(VerboseQuery, location="query")
-@probes.response(200, ReadinessDocument)
-@probes.alt_response(503, schema=ReadinessDocument, description="Not ready.")
+@probes.arguments(VerboseQuerySchema, location="query")
+@probes.response(200, ReadinessSchema)
+@probes.alt_response(503, schema=ReadinessSchema, description="Not ready.")
 @probes.doc(**describe_operation("get_readiness", 422, 500))
 def get_readiness(query: dict[str, str]) -> Response:
     """Say whether requests can be served, from what is known.

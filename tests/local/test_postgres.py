@@ -16,6 +16,7 @@ from lakebase_api.local.account import unprivileged_account
 from lakebase_api.local.failure import LocalFailure
 from lakebase_api.local.home import choose_home
 from lakebase_api.local.postgres import EmbeddedPostgres
+from lakebase_api.local.server_log import LogExcerpt
 from tests.local.conftest import FAST, Launch, Prepared, survivors
 
 OWNER = """
@@ -23,6 +24,7 @@ import sys
 from pathlib import Path
 from lakebase_api.local.home import choose_home
 from lakebase_api.local.postgres import EmbeddedPostgres
+from lakebase_api.local.server_log import LogExcerpt
 with EmbeddedPostgres(Path("server"), settings={"fsync": "off"}):
     print("started", flush=True)
     sys.stdin.read()
@@ -232,3 +234,11 @@ def test_a_disk_that_fills_while_the_cluster_is_made_is_recognised(
     disk = small_disk(25)
     with pytest.raises(LocalFailure, match=r"The disk that holds .* is full \(\d+ MB left\): free some"):
         EmbeddedPostgres(disk / "server", settings=FAST).start()
+
+
+def test_a_program_that_says_nothing_like_error_is_quoted_by_its_last_line(folder: Path) -> None:
+    path = folder / "server.log"
+    log = LogExcerpt(path)
+    path.write_text("The files will be owned by you.\ninitdb: could not look up user ID 1234\n")
+    line = f"initdb failed: initdb: could not look up user ID 1234. Its log is {path}."
+    assert str(log.explain("initdb failed")) == line
