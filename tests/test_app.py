@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from lakebase_api.app import create_app
+from lakebase_api.app import create_app, get_service
 from lakebase_api.environment import load_settings
 from tests.conftest import AppOpener, OrdersDatabase
 
@@ -12,12 +12,12 @@ STATIC = {"PGHOST": "127.0.0.1", "PGUSER": "nobody", "PGPASSWORD": "none", "PGPO
 
 
 @pytest.mark.parametrize("environment", [LAKEBASE, STATIC], ids=["lakebase", "static"])
-def test_creating_an_app_starts_no_thread_and_opens_no_socket(
+def test_creating_an_app_starts_no_thread_and_connects_nowhere(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = load_settings(environment)
     opened: list[object] = []
-    monkeypatch.setattr(socket, "socket", lambda *args, **kwargs: opened.append(args))
+    monkeypatch.setattr(socket.socket, "connect", lambda _, address: opened.append(address))
     threads = threading.enumerate()
     create_app(settings)
     assert threading.enumerate() == threads
@@ -25,8 +25,6 @@ def test_creating_an_app_starts_no_thread_and_opens_no_socket(
 
 
 def test_closing_an_app_leaves_no_thread(unchanged_database: OrdersDatabase) -> None:
-    from lakebase_api.app import get_service
-
     threads = set(threading.enumerate())
     app = create_app(load_settings(unchanged_database.environment))
     get_service(app).open()

@@ -8,6 +8,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from lakebase_api.app import get_service
 from lakebase_api.environment import load_settings
 from lakebase_api.web.logs import RequestIdFilter, build_logging_config
 from lakebase_api.web.traffic import Traffic, TrafficReport
@@ -134,7 +135,6 @@ def test_responses_are_counted(app_with_traffic: tuple[Flask, Traffic]) -> None:
 
 @pytest.fixture
 def app_with_traffic(unchanged_database: OrdersDatabase, open_app: AppOpener) -> tuple[Flask, Traffic]:
-    from lakebase_api.app import get_service
 
     app = open_app(unchanged_database.environment)
     return app, get_service(app).traffic
