@@ -18,8 +18,8 @@ from lakebase_api.local.failure import LocalFailure
 ORDERS_PER_SCALE = 1_500_000
 SMALLEST_SCALE = Decimal("0.001")
 GENERATOR = "tpchgen-cli"
-CHUNK = 1 << 18  # bytes; larger ones make COPY no faster
-# Measured at SF 1: 219 MB of table, 34 MB of key, up to 50 MB of sort files while the key is made.
+CHUNK = 1 << 16  # bytes, what a pipe holds; larger ones were no faster
+# Measured at SF 1 and 4: 285 MB a unit at the peak (table 219, key 34, sorting the key 30); and some more.
 BYTES_PER_SCALE = 320_000_000
 BYTES_PER_DATABASE = 10_000_000
 

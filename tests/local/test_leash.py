@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 
 from lakebase_api.local.leash import Leash, Step
@@ -111,7 +111,8 @@ def test_a_leash_that_is_asked_to_end_stops_the_command(tmp_path: Path, number: 
     with leashed(
         "trap 'exit 4' TERM; echo $$; while :; do sleep 0.01; done", output=tmp_path / "output"
     ) as leash:
-        psutil.Process(int(written(tmp_path / "output"))).parent().send_signal(number)
+        command = psutil.Process(int(written(tmp_path / "output")))
+        psutil.Process(command.ppid()).send_signal(number)
         assert leash.wait(10) == 4
 
 
@@ -119,7 +120,7 @@ def test_a_leash_that_is_asked_to_end_stops_the_command(tmp_path: Path, number: 
 def test_a_leash_that_is_killed_takes_the_command_with_it(tmp_path: Path) -> None:
     with leashed("echo $$; exec sleep 1000", output=tmp_path / "output") as leash:
         command = psutil.Process(int(written(tmp_path / "output")))
-        command.parent().kill()
+        psutil.Process(command.ppid()).kill()
         assert leash.wait(10) == -signal.SIGKILL
         assert survivors([command]) == []
 
