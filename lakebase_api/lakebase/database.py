@@ -53,7 +53,7 @@ class Database:
             connection = self._pool.getconn()
         except PoolTimeout:
             self._record(time.perf_counter() - started, 0.0)
-            if self.connect_log.error:
+            if self.connect_log.error or not self.connect_log.has_connected:
                 raise DatabaseUnavailable("no connection could be opened") from self.connect_log.error
             raise
         borrowed = time.perf_counter()

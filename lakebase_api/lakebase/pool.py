@@ -22,8 +22,8 @@ Connection = psycopg.Connection[TupleRow]
 class ConnectLog:
     """How the last attempt to connect ended. Safe to read from any thread."""
 
-    attempts: int = 0
     error: psycopg.Error | CredentialError | None = None
+    has_connected: bool = False
 
 
 class LoggedConnection(Connection):
@@ -35,13 +35,13 @@ class LoggedConnection(Connection):
     @classmethod
     def connect(cls, conninfo: str = "", *, connect_log: ConnectLog, **arguments: Any) -> Self:  # type: ignore[override]
         """Connect as psycopg does and note the outcome in ``connect_log``."""
-        connect_log.attempts += 1
         try:
             connection = super().connect(conninfo, **arguments)
         except psycopg.Error as error:
             connect_log.error = error
             raise
         connect_log.error = None
+        connect_log.has_connected = True
         return connection
 
 
