@@ -34,7 +34,10 @@ logconfig_dict = build_logging_config(settings)
 
 def when_ready(server: Any) -> None:
     values = " ".join(f"{name}={value}" for name, value in settings.describe().items())
-    logging.getLogger("lakebase_api").info("Settings: %s", values)
+    logger = logging.getLogger("lakebase_api")
+    logger.info("Settings: %s", values)
+    for risk in settings.find_risks():
+        logger.warning("Settings: %s", risk)
 
 
 def post_worker_init(worker: Any) -> None:

@@ -7,22 +7,21 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
 from flask_cors import CORS
 
-from lakebase_api.lakebase.grants import explain_missing_grant
+from lakebase_api.lakebase.grants import explain_setup_fault
 from lakebase_api.lakebase.lakebase import Lakebase
 from lakebase_api.orders.queries import OrderQueries
 from lakebase_api.orders.routes import register_orders
 from lakebase_api.settings import Settings
 from lakebase_api.web.base_path import serve_at_both_bases
 from lakebase_api.web.documentation import build_api
-from lakebase_api.web.exchange import record_database_time, register_exchange
+from lakebase_api.web.exchange import current_exchange, register_exchange
 from lakebase_api.web.home import register_home
 from lakebase_api.web.probes import register_probes
 from lakebase_api.web.problems import register_problems
 from lakebase_api.web.traffic import REPORT_INTERVAL, Traffic, TrafficReport
+from lakebase_api.web.validation import GREATEST_BODY
 
 logger = logging.getLogger(__name__)
-
-GREATEST_BODY = 64 * 1024
 
 
 class Service:
@@ -36,10 +35,8 @@ class Service:
             # The default drops a job that is a second late.
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
-        self.lakebase = Lakebase(settings, self._scheduler, record_database_time)
-        self._report = TrafficReport(
-            self.traffic, self.lakebase.database.stats, lambda: self.lakebase.tokens_minted
-        )
+        self.lakebase = Lakebase(settings, self._scheduler, current_exchange)
+        self._report = TrafficReport(self.traffic, self.lakebase.stats)
 
     def open(self) -> None:
         """Start the threads and connections; returns at once. Call it after the fork."""
@@ -66,7 +63,7 @@ def create_app(settings: Settings) -> Flask:
     service = app.extensions["lakebase_api"] = Service(settings)
     if settings.cors_origins:
         CORS(app, origins=list(settings.cors_origins))
-    register_exchange(app, service.traffic)
+    register_exchange(app, service.traffic, settings.request_timeout)
     _register_routes(app, service)
     return app
 
@@ -82,6 +79,9 @@ def _register_routes(app: Flask, service: Service) -> None:
     api = build_api(app)
     register_home(app)
     register_orders(app, api, lakebase.database, OrderQueries(settings.schema, settings.table))
-    register_probes(app, api, {"token": lakebase.check_token, "database": lakebase.check_connect})
+    deciding = {"token": lakebase.check_token, "database": lakebase.check_connect}
+    register_probes(app, api, deciding, {"table": lakebase.check_table})
     # After flask-smorest, whose own error handlers these replace.
-    register_problems(app, lambda: explain_missing_grant(settings.schema, settings.table, lakebase.role))
+    register_problems(
+        app, lambda error: explain_setup_fault(error, settings.schema, settings.table, lakebase.role)
+    )

@@ -1,6 +1,7 @@
 """Reads the settings from the environment and ``.env``, and reports all mistakes at once."""
 
 import dataclasses
+import io
 import ipaddress
 import os
 from collections.abc import Iterator, Mapping
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import certifi
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from marshmallow import ValidationError
 
 from lakebase_api.settings import (
@@ -34,6 +35,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """
     environ, mistakes = _with_env_file(environ)
     values: dict[str, Any] = {}
+    wrong: set[str] = set()
     for attribute, variable in VARIABLES.items():
         name = next((name for name in variable.names if environ.get(name)), None)
         if name is None:
@@ -41,9 +43,10 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         try:
             values[attribute] = variable.field.deserialize(environ[name])
         except ValidationError as error:
+            wrong.add(attribute)
             mistakes.append(f"{name}: {' '.join(_flatten(error.messages))}")
     settings = Settings(**values)
-    mistakes += _contradictions(settings)
+    mistakes += _contradictions(settings, has_wrong_endpoint="lakebase_endpoint" in wrong)
     if mistakes:
         raise SettingsError(mistakes)
     if settings.pg_sslmode in CA_VERIFYING_MODES and not settings.pg_sslrootcert:
@@ -56,8 +59,15 @@ def _with_env_file(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str
     if not path.exists():
         missing = [f"ENV_FILE: there is no file {path}."] if environ.get("ENV_FILE") else []
         return dict(environ), missing
-    from_file = {name: value for name, value in dotenv_values(path, interpolate=False).items() if value}
-    return {**from_file, **{name: value for name, value in environ.items() if value}}, []
+    try:
+        bindings = list(parse_stream(io.StringIO(path.read_text(encoding="utf-8"))))
+    except (OSError, UnicodeDecodeError) as error:
+        return dict(environ), [f"ENV_FILE: {path} cannot be read: {error}."]
+    mistakes = [
+        f"ENV_FILE: {path} line {line.original.line}: not NAME=value." for line in bindings if line.error
+    ]
+    from_file = {line.key: line.value for line in bindings if line.key and line.value}
+    return {**from_file, **{name: value for name, value in environ.items() if value}}, mistakes
 
 
 def _flatten(messages: Any) -> Iterator[str]:
@@ -68,9 +78,10 @@ def _flatten(messages: Any) -> Iterator[str]:
             yield from _flatten(message)
 
 
-def _contradictions(settings: Settings) -> Iterator[str]:
+def _contradictions(settings: Settings, *, has_wrong_endpoint: bool) -> Iterator[str]:
     """What is wrong with settings that are each right by themselves."""
-    yield from _target_mistakes(settings)
+    if not has_wrong_endpoint:
+        yield from _target_mistakes(settings)
     yield from _tls_mistakes(settings)
     yield from _login_mistakes(settings)
     if settings.pool_size + settings.pool_max_overflow == 0:

@@ -13,6 +13,10 @@ CA_VERIFYING_MODES = ("verify-ca", "verify-full")
 UNENCRYPTED_MODES = ("disable", "allow", "prefer")
 
 
+# 0 to 65535
+PORT = r"(\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5])"
+
+
 class TargetKind(StrEnum):
     """What the service connects to, in the order in which it is looked for."""
 
@@ -163,6 +167,30 @@ class Settings:
         default=10.0,
         help="Seconds a statement may take; the server ends it then",
     )
+    pool_max_waiting: int = _setting(
+        "DB_POOL_MAX_WAITING",
+        field=_whole(1, 1000),
+        default=40,
+        help="Requests of each worker that may wait for a connection; more are answered 503 at once",
+    )
+    pool_idle_timeout: float = _setting(
+        "DB_POOL_IDLE_TIMEOUT",
+        field=_number(1, 86400),
+        default=600.0,
+        help="Seconds after which a connection beyond `DB_POOL_SIZE` that nobody used is closed",
+    )
+    wake_budget: float = _setting(
+        "WAKE_BUDGET",
+        field=_number(0, 60),
+        default=10.0,
+        help="Seconds for which requests wait for a database that is away or waking up",
+    )
+    request_timeout: float = _setting(
+        "REQUEST_TIMEOUT",
+        field=_number(0.1, 110),
+        default=30.0,
+        help="Seconds a request may take; a caller may ask for less with `X-Request-Timeout`",
+    )
     pool_recycle_interval: float = _setting(
         "DB_POOL_RECYCLE_INTERVAL",
         field=_number(1, 86400),
@@ -172,12 +200,17 @@ class Settings:
     workers: int = _setting(
         "WEB_CONCURRENCY", field=_whole(1, 64), default=2, help="gunicorn worker processes"
     )
-    threads: int = _setting("WEB_THREADS", field=_whole(1, 1000), default=16, help="Threads of each worker")
+    threads: int = _setting(
+        "WEB_THREADS",
+        field=_whole(1, 1000),
+        default=64,
+        help="Threads of each worker; more than the pool and its queue, so that probes are answered",
+    )
     bind: str | None = _setting(
         "BIND",
         field=fields.String(
             validate=validate.Regexp(
-                r"(.+:\d+|unix:.+)\Z", error="Must have the form host:port or unix:path."
+                rf"(.+:{PORT}|unix:.+)\Z", error="Must have the form host:port or unix:path."
             )
         ),
         help="Address to listen on",
@@ -197,7 +230,7 @@ class Settings:
     )
     cors_origins: Sequence[str] = _setting(
         "CORS_ORIGINS",
-        field=DelimitedList(fields.String()),
+        field=DelimitedList(fields.String(validate=validate.Length(min=1))),
         default=(),
         help="Origins of browser pages that may call the API, separated by commas",
     )
@@ -216,10 +249,20 @@ class Settings:
 
     @property
     def address(self) -> str:
-        """``host:port`` to listen on."""
+        """``host:port`` or ``unix:path`` to listen on."""
         if self.bind:
             return self.bind
         return f"0.0.0.0:{self.app_port}" if self.app_port else "127.0.0.1:8000"
+
+    def find_risks(self) -> list[str]:
+        """What may be meant, but breaks a promise; for the log."""
+        busy = self.pool_size + self.pool_max_overflow + self.pool_max_waiting
+        if self.threads > busy:
+            return []
+        return [
+            f"WEB_THREADS={self.threads} does not exceed DB_POOL_SIZE + DB_MAX_OVERFLOW + "
+            f"DB_POOL_MAX_WAITING={busy}: probes may have to wait behind requests"
+        ]
 
     def describe(self) -> dict[str, str]:
         """The values by environment name, for the log: of a secret only that it is set."""

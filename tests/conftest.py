@@ -18,10 +18,10 @@ from lakebase_api.environment import load_settings
 from lakebase_api.local import tpch
 from lakebase_api.local.api import forget_inherited_settings
 from lakebase_api.local.postgres import EmbeddedPostgres
+from tests.fault_proxy import FaultProxy
 from tests.gunicorn_process import GunicornProcess
 from tests.lakebase_stand_in import LakebaseStandIn, start_server
 from tests.stand_in import Workspace
-from tests.stand_in.tls import TlsProxy
 
 # Nothing that points at a real database or workspace may reach a test.
 forget_inherited_settings()
@@ -87,20 +87,24 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgre
         yield server
 
 
-@pytest.fixture
-def database(server: EmbeddedPostgres) -> OrdersDatabase:
-    """A database of its own for the test."""
-    name = f"orders_{next(database_numbers)}"
+def clone_database(server: EmbeddedPostgres, name: str) -> OrdersDatabase:
+    """A copy of the template, to which nothing else connects."""
     with psycopg.connect(server.conninfo(), autocommit=True) as connection:
         create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
         connection.execute(create.format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
     return OrdersDatabase(server, name)
 
 
+@pytest.fixture
+def database(server: EmbeddedPostgres) -> OrdersDatabase:
+    """A database of its own for the test."""
+    return clone_database(server, f"orders_{next(database_numbers)}")
+
+
 @pytest.fixture(scope="session")
 def unchanged_database(server: EmbeddedPostgres) -> OrdersDatabase:
     """A database shared by tests that only read."""
-    return OrdersDatabase(server, TEMPLATE)
+    return clone_database(server, "orders_unchanged")
 
 
 AppOpener = Callable[[dict[str, str]], Flask]
@@ -151,10 +155,10 @@ def lakebase_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """The one stand-in for Lakebase."""
     with (
         start_server(tmp_path_factory.mktemp("lakebase")) as server,
-        TlsProxy(server.port) as tls,
+        FaultProxy(server.port, tls=True) as proxy,
         Workspace(db_host="localhost") as workspace,
     ):
-        stand_in = LakebaseStandIn(server, tls, workspace)
+        stand_in = LakebaseStandIn(server, proxy, workspace)
         stand_in.prepare()
         yield stand_in
 
@@ -163,4 +167,5 @@ def lakebase_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def lakebase(lakebase_of_the_session: LakebaseStandIn) -> LakebaseStandIn:
     """The stand-in for Lakebase, as good as new."""
     lakebase_of_the_session.workspace.reset()
+    lakebase_of_the_session.proxy.heal()
     return lakebase_of_the_session

@@ -11,8 +11,8 @@ from psycopg import sql
 
 from lakebase_api.local import tpch
 from lakebase_api.local.postgres import EmbeddedPostgres
+from tests.fault_proxy import FaultProxy
 from tests.stand_in import Identity, Workspace, create_login_role, pg_hba
-from tests.stand_in.tls import TlsProxy
 
 DATABASE = "databricks_postgres"
 
@@ -22,7 +22,7 @@ class LakebaseStandIn:
     """One Lakebase of each kind, with TPC-H orders, and its workspace."""
 
     server: EmbeddedPostgres
-    tls: TlsProxy
+    proxy: FaultProxy
     workspace: Workspace
 
     def environment(self, kind: str = "autoscaling", identity: Identity | None = None) -> dict[str, str]:
@@ -35,7 +35,7 @@ class LakebaseStandIn:
         return {
             **target,
             **self.workspace.environment(identity or self.workspace.service_principal),
-            "PGPORT": str(self.tls.port),
+            "PGPORT": str(self.proxy.port),
             "ENV_FILE": os.devnull,
             "DB_POOL_SIZE": "2",
             "DB_MAX_OVERFLOW": "6",

@@ -90,6 +90,9 @@ def test_all_mistakes_are_reported_together_by_name() -> None:
         ({**STATIC, "PGSSLROOTCERT": certifi.where()}, ["PGSSLROOTCERT"]),
         ({**ENDPOINT, "DATABRICKS_CLIENT_SECRET": "s"}, ["DATABRICKS_CLIENT_ID"]),
         ({**STATIC, "BIND": "8000 please"}, ["BIND"]),
+        ({**STATIC, "BIND": "127.0.0.1:65536"}, ["BIND"]),
+        ({**STATIC, "CORS_ORIGINS": ","}, ["CORS_ORIGINS"]),
+        ({"LAKEBASE_ENDPOINT": "mine"}, ["LAKEBASE_ENDPOINT"]),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(environ: dict[str, str], names: list[str]) -> None:
@@ -139,6 +142,20 @@ def test_a_file_gives_settings_and_the_environment_wins(tmp_path: Path) -> None:
     file.write_text("PGHOST=from-file\nPGUSER=ann\nPGPASSWORD='p$w'\nDB_POOL_SIZE=3\n# a comment\n")
     settings = load_settings({"ENV_FILE": str(file), "PGHOST": "from-environment"})
     assert (settings.pg_host, settings.pg_password, settings.pool_size) == ("from-environment", "p$w", 3)
+
+
+def test_a_file_that_cannot_be_read_is_a_mistake_that_names_the_line(tmp_path: Path) -> None:
+    file = tmp_path / "settings"
+    file.write_text("PGHOST=localhost\nthis is no setting\nPGUSER=ann\nPGPASSWORD=pw\n")
+    assert mistakes({"ENV_FILE": str(file)}) == [f"ENV_FILE: {file} line 2: not NAME=value."]
+    file.write_bytes(b"PGHOST=\xff\xfe")
+    assert mistakes({**STATIC, "ENV_FILE": str(file)})[0].startswith(f"ENV_FILE: {file} cannot be read")
+
+
+def test_too_few_threads_for_probes_are_a_risk_that_is_said() -> None:
+    assert load_settings(STATIC).find_risks() == []
+    [risk] = load_settings({**STATIC, "WEB_THREADS": "55"}).find_risks()
+    assert risk.startswith("WEB_THREADS=55 does not exceed")
 
 
 def test_dot_env_is_read_where_the_process_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

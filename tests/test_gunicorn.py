@@ -84,7 +84,7 @@ def test_requests_in_flight_are_finished_before_it_stops(
 def test_it_starts_without_database_and_workspace_and_works_when_they_come(
     workspace_is_up: bool, lakebase: LakebaseStandIn, start_gunicorn: Starter
 ) -> None:
-    environment = {**lakebase.environment(), "DB_POOL_TIMEOUT": "1"}
+    environment = {**lakebase.environment(), "WAKE_BUDGET": "0.5"}
     with lakebase.without_server():
         if not workspace_is_up:
             lakebase.workspace.refuse_connections()

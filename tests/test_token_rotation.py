@@ -94,7 +94,7 @@ def add_crashing_route(app: Flask) -> None:
     def divide(connection: object) -> float:
         return 1 / 0
 
-    app.add_url_rule("/crash", view_func=lambda: str(get_service(app).lakebase.database.run(divide)))
+    app.add_url_rule("/crash", view_func=lambda: str(get_service(app).lakebase.database.read(divide)))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_no_secret_is_ever_logged_not_even_at_debug_when_all_goes_wrong(
     workspace = lakebase.workspace
     workspace.token_life = 1.5
     environment = lakebase.environment(kind, getattr(workspace, identity))
-    app = open_app({**environment, "DB_POOL_RECYCLE_INTERVAL": "1", "DB_POOL_TIMEOUT": "0.5"})
+    app = open_app({**environment, "DB_POOL_RECYCLE_INTERVAL": "1", "WAKE_BUDGET": "0"})
     logging.getLogger("databricks.sdk").setLevel(logging.DEBUG)
     add_crashing_route(app)
     client = app.test_client()

@@ -15,8 +15,8 @@ SHORTEST_USEFUL_LIFE = 1.0
 LONGEST_RESERVE = 300.0
 # Refreshing up to this part earlier keeps workers from asking all at the same moment.
 JITTER = 0.1
-# However many connections wait for a token, a workspace that refuses is not asked more often.
-PAUSE_AFTER_FAILURE = 1.0
+# However many connections wait for a token, after a failure the workspace is not asked more often.
+PAUSE_AFTER_FAILURE = 2.0
 
 
 class CredentialError(Exception):
@@ -57,7 +57,7 @@ class CredentialHolder:
         self._minting = threading.Lock()
         self._attempts = 0
         self._current: Credential | None = None
-        self._failed_at = float("-inf")
+        self._failed_at = self._minted_at = float("-inf")
         self.error: CredentialError | None = None
         self.minted = 0
 
@@ -78,6 +78,16 @@ class CredentialHolder:
             credential = self.refresh()
         return credential.token
 
+    def reject_current(self) -> None:
+        """The database refused the current token: mint another before the next login.
+
+        A token that is itself fresh counts as a failure, and the next one has to wait.
+        """
+        credential, self._current = self._current, None
+        if credential and self._minted_at + PAUSE_AFTER_FAILURE > time.monotonic():
+            self.error = CredentialError("the database refused a fresh token")
+            self._failed_at = self._minted_at
+
     def refresh(self) -> Credential:
         """Mint a credential and make it the current one.
 
@@ -89,7 +99,7 @@ class CredentialHolder:
             if self._attempts == attempts:
                 self._attempt()
             if self.error or self._current is None:
-                raise CredentialError(str(self.error))
+                raise CredentialError(str(self.error or "the last mint failed"))
             return self._current
 
     def _attempt(self) -> None:
@@ -100,6 +110,7 @@ class CredentialHolder:
             self.error, self._failed_at = error, time.monotonic()
         else:
             self.error = None
+            self._minted_at = time.monotonic()
             self.minted += 1
             logger.info("Background token refresh: Token updated successfully")
         finally:

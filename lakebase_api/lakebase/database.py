@@ -1,68 +1,176 @@
-"""The one place that borrows a connection."""
+"""The one place that uses a connection: lends it to a query, and decides what a failure means."""
 
+import itertools
+import random
 import time
 from collections.abc import Callable
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from psycopg_pool import ConnectionPool, PoolTimeout
+import psycopg
+from psycopg import errors
 
-from lakebase_api.lakebase.pool import Connection, ConnectLog, LoggedConnection
+from lakebase_api.lakebase.connecting import Connection, LakebaseConnection
+from lakebase_api.lakebase.pool import DeadlineExceeded, Pool
+from lakebase_api.lakebase.watchdog import Watchdog
+from lakebase_api.settings import Settings
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Called after each use of a connection with the seconds waited for it and the seconds it was held.
-Recorder = Callable[[float, float], None]
+# The server undid the statement and says that the same one may succeed now.
+CONFLICTS = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
+SETUP_FAULTS = (
+    errors.InsufficientPrivilege,
+    errors.UndefinedTable,
+    errors.UndefinedColumn,
+    errors.InvalidSchemaName,
+)
+SETUP_FAULTS_EXPLAINED: dict[type[psycopg.Error], str] = {
+    errors.InsufficientPrivilege: "a grant is missing",
+    errors.UndefinedTable: "the table is missing",
+    errors.InvalidSchemaName: "the schema is missing",
+}
+# Pauses between tries double from the first to the longest, in seconds.
+FIRST_PAUSE = 0.02
+LONGEST_PAUSE = 0.5
 
 
-class DatabaseUnavailable(Exception):
-    """No connection could be opened; the cause is the last connect's error."""
+class OutcomeUnknown(Exception):
+    """The connection was lost while a write was under way: it may have been made, or not."""
+
+
+class Caller(Protocol):
+    """On whose behalf a query runs."""
+
+    @property
+    def deadline(self) -> float:
+        """When the answer is of no more use, by ``time.monotonic()``."""
+        ...
+
+    def record_use(self, waited: float, held: float) -> None:
+        """Note one use of a connection: the seconds waited for it and the seconds it was held."""
+        ...
 
 
 class Database:
-    """Runs queries on pooled connections. Safe to share between threads once open."""
+    """Runs queries on pooled connections. Safe to share between threads once open.
 
-    def __init__(
-        self, pool: ConnectionPool[LoggedConnection], connect_log: ConnectLog, record: Recorder
-    ) -> None:
+    ``find_caller`` gives the caller of the current thread.
+    """
+
+    def __init__(self, settings: Settings, pool: Pool, find_caller: Callable[[], Caller]) -> None:
+        self._command_timeout = settings.command_timeout
         self._pool = pool
-        self._record = record
-        self.connect_log = connect_log
+        self._find_caller = find_caller
+        self._watchdog = Watchdog()
+        self._retries = itertools.count(1)
+        self.retries = 0
+        # What is wrong with the table, in the words of the readiness probe; cleared by the next success.
+        self.setup_fault: str | None = None
 
     def open(self) -> None:
         """Start connecting in the background; returns at once. Call it after the fork."""
+        self._watchdog.open()
         self._pool.open()
 
     def close(self) -> None:
-        """Close every connection. Requests still waiting for one get ``PoolClosed``."""
+        """Close every connection."""
         self._pool.close()
+        self._watchdog.close()
 
-    def run(
-        self,
-        query: Callable[Concatenate[Connection, P], T],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
-        """The result of ``query(connection, …)``, with the connection back in the pool.
+    def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The result of ``query(connection, …)``, tried again as long as it may when a connection is lost.
 
-        Raises ``DatabaseUnavailable`` when no connection can be opened, psycopg_pool's ``PoolTimeout``
-        when all stayed in use, and whatever the query raises.
+        Raises ``DatabaseUnavailable``, ``DeadlineExceeded``, ``PoolTimeout``, ``TooManyRequests``, and what
+        the query raises.
         """
-        started = time.perf_counter()
-        try:
-            connection = self._pool.getconn()
-        except PoolTimeout:
-            self._record(time.perf_counter() - started, 0.0)
-            if self.connect_log.error or not self.connect_log.has_connected:
-                raise DatabaseUnavailable("no connection could be opened") from self.connect_log.error
-            raise
-        borrowed = time.perf_counter()
-        try:
-            return query(connection, *args, **kwargs)
-        finally:
-            self._pool.putconn(connection)
-            self._record(borrowed - started, time.perf_counter() - borrowed)
+        return self._run(lambda connection: query(connection, *args, **kwargs), is_repeatable=True)
 
-    def stats(self) -> dict[str, int]:
-        """The pool's counters, as psycopg_pool names them."""
-        return self._pool.get_stats()
+    def write(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As ``read``, but a query that may have reached the server is not tried again.
+
+        Raises ``OutcomeUnknown`` too, when the connection was lost meanwhile.
+        """
+        return self._run(lambda connection: query(connection, *args, **kwargs), is_repeatable=False)
+
+    def _run(self, query: Callable[[Connection], T], *, is_repeatable: bool) -> T:
+        caller = self._find_caller()
+        has_conflicted = False
+        for attempt in itertools.count():
+            use = _Use()
+            try:
+                return self._use(query, caller, use)
+            except CONFLICTS:
+                if has_conflicted:
+                    raise
+                has_conflicted = True
+            except psycopg.OperationalError as error:
+                if not use.lost:
+                    raise
+                if time.monotonic() >= caller.deadline:
+                    raise DeadlineExceeded from error
+                if use.sent and not is_repeatable:
+                    raise OutcomeUnknown from error
+            self.retries = next(self._retries)
+            _pause(attempt, caller.deadline)
+        raise AssertionError("unreachable")
+
+    def _use(self, query: Callable[[Connection], T], caller: Caller, use: "_Use") -> T:
+        """Run the query once, and note in ``use`` how far it came."""
+        started = time.monotonic()
+        connection = None
+        try:
+            connection = self._pool.borrow(caller.deadline)
+            borrowed = time.monotonic()
+            self._watchdog.watch(connection, caller.deadline)
+            self._limit_statement(connection, caller.deadline - borrowed)
+            use.sent = True
+            result = query(connection)
+            self.setup_fault = None
+            return result
+        except SETUP_FAULTS as error:
+            self.setup_fault = SETUP_FAULTS_EXPLAINED.get(type(error), "the table has other columns")
+            raise
+        except (errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow):
+            use.lost = True
+            raise
+        except errors.ReadOnlySqlTransaction:
+            use.lost = True  # this node is no longer the primary, and never will be on this connection
+            raise
+        finally:
+            if connection is not None:
+                self._end(connection, use)
+            else:
+                borrowed = time.monotonic()
+            caller.record_use(borrowed - started, time.monotonic() - borrowed)
+
+    def _end(self, connection: LakebaseConnection, use: "_Use") -> None:
+        self._watchdog.release(connection)
+        use.lost = use.lost or connection.closed
+        if use.lost:
+            self._pool.discard(connection)
+        else:
+            self._pool.give_back(connection)
+
+    def _limit_statement(self, connection: LakebaseConnection, remaining: float) -> None:
+        """Have the server end the statement when the request's time is up."""
+        if remaining <= 0:
+            raise DeadlineExceeded
+        limit = max(1, round(min(self._command_timeout, remaining) * 1000))
+        if connection.statement_timeout != limit:
+            connection.execute(f"SET statement_timeout = {limit}".encode())
+            connection.statement_timeout = limit
+
+
+class _Use:
+    """How far one use of a connection came."""
+
+    sent = False
+    lost = False
+
+
+def _pause(attempt: int, deadline: float) -> None:
+    """Wait before another try: not at all the first time, then longer and longer, with jitter."""
+    if attempt:
+        pause = min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE) * random.random()
+        time.sleep(max(0.0, min(pause, deadline - time.monotonic())))

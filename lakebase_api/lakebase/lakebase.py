@@ -1,10 +1,14 @@
 """Everything that reaches Lakebase, put together and opened and closed as one."""
 
+from collections.abc import Callable
+
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from lakebase_api.lakebase.boot import BootReport
+from lakebase_api.lakebase.connecting import explain
 from lakebase_api.lakebase.credentials import CredentialHolder
-from lakebase_api.lakebase.database import Database, Recorder
-from lakebase_api.lakebase.pool import ConnectLog, build_pool
+from lakebase_api.lakebase.database import Caller, Database
+from lakebase_api.lakebase.pool import Pool
 from lakebase_api.lakebase.rotation import Rotation
 from lakebase_api.lakebase.target import Target
 from lakebase_api.settings import Settings, TargetKind
@@ -14,16 +18,17 @@ class Lakebase:
     """The database of the settings, with credentials that renew themselves.
 
     Building it does no I/O and starts no thread. ``open`` it after the fork, ``close`` it on the way
-    out; in between it is safe to share between threads. ``record`` is called after each use of a
-    connection with the seconds waited for it and held.
+    out; in between it is safe to share between threads. ``find_caller`` gives the caller of the current
+    thread.
     """
 
-    def __init__(self, settings: Settings, scheduler: BackgroundScheduler, record: Recorder) -> None:
-        self._connect_log = ConnectLog()
+    def __init__(
+        self, settings: Settings, scheduler: BackgroundScheduler, find_caller: Callable[[], Caller]
+    ) -> None:
         self._holder: CredentialHolder | None = None
         self._rotation: Rotation | None = None
         if settings.target is TargetKind.STATIC:
-            self._target = Target(settings, lambda: settings.pg_password or "", None)
+            self._target = Target(settings)
         else:
             # Imports the SDK, which a PostgreSQL with a password does without.
             from lakebase_api.lakebase.workspace import Workspace
@@ -31,9 +36,9 @@ class Lakebase:
             workspace = Workspace(settings)
             self._holder = CredentialHolder(workspace.mint)
             self._rotation = Rotation(self._holder, scheduler)
-            self._target = Target(settings, self._holder.token, workspace)
-        pool = build_pool(settings, self._target, self._connect_log)
-        self.database = Database(pool, self._connect_log, record)
+            self._target = Target(settings, self._holder, workspace)
+        self.pool = Pool(settings, self._target, BootReport(settings).log)
+        self.database = Database(settings, self.pool, find_caller)
 
     def open(self) -> None:
         """Start rotating and connecting in the background; returns at once."""
@@ -50,10 +55,10 @@ class Lakebase:
         """The role that logs in, once it is known."""
         return self._target.user
 
-    @property
-    def tokens_minted(self) -> int:
-        """How many tokens were minted so far."""
-        return self._holder.minted if self._holder else 0
+    def stats(self) -> dict[str, int]:
+        """psycopg_pool's counters, and ``tokens_minted`` and ``retries`` so far."""
+        minted = self._holder.minted if self._holder else 0
+        return {**self.pool.stats(), "tokens_minted": minted, "retries": self.database.retries}
 
     def check_token(self) -> str | None:
         """Why no login is possible for want of a token, or ``None``. Does not block."""
@@ -64,4 +69,9 @@ class Lakebase:
 
     def check_connect(self) -> str | None:
         """Why the last connect failed, or ``None`` when it did not or there was none. Does not block."""
-        return "the last connect failed" if self._connect_log.error else None
+        error = self.pool.connects.error
+        return explain(error) if error else None
+
+    def check_table(self) -> str | None:
+        """What the last query said of the table, or ``None`` when it could be read. Does not block."""
+        return self.database.setup_fault

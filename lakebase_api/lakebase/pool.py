@@ -1,72 +1,190 @@
-"""The connection pool, and how its last attempt to connect ended."""
+"""The connection pool: lends live connections, and goes on by itself when the database is away."""
 
-from dataclasses import dataclass
-from typing import Any, Self
+import random
+import select
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
 
 import psycopg
-from psycopg.rows import TupleRow
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
 
+from lakebase_api.lakebase.connecting import (
+    LOGIN_REFUSED,
+    NO_CONNECTION_LEFT,
+    Connection,
+    ConnectLog,
+    LakebaseConnection,
+    explain,
+)
 from lakebase_api.lakebase.credentials import CredentialError
 from lakebase_api.lakebase.target import Target
 from lakebase_api.settings import Settings
 
-# The pool doubles the pause between attempts until this many seconds have passed: a small value
-# keeps the pauses short after a long outage.
-RECONNECT_TIMEOUT = 5.0
-
-Connection = psycopg.Connection[TupleRow]
-
-
-@dataclass
-class ConnectLog:
-    """How the last attempt to connect ended. Safe to read from any thread."""
-
-    error: psycopg.Error | CredentialError | None = None
-    has_connected: bool = False
+# Seconds between attempts to connect in an outage, at most: a database that returns is found soon.
+LONGEST_PAUSE = 1.0
+# Seconds after the last request for which an outage is still asked about.
+PATIENCE = 600.0
+# Seconds for which the pool keeps to half its size after the server had no connection left.
+RELIEF = 30.0
+# The least that a wait for a connection takes; psycopg_pool gives nothing to who does not wait at all.
+SHORTEST_WAIT = 0.001
 
 
-class LoggedConnection(Connection):
-    """A connection that notes how connecting ended.
+class DatabaseUnavailable(Exception):
+    """No connection could be opened; the cause is the last connect's error, if there is one yet."""
 
-    The pool connects on threads of its own; whoever waits for a connection only sees a timeout.
+
+class DeadlineExceeded(Exception):
+    """The request's deadline passed."""
+
+
+class Pool:
+    """Connections to one target. Safe to share between threads.
+
+    Open it after the fork and close it on the way out. ``greet`` is called with each new connection.
     """
 
-    @classmethod
-    def connect(cls, conninfo: str = "", *, connect_log: ConnectLog, **arguments: Any) -> Self:  # type: ignore[override]
-        """Connect as psycopg does and note the outcome in ``connect_log``."""
+    def __init__(self, settings: Settings, target: Target, greet: Callable[[Connection], None]) -> None:
+        self._settings = settings
+        self._target = target
+        self._greet = greet
+        self._closing = threading.Event()
+        self._starting_again = threading.Lock()
+        self._asked_at = time.monotonic()
+        self._relief_ends: float | None = None
+        self.connects = ConnectLog()
+        self._pool = ConnectionPool(
+            kwargs=self._connect_arguments,
+            connection_class=LakebaseConnection,
+            configure=self._configure,
+            min_size=settings.pool_size,
+            max_size=settings.pool_size + settings.pool_max_overflow,
+            max_waiting=settings.pool_max_waiting,
+            max_lifetime=settings.pool_recycle_interval,
+            max_idle=settings.pool_idle_timeout,
+            # Its own pauses double up to minutes: give up at once, and start again by our own.
+            reconnect_timeout=0,
+            reconnect_failed=self._start_again,
+            name="lakebase",
+            open=False,
+        )
+
+    def open(self) -> None:
+        """Start connecting in the background; returns at once."""
+        self._pool.open()
+
+    def close(self) -> None:
+        """Close every connection. Whoever still waits for one gets ``PoolClosed``."""
+        self._closing.set()
+        self._pool.close()
+
+    def stats(self) -> dict[str, int]:
+        """The pool's counters, as psycopg_pool names them."""
+        return self._pool.get_stats()
+
+    def borrow(self, deadline: float) -> LakebaseConnection:
+        """A connection that was alive a moment ago. Give it back, or discard it.
+
+        Waits until the deadline at the most, for ``DB_POOL_TIMEOUT`` when all are in use, and as long as an
+        outage is younger than ``WAKE_BUDGET``. Raises ``DeadlineExceeded``, ``DatabaseUnavailable``, and
+        psycopg_pool's ``PoolTimeout`` and ``TooManyRequests``.
+        """
+        self._asked_at = time.monotonic()
+        self._end_relief()
+        patience_ends = min(deadline, self._asked_at + self._settings.pool_timeout)
+        while True:
+            try:
+                connection = self._pool.getconn(self._longest_wait(patience_ends))
+            except (PoolTimeout, TooManyRequests) as error:
+                self._judge(error, deadline, patience_ends)
+                continue
+            if _is_alive(connection):
+                return connection
+            self.discard(connection)
+
+    def give_back(self, connection: LakebaseConnection) -> None:
+        """End a use of the connection."""
+        self._pool.putconn(connection)
+
+    def discard(self, connection: LakebaseConnection) -> None:
+        """End a use of the connection and have it replaced."""
+        connection.close()
+        self._pool.putconn(connection)
+
+    def _longest_wait(self, patience_ends: float) -> float:
+        now = time.monotonic()
+        budget = self._settings.wake_budget
+        outage_began = self.connects.failing_since
+        # Looked at again after a budget at the latest: an outage may begin during the wait.
+        budget_ends = now + max(budget, LONGEST_PAUSE) if outage_began is None else outage_began + budget
+        return max(min(patience_ends, budget_ends) - now, SHORTEST_WAIT)
+
+    def _judge(self, error: Exception, deadline: float, patience_ends: float) -> None:
+        """Raise what a wait in vain means; return if it is to go on."""
+        now = time.monotonic()
+        outage_began = self.connects.failing_since
+        is_over = isinstance(error, TooManyRequests) or now >= patience_ends
+        if outage_began is not None and (is_over or now >= outage_began + self._settings.wake_budget):
+            raise DatabaseUnavailable("no connection could be opened") from self.connects.error
+        if now >= deadline:
+            raise DeadlineExceeded from None
+        if is_over and not self.connects.has_connected:
+            raise DatabaseUnavailable("no connection was opened yet") from None
+        if is_over:
+            raise error
+
+    def _connect_arguments(self) -> dict[str, Any]:
         try:
-            connection = super().connect(conninfo, **arguments)
-        except psycopg.Error as error:
-            connect_log.error = error
-            raise
-        connect_log.error = None
-        connect_log.has_connected = True
-        return connection
-
-
-def build_pool(
-    settings: Settings, target: Target, connect_log: ConnectLog
-) -> ConnectionPool[LoggedConnection]:
-    """A pool of connections to the target, not yet open: open it after the fork."""
-
-    def connect_arguments() -> dict[str, Any]:
-        try:
-            return {"connect_log": connect_log, **target.connect_arguments()}
+            arguments = self._target.connect_arguments()
         except CredentialError as error:
-            connect_log.error = error
+            self.connects.note_failure(error)
             raise
+        return {**arguments, "on_failure": self._note_failure}
 
-    return ConnectionPool(
-        kwargs=connect_arguments,
-        connection_class=LoggedConnection,
-        min_size=settings.pool_size,
-        max_size=settings.pool_size + settings.pool_max_overflow,
-        timeout=settings.pool_timeout,
-        max_lifetime=settings.pool_recycle_interval,
-        reconnect_timeout=RECONNECT_TIMEOUT,
-        # Having given up, begin again: the pool comes back by itself, with nobody asking.
-        reconnect_failed=lambda pool: pool.check(),
-        name="lakebase",
-        open=False,
-    )
+    def _configure(self, connection: LakebaseConnection) -> None:
+        connection.statement_timeout = round(self._settings.command_timeout * 1000)
+        self._greet(connection)
+        self.connects.note_success()
+
+    def _note_failure(self, error: psycopg.Error) -> None:
+        self.connects.note_failure(error)
+        reason = explain(error)
+        if reason == LOGIN_REFUSED:
+            self._target.reject_password()
+        elif reason == NO_CONNECTION_LEFT:
+            self._begin_relief()
+
+    def _start_again(self, pool: ConnectionPool[LakebaseConnection]) -> None:
+        """Begin a new attempt to connect after a pause. Runs on a thread of the pool."""
+        if not self._starting_again.acquire(blocking=False):
+            return  # another of the pool's threads does it
+        try:
+            self._closing.wait(LONGEST_PAUSE * random.uniform(0.5, 1))
+            is_asked_for = time.monotonic() - self._asked_at < PATIENCE
+            # With an idle connection there is no need, and checking it could hang.
+            if is_asked_for and not self._closing.is_set() and not pool.get_stats()["pool_available"]:
+                pool.check()
+        finally:
+            self._starting_again.release()
+
+    def _begin_relief(self) -> None:
+        """Ask for half as many connections for a while: the server has none left."""
+        if self._relief_ends is None:
+            self._relief_ends = time.monotonic() + RELIEF
+            most = max(1, (self._settings.pool_size + self._settings.pool_max_overflow) // 2)
+            self._pool.resize(min(self._settings.pool_size, most), most)
+
+    def _end_relief(self) -> None:
+        if self._relief_ends is not None and self._asked_at > self._relief_ends:
+            self._relief_ends = None
+            size = self._settings.pool_size
+            self._pool.resize(size, size + self._settings.pool_max_overflow)
+
+
+def _is_alive(connection: LakebaseConnection) -> bool:
+    """Whether nothing has come in since the last use: what comes in unasked is a goodbye."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return not poll.poll(0)

@@ -1,13 +1,16 @@
 """Where the database is and who logs in: what every new connection is opened with."""
 
-from collections.abc import Callable
+import threading
 from typing import Any, Protocol
 
+from lakebase_api.lakebase.credentials import CredentialHolder
 from lakebase_api.settings import CA_VERIFYING_MODES, Settings
 
 # A suspended compute takes seconds to accept the first connection.
 CONNECT_TIMEOUT = 10
-# A peer that vanished is noticed within KEEPALIVES_IDLE + KEEPALIVES_COUNT * KEEPALIVES_INTERVAL seconds.
+# What was sent to a peer that vanished is given up after as many seconds without an acknowledgement.
+ACKNOWLEDGEMENT_TIMEOUT = 10
+# A peer that vanished while nothing was sent is noticed after KEEPALIVES_IDLE and as many intervals.
 KEEPALIVES_IDLE = 30
 KEEPALIVES_INTERVAL = 10
 KEEPALIVES_COUNT = 3
@@ -21,14 +24,20 @@ class Directory(Protocol):
 
 
 class Target:
-    """The database of the settings. Its methods may be called from any thread."""
+    """The database of the settings. Its methods may be called from any thread.
 
-    def __init__(self, settings: Settings, password: Callable[[], str], directory: Directory | None) -> None:
+    Without a holder of credentials the settings' own password is used.
+    """
+
+    def __init__(
+        self, settings: Settings, holder: CredentialHolder | None = None, directory: Directory | None = None
+    ) -> None:
         self._settings = settings
-        self._password = password
+        self._holder = holder
         self._directory = directory
         self._host = settings.pg_host
-        self._user = settings.pg_user or settings.databricks_client_id
+        self._user = settings.pg_user or (settings.databricks_client_secret and settings.databricks_client_id)
+        self._finding = threading.Lock()
 
     @property
     def user(self) -> str | None:
@@ -41,15 +50,18 @@ class Target:
         Raises ``CredentialError`` when the workspace does not give a token, the host or the user.
         """
         settings = self._settings
+        # First, because asking for a token is what keeps a workspace that is away from being asked too often.
+        password = self._holder.token() if self._holder else settings.pg_password
         if self._directory:
-            self._host = self._host or self._directory.find_host()
-            self._user = self._user or self._directory.find_user()
+            with self._finding:
+                self._host = self._host or self._directory.find_host()
+                self._user = self._user or self._directory.find_user()
         arguments: dict[str, Any] = {
             "host": self._host,
             "port": settings.pg_port,
             "dbname": settings.pg_database,
             "user": self._user,
-            "password": self._password(),
+            "password": password,
             "sslmode": settings.pg_sslmode,
             "application_name": settings.pg_appname,
             "options": f"-c statement_timeout={round(settings.command_timeout * 1000)}",
@@ -57,8 +69,14 @@ class Target:
             "keepalives_idle": KEEPALIVES_IDLE,
             "keepalives_interval": KEEPALIVES_INTERVAL,
             "keepalives_count": KEEPALIVES_COUNT,
+            "tcp_user_timeout": ACKNOWLEDGEMENT_TIMEOUT * 1000,
             "autocommit": True,
         }
         if settings.pg_sslmode in CA_VERIFYING_MODES:
             arguments["sslrootcert"] = settings.pg_sslrootcert
         return arguments
+
+    def reject_password(self) -> None:
+        """A login was refused: let the next one have another token."""
+        if self._holder:
+            self._holder.reject_current()

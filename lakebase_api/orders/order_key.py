@@ -5,11 +5,11 @@ from typing import NoReturn
 
 from werkzeug.routing import BaseConverter
 
+from lakebase_api.orders.queries import GREATEST_KEY
 from lakebase_api.web import problem_types as kinds
 from lakebase_api.web.problems import Problem
 from lakebase_api.web.validation import refuse
 
-GREATEST_KEY = 2**63 - 1
 # 4,300 digits are the most that int() reads; no URL that gunicorn takes is longer.
 INTEGER = re.compile(r"-?[0-9]{1,4300}")
 

@@ -11,8 +11,10 @@ import msgspec
 from psycopg import Cursor, sql
 from psycopg.rows import args_row
 
-from lakebase_api.lakebase.pool import Connection
+from lakebase_api.lakebase.connecting import Connection
 
+# The largest bigint.
+GREATEST_KEY = 2**63 - 1
 SAMPLE_SIZE = 5
 # Random keys tried for a sample: several fall into one gap of the keys and count once.
 SAMPLE_PROBES = 15
@@ -139,8 +141,8 @@ class OrderQueries:
         """Page number ``page``, counted from 1."""
         offset = (page - 1) * page_size
         orders = self._read(connection, self._fetch_at, (offset, page_size + 1)).fetchall()
-        before = orders[0].o_orderkey - 1 if orders and page > 1 else 0
-        return self._build_page(connection, orders, before, page_size)
+        before = orders[0].o_orderkey - 1 if orders else GREATEST_KEY
+        return self._build_page(connection, orders, before if page > 1 else 0, page_size)
 
     def update_status(self, connection: Connection, order_key: int, status: str) -> tuple[int, str] | None:
         """Set the status; the key and the status as stored, or ``None`` when there is no such order."""

@@ -9,8 +9,8 @@ from flask import Flask, Response, current_app, request
 
 from lakebase_api.lakebase.database import Database
 from lakebase_api.orders import schemas
-from lakebase_api.orders.order_key import GREATEST_KEY, OrderKeyConverter
-from lakebase_api.orders.queries import OrderPage, OrderQueries
+from lakebase_api.orders.order_key import OrderKeyConverter
+from lakebase_api.orders.queries import GREATEST_KEY, OrderPage, OrderQueries
 from lakebase_api.web import problem_types as kinds
 from lakebase_api.web.documentation import DocumentedApi, describe_operation
 from lakebase_api.web.problems import Problem
@@ -71,7 +71,7 @@ def count_orders() -> Response:
     """
     refuse_query()
     context = _context()
-    response = _answer({"total_orders": context.database.run(context.queries.count_orders)})
+    response = _answer({"total_orders": context.database.read(context.queries.count_orders)})
     response.headers["Cache-Control"] = f"private, max-age={COUNT_MAX_AGE}"
     response.headers["Age"] = "0"
     return response
@@ -87,7 +87,7 @@ def sample_orders() -> Response:
     """
     refuse_query()
     context = _context()
-    response = _answer({"sample_order_keys": context.database.run(context.queries.sample_keys)})
+    response = _answer({"sample_order_keys": context.database.read(context.queries.sample_keys)})
     response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -100,13 +100,15 @@ def get_order(order_key: int) -> Response:
     """Get one order."""
     refuse_query()
     context = _context()
-    order = context.database.run(context.queries.fetch_order, order_key)
+    order = context.database.read(context.queries.fetch_order, order_key)
     if order is None:
         raise _not_found(order_key)
     response = _answer(order)
+    etag = blake2b(response.get_data(), digest_size=12).hexdigest()
+    if request.if_none_match.contains_weak(etag):
+        response = Response(status=304)
+    response.set_etag(etag)
     response.headers["Cache-Control"] = "private, no-cache"
-    response.set_etag(blake2b(response.get_data(), digest_size=12).hexdigest())
-    response.make_conditional(request)
     return response
 
 
@@ -121,15 +123,14 @@ def list_order_pages(query: dict[str, Any]) -> Response:
     """
     context = _context()
     page, page_size = query["page"], query["page_size"]
-    found = context.database.run(context.queries.fetch_page_at, page, page_size)
-    total = context.database.run(context.queries.count_orders) if query["include_count"] else None
+    found = context.database.read(context.queries.fetch_page_at, page, page_size)
+    total = context.database.read(context.queries.count_orders) if query["include_count"] else None
     pagination = {
         "page": page,
         "page_size": page_size,
         "total_pages": None if total is None else -(-total // page_size),
         "total_count": total,
         **_describe_neighbours(found),
-        "has_previous": page > 1,
     }
     return _answer({"orders": found.orders, "pagination": pagination})
 
@@ -146,7 +147,7 @@ def stream_orders(query: dict[str, Any]) -> Response:
     """
     context = _context()
     page_size = query["page_size"]
-    found = context.database.run(context.queries.fetch_page_after, query["cursor"], page_size)
+    found = context.database.read(context.queries.fetch_page_after, query["cursor"], page_size)
     pagination = {"page_size": page_size, **_describe_neighbours(found)}
     return _answer({"orders": found.orders, "pagination": pagination})
 
@@ -159,7 +160,7 @@ def update_order_status(body: dict[str, str], order_key: int) -> Response:
     """Change the status of an order."""
     refuse_query()
     context = _context()
-    updated = context.database.run(context.queries.update_status, order_key, body["o_orderstatus"])
+    updated = context.database.write(context.queries.update_status, order_key, body["o_orderstatus"])
     if updated is None:
         raise _not_found(order_key)
     key, status = updated

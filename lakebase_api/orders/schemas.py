@@ -5,7 +5,8 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from lakebase_api.orders.order_key import GREATEST_KEY, INTEGER
+from lakebase_api.orders.order_key import INTEGER
+from lakebase_api.orders.queries import GREATEST_KEY
 
 # The largest integer every JSON reader holds; times the largest page it stays a PostgreSQL bigint.
 GREATEST_PAGE = 2**53 - 1

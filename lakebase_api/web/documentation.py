@@ -20,7 +20,9 @@ DESCRIPTION = f"""
 Orders of a Databricks Lakebase database. Every path is served at `/` and at `{API_BASE}`, which is
 where callers with a bearer token reach it on Databricks Apps.
 
-Errors are `{CONTENT_TYPE}` (RFC 9457). A 503 may be sent again after the seconds of `Retry-After`.
+Errors are `{CONTENT_TYPE}` (RFC 9457). A 503 says in `Retry-After` after how many seconds to try again.
+
+A request has 30 seconds, or fewer if its `X-Request-Timeout` says so.
 """
 
 HEADERS = {
@@ -98,8 +100,6 @@ def _problem_response(status: int) -> dict[str, Any]:
     headers: dict[str, Any] = dict(HEADERS)
     if any(kind.retry_after for kind in kinds):
         headers["Retry-After"] = {"description": "Seconds to wait.", "schema": {"type": "integer"}}
-    if status == 405:
-        headers["Allow"] = {"description": "The methods of the path.", "schema": {"type": "string"}}
     examples = {
         kind.slug: {
             "value": {

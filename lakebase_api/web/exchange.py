@@ -1,62 +1,92 @@
-"""What every exchange carries: its request id, its timing, and its one line in the log."""
+"""What every exchange carries: its request id, its deadline, its timing, and its one line in the log."""
 
 import logging
 import re
 import time
 import uuid
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from flask import Flask, Response, g, request
 
 from lakebase_api.web.traffic import Traffic
+from lakebase_api.web.validation import refuse
 
 logger = logging.getLogger(__name__)
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+TIMEOUT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
-def register_exchange(app: Flask, traffic: Traffic) -> None:
-    """Give every response of the app its id and timing headers, log it and count it."""
+@dataclass
+class Exchange:
+    """One request and its answer. Times are of ``time.monotonic()``, in seconds."""
+
+    request_id: str
+    started: float
+    deadline: float
+    waited: float = 0.0
+    held: float = 0.0
+
+    def record_use(self, waited: float, held: float) -> None:
+        """Note one use of a connection: the seconds waited for it and the seconds it was held."""
+        self.waited += waited
+        self.held += held
+
+
+def current_exchange() -> Exchange:
+    """The exchange of the current request."""
+    exchange: Exchange = g.exchange
+    return exchange
+
+
+def register_exchange(app: Flask, traffic: Traffic, longest: float) -> None:
+    """Give every response of the app its id and timing headers, log it and count it.
+
+    A request has ``longest`` seconds, or what its ``X-Request-Timeout`` says if that is less.
+    """
+
+    def begin() -> None:
+        started = time.monotonic()
+        environ = request.environ
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        request_id = given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+        g.exchange = Exchange(request_id, started, started + longest)
+        if timeout := environ.get("HTTP_X_REQUEST_TIMEOUT"):
+            g.exchange.deadline = started + min(longest, _parse_timeout(timeout))
 
     def finish(response: Response) -> Response:
-        seconds = time.perf_counter() - g.started
+        exchange = current_exchange()
+        seconds = time.monotonic() - exchange.started
         headers = response.headers
-        headers["X-Request-Id"] = g.request_id
+        headers["X-Request-Id"] = exchange.request_id
         headers["X-Process-Time"] = f"{seconds:.6f}"
-        headers["Server-Timing"] = f"db;dur={g.db_seconds * 1000:.1f}, total;dur={seconds * 1000:.1f}"
+        headers["Server-Timing"] = f"db;dur={exchange.held * 1000:.1f}, total;dur={seconds * 1000:.1f}"
         headers["X-Content-Type-Options"] = "nosniff"
         traffic.count(response.status_code)
-        _log(response.status_code, seconds)
+        _log(exchange, response.status_code, seconds)
         return response
 
-    app.before_request(_begin)
+    app.before_request(begin)
     app.after_request(finish)
 
 
-def _begin() -> None:
-    given = request.environ.get("HTTP_X_REQUEST_ID", "")
-    g.request_id = given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
-    g.started = time.perf_counter()
-    g.db_seconds = 0.0
-    g.wait_seconds = 0.0
+def _parse_timeout(text: str) -> float:
+    if not TIMEOUT.fullmatch(text) or float(text) <= 0:
+        detail = "Must be a number of seconds above 0."
+        refuse([{"in": "header", "name": "X-Request-Timeout", "detail": detail}])
+    return float(text)
 
 
-def record_database_time(wait_seconds: float, db_seconds: float) -> None:
-    """Add one use of a connection to the timing of the current request."""
-    g.wait_seconds += wait_seconds
-    g.db_seconds += db_seconds
-
-
-def _log(status: int, seconds: float) -> None:
+def _log(exchange: Exchange, status: int, seconds: float) -> None:
     if not logger.isEnabledFor(logging.INFO):
         return
-    path = quote(request.root_path + request.path)
     logger.info(
         "Request: %s %s - %.1fms status=%d db=%.1fms wait=%.1fms",
         request.method,
-        path,
+        quote(request.root_path + request.path),
         seconds * 1000,
         status,
-        g.db_seconds * 1000,
-        g.wait_seconds * 1000,
+        exchange.held * 1000,
+        exchange.waited * 1000,
     )

@@ -7,8 +7,10 @@ from lakebase_api.web import problem_types as kinds
 from lakebase_api.web.base_path import API_BASE
 from lakebase_api.web.problem_types import PROBLEM_TYPES, ProblemType
 from lakebase_api.web.problems import Problem
+from lakebase_api.web.validation import refuse_query
 
 home = Blueprint("home", __name__)
+home.before_request(refuse_query)
 
 
 def register_home(app: Flask) -> None:

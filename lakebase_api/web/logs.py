@@ -16,7 +16,8 @@ class RequestIdFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Add ``request_id``; keeps every record."""
-        record.request_id = getattr(g, "request_id", "-") if has_request_context() else "-"
+        exchange = g.get("exchange") if has_request_context() else None
+        record.request_id = exchange.request_id if exchange else "-"
         return True
 
 
@@ -49,8 +50,8 @@ def build_logging_config(settings: Settings) -> dict[str, Any]:
             "gunicorn.error": {"level": settings.log_level, "handlers": [], "propagate": True},
             # One line a request is enough, and ours has the request id.
             "gunicorn.access": {"level": "WARNING", "handlers": [], "propagate": False},
-            # Their INFO is a line for each connection borrowed and each job run.
-            "psycopg.pool": {"level": "WARNING" if settings.log_level == "INFO" else settings.log_level},
-            "apscheduler": {"level": "WARNING" if settings.log_level == "INFO" else settings.log_level},
+            # A line for each connection borrowed, each attempt of an outage and each job run.
+            "psycopg.pool": {"level": "DEBUG" if settings.log_level == "DEBUG" else "ERROR"},
+            "apscheduler": {"level": "DEBUG" if settings.log_level == "DEBUG" else "ERROR"},
         },
     }

@@ -17,7 +17,7 @@ probes = Blueprint("probes", __name__, description="Whether the service is up an
 
 
 class VerboseQuerySchema(Schema):
-    verbose = fields.String(metadata={"description": "List each part: `?verbose`.", "allowEmptyValue": True})
+    verbose = fields.String(metadata={"description": "List each part: `?verbose`."})
 
 
 class HealthSchema(Schema):
@@ -41,9 +41,14 @@ class ReadinessSchema(Schema):
     )
 
 
-def register_probes(app: Flask, api: DocumentedApi, checks: Mapping[str, Check]) -> None:
-    """Serve the probes; ``checks`` are the parts of readiness by name. They must not block."""
-    app.extensions["readiness"] = checks
+def register_probes(
+    app: Flask, api: DocumentedApi, deciding: Mapping[str, Check], telling: Mapping[str, Check]
+) -> None:
+    """Serve the probes.
+
+    ``deciding`` are the parts of readiness by name; ``telling`` those that are only shown. None may block.
+    """
+    app.extensions["readiness"] = (deciding, telling)
     api.register_blueprint(probes)
 
 
@@ -75,12 +80,12 @@ def get_readiness(query: dict[str, str]) -> Response:
 
     A database that sleeps is ready; one that refused the last connect is not. No SQL is sent.
     """
-    checks: Mapping[str, Check] = current_app.extensions["readiness"]
-    parts = {name: check() or "ok" for name, check in checks.items()}
+    deciding, telling = current_app.extensions["readiness"]
+    parts = {name: check() or "ok" for name, check in deciding.items()}
     ready = all(part == "ok" for part in parts.values())
     body: dict[str, Any] = {"status": "ready" if ready else "not ready"}
     if "verbose" in query:
-        body["parts"] = parts
+        body["parts"] = parts | {name: check() or "ok" for name, check in telling.items()}
     return _answer(body, 200 if ready else 503)
 
 

@@ -100,12 +100,21 @@ CONFLICT = ProblemType(
     "Send the request again.",
     retry_after=1,
 )
+OUTCOME_UNKNOWN = ProblemType(
+    "outcome-unknown",
+    503,
+    "Outcome Unknown",
+    "The connection to the database was lost during the change: it may have been made, or not.",
+    "Look the order up, and send the change again if it was not made.",
+    retry_after=2,
+)
 NOT_SET_UP = ProblemType(
     "database-not-set-up",
     503,
     "Database Not Set Up",
     "The service lacks a grant, or the table is not there or has other columns.",
     "Whoever runs the service finds the SQL that mends it in the log.",
+    retry_after=30,
 )
 DEADLINE = ProblemType(
     "deadline-exceeded",
@@ -129,6 +138,7 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
         DATABASE_UNAVAILABLE,
         POOL_EXHAUSTED,
         CONFLICT,
+        OUTCOME_UNKNOWN,
         NOT_SET_UP,
         DEADLINE,
     )

@@ -13,7 +13,8 @@ from flask import Flask, Response, g, json
 from psycopg import errors
 from werkzeug.exceptions import HTTPException
 
-from lakebase_api.lakebase.database import DatabaseUnavailable
+from lakebase_api.lakebase.database import OutcomeUnknown
+from lakebase_api.lakebase.pool import DatabaseUnavailable, DeadlineExceeded
 from lakebase_api.web import problem_types as kinds
 from lakebase_api.web.problem_types import ProblemType
 
@@ -29,6 +30,8 @@ DATABASE_PROBLEMS: dict[type[Exception], ProblemType] = {
     psycopg_pool.PoolClosed: kinds.DATABASE_UNAVAILABLE,
     psycopg_pool.PoolTimeout: kinds.POOL_EXHAUSTED,
     psycopg_pool.TooManyRequests: kinds.POOL_EXHAUSTED,
+    DeadlineExceeded: kinds.DEADLINE,
+    OutcomeUnknown: kinds.OUTCOME_UNKNOWN,
     errors.QueryCanceled: kinds.DEADLINE,
     errors.SerializationFailure: kinds.CONFLICT,
     errors.DeadlockDetected: kinds.CONFLICT,
@@ -69,19 +72,19 @@ class Problem(HTTPException):
         self.invalid = invalid or []
 
 
-def register_problems(app: Flask, explain_setup: Callable[[], str]) -> None:
+def register_problems(app: Flask, explain_setup: Callable[[psycopg.Error], str]) -> None:
     """Answer every error of the app with a problem.
 
-    ``explain_setup`` gives the SQL that mends a missing grant or table, for the log.
+    ``explain_setup`` says for the log what mends a missing grant or table.
     """
 
     def answer_setup_fault(error: psycopg.Error) -> Response:
-        logger.error("%s. %s", error.diag.message_primary, explain_setup())
+        logger.error("%s", explain_setup(error))
         return build_response(kinds.NOT_SET_UP)
 
     def answer_database_fault(error: Exception) -> Response:
         cause = error.__cause__ or error
-        logger.warning("%s: %s", type(cause).__name__, next(iter(str(cause).splitlines()), ""))
+        logger.warning("%s: %s", type(error).__name__, next(iter(str(cause).splitlines()), ""))
         return build_response(_most_specific(type(error)))
 
     for exception, kind in DATABASE_PROBLEMS.items():
@@ -118,7 +121,7 @@ def build_response(
         "status": kind.status,
         "detail": detail or kind.meaning,
         "instance": f"urn:uuid:{uuid.uuid4()}",
-        "request_id": g.request_id,
+        "request_id": g.exchange.request_id,
     }
     if invalid:
         body["errors"] = invalid

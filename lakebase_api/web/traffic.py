@@ -32,33 +32,33 @@ class Traffic:
 class TrafficReport:
     """Logs one line about the pool, the tokens and the requests; nothing when there were none.
 
-    ``pool_stats`` gives psycopg_pool's counters, ``tokens_minted`` how many tokens were minted so far.
+    ``find_stats`` gives psycopg_pool's counters, and ``tokens_minted`` and ``retries`` so far.
     """
 
     def __init__(
         self,
         traffic: Traffic,
-        pool_stats: Callable[[], Mapping[str, int]],
-        tokens_minted: Callable[[], int],
+        find_stats: Callable[[], Mapping[str, int]],
     ) -> None:
         self._traffic = traffic
-        self._pool_stats = pool_stats
-        self._tokens_minted = tokens_minted
+        self._find_stats = find_stats
 
     def log(self) -> None:
         """Log the line, if there was traffic since the last one."""
         statuses = self._traffic.take()
         if not statuses:
             return
-        stats = self._pool_stats()
+        stats = self._find_stats()
         size = stats["pool_size"]
         logger.info(
-            "Traffic: pool_size=%d in_use=%d waiting=%d timeouts=%d tokens_minted=%d requests=%d %s",
+            "Traffic: pool_size=%d in_use=%d waiting=%d timeouts=%d tokens_minted=%d retries=%d "
+            "requests=%d %s",
             size,
             size - stats["pool_available"],
             stats["requests_waiting"],
             stats.get("requests_errors", 0),
-            self._tokens_minted(),
+            stats["tokens_minted"],
+            stats["retries"],
             statuses.total(),
             " ".join(f"status_{status}={count}" for status, count in sorted(statuses.items())),
         )

@@ -12,6 +12,7 @@ from webargs.flaskparser import FlaskParser
 from lakebase_api.web import problem_types as kinds
 from lakebase_api.web.problems import Problem
 
+GREATEST_BODY = 64 * 1024
 PLACES = {"query": "query", "json": "body"}
 
 
@@ -23,7 +24,7 @@ class RequestParser(FlaskParser):
         if req.mimetype != "application/json":
             raise Problem(kinds.UNSUPPORTED_MEDIA_TYPE, "The body must be application/json.")
         try:
-            return msgspec.json.decode(req.get_data())
+            return msgspec.json.decode(_read_body(req))
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             raise Problem(kinds.MALFORMED, "The body is not valid JSON.") from None
 
@@ -36,6 +37,16 @@ class RequestParser(FlaskParser):
             for name, detail in _flatten(fields)
         ]
         refuse(invalid)
+
+
+def _read_body(req: Request) -> bytes:
+    if req.content_length is not None:
+        return req.get_data()
+    # A chunked body: werkzeug would cut it at its limit without a word.
+    body: bytes = req.environ["wsgi.input"].read(GREATEST_BODY + 1)
+    if len(body) > GREATEST_BODY:
+        raise Problem(kinds.TOO_LARGE, f"The body must have at most {GREATEST_BODY} bytes.")
+    return body
 
 
 class Blueprint(flask_smorest.Blueprint):
@@ -55,7 +66,7 @@ def refuse(invalid: list[dict[str, str]]) -> NoReturn:
 def refuse_query() -> None:
     """Answer 422 if there is a query parameter, on a path that takes none."""
     if request.query_string and request.args:
-        refuse([{"in": "query", "name": name, "detail": "Unknown parameter."} for name in request.args])
+        refuse([{"in": "query", "name": name, "detail": "Unknown field."} for name in request.args])
 
 
 def _flatten(messages: Any, name: str = "") -> Iterator[tuple[str, str]]:

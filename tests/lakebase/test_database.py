@@ -1,21 +1,24 @@
 """The pool on a real PostgreSQL, which can be stopped and started."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import psycopg
 import pytest
 from psycopg import errors
-from psycopg_pool import PoolClosed, PoolTimeout
+from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from lakebase_api.environment import load_settings
-from lakebase_api.lakebase.database import Database, DatabaseUnavailable
-from lakebase_api.lakebase.pool import Connection, ConnectLog, build_pool
+from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.database import Database, OutcomeUnknown
+from lakebase_api.lakebase.pool import DatabaseUnavailable, DeadlineExceeded, Pool
 from lakebase_api.lakebase.target import Target
+from lakebase_api.local.postgres import EmbeddedPostgres
 from lakebase_api.settings import Settings
-from tests.conftest import PASSWORD, OrdersDatabase
+from tests.conftest import OrdersDatabase
 
 
 @pytest.fixture
@@ -25,18 +28,23 @@ def settings(unchanged_database: OrdersDatabase) -> Settings:
     )
 
 
-class Recorded:
-    def __init__(self) -> None:
+class Request:
+    """On whose behalf the queries of a test run."""
+
+    def __init__(self, seconds: float = 20) -> None:
+        self.deadline = time.monotonic() + seconds
         self.uses: list[tuple[float, float]] = []
 
-    def __call__(self, wait: float, held: float) -> None:
-        self.uses.append((wait, held))
+    def record_use(self, waited: float, held: float) -> None:
+        self.uses.append((waited, held))
 
 
-def connect(settings: Settings, recorded: Recorded | None = None, password: str = PASSWORD) -> Database:
-    log = ConnectLog()
-    target = Target(settings, lambda: password, None)
-    return Database(build_pool(settings, target, log), log, recorded or Recorded())
+def connect(
+    settings: Settings, request: Request | None = None, greet: Callable[[Connection], None] | None = None
+) -> Database:
+    caller = request or Request()
+    pool = Pool(settings, Target(settings), greet or (lambda connection: None))
+    return Database(settings, pool, lambda: caller)
 
 
 @pytest.fixture
@@ -53,9 +61,9 @@ def ask(connection: Connection, statement: str) -> object:
 
 
 def test_a_connection_is_what_the_settings_say(database: Database) -> None:
-    assert database.run(ask, "SHOW application_name") == "a-test"
-    assert database.run(ask, "SHOW statement_timeout") == "300ms"
-    assert database.run(ask, "SELECT current_user") == "orders_app"
+    assert database.read(ask, "SHOW application_name") == "a-test"
+    assert database.read(ask, "SHOW statement_timeout") == "300ms"
+    assert database.read(ask, "SELECT current_user") == "orders_app"
 
 
 def test_the_server_ends_a_statement_that_takes_too_long_and_the_connection_serves_the_next(
@@ -63,22 +71,22 @@ def test_the_server_ends_a_statement_that_takes_too_long_and_the_connection_serv
 ) -> None:
     database = connect(replace(settings, pool_size=1, pool_max_overflow=0))
     database.open()
-    pid = database.run(ask, "SELECT pg_backend_pid()")
+    pid = database.read(ask, "SELECT pg_backend_pid()")
     with pytest.raises(errors.QueryCanceled):
-        database.run(ask, "SELECT pg_sleep(30)")
-    assert database.run(ask, "SELECT pg_backend_pid()") == pid
+        database.read(ask, "SELECT pg_sleep(30)")
+    assert database.read(ask, "SELECT pg_backend_pid()") == pid
     database.close()
 
 
 def test_waiting_and_holding_are_recorded(settings: Settings) -> None:
-    recorded = Recorded()
-    database = connect(settings, recorded)
+    request = Request()
+    database = connect(settings, request)
     database.open()
-    database.run(ask, "SELECT pg_sleep(0.05)::text")
+    database.read(ask, "SELECT pg_sleep(0.05)::text")
     with pytest.raises(errors.DivisionByZero):
-        database.run(ask, "SELECT 1/0")
+        database.read(ask, "SELECT 1/0")
     database.close()
-    (wait, held), (_, failed) = recorded.uses
+    (wait, held), (_, failed) = request.uses
     assert wait > 0
     assert held >= 0.05
     assert failed > 0
@@ -96,23 +104,22 @@ def test_when_all_connections_are_busy_waiting_ends(settings: Settings) -> None:
         assert proceed.wait(10)
 
     with ThreadPoolExecutor(1) as threads:
-        holding = threads.submit(database.run, hold)
+        holding = threads.submit(database.read, hold)
         assert busy.wait(10)
         with pytest.raises(PoolTimeout):
-            database.run(ask, "SELECT 1")
+            database.read(ask, "SELECT 1")
         proceed.set()
         holding.result()
     database.close()
 
 
 def test_a_refused_login_is_kept_for_people_to_read(settings: Settings) -> None:
-    database = connect(replace(settings, pool_timeout=0.5), password="wrong")
+    database = connect(replace(settings, pg_password="wrong", wake_budget=0))
     database.open()
     with pytest.raises(DatabaseUnavailable) as caught:
-        database.run(ask, "SELECT 1")
+        database.read(ask, "SELECT 1")
     database.close()
-    assert "password authentication failed" in str(database.connect_log.error)
-    assert caught.value.__cause__ is database.connect_log.error
+    assert "password authentication failed" in str(caught.value.__cause__)
     assert "wrong" not in repr(caught.value.__cause__)
 
 
@@ -121,7 +128,7 @@ def test_a_closed_database_says_so(settings: Settings) -> None:
     database.open()
     database.close()
     with pytest.raises(PoolClosed):
-        database.run(ask, "SELECT 1")
+        database.read(ask, "SELECT 1")
 
 
 def test_connections_are_replaced_at_the_end_of_their_life(settings: Settings) -> None:
@@ -129,7 +136,7 @@ def test_connections_are_replaced_at_the_end_of_their_life(settings: Settings) -
     database.open()
     pids = set()
     for _ in range(5):
-        pids.add(database.run(ask, "SELECT pg_backend_pid() FROM pg_sleep(0.06)"))
+        pids.add(database.read(ask, "SELECT pg_backend_pid() FROM pg_sleep(0.06)"))
     database.close()
     assert len(pids) == 5
 
@@ -144,43 +151,200 @@ def test_the_pool_keeps_its_size_and_grows_when_asked(settings: Settings) -> Non
         return connection.info.backend_pid
 
     with ThreadPoolExecutor(3) as threads:
-        pids = [meeting.result() for meeting in [threads.submit(database.run, meet) for _ in range(3)]]
-    stats = database.stats()
+        pids = [meeting.result() for meeting in [threads.submit(database.read, meet) for _ in range(3)]]
+    stats = database._pool.stats()
     database.close()
     assert len(set(pids)) == 3
     assert (stats["pool_min"], stats["pool_max"]) == (2, 3)
-
-
-def test_a_database_that_was_away_is_found_again_with_nobody_asking(settings: Settings) -> None:
-    """The pool's own attempts end; it must begin again by itself."""
-    attempts = threading.Semaphore(0)
-    log = ConnectLog()
-    passwords = iter(["wrong"] * 4)
-
-    def password() -> str:
-        attempts.release()
-        return next(passwords, PASSWORD)
-
-    pool = build_pool(replace(settings, pool_size=1), Target(settings, password, None), log)
-    pool.reconnect_timeout = 0.0
-    database = Database(pool, log, Recorded())
-    database.open()
-    for _ in range(5):
-        assert attempts.acquire(timeout=10)
-    pool.wait(10)
-    assert log.error is None
-    database.close()
 
 
 def test_no_password_is_shown_by_a_failing_connect(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    database = connect(replace(settings, pool_timeout=0.3), password="hunter2-hunter2")
+    database = connect(replace(settings, pg_password="hunter2-hunter2", wake_budget=0))
     database.open()
     with pytest.raises(DatabaseUnavailable):
-        database.run(ask, "SELECT 1")
+        database.read(ask, "SELECT 1")
     database.close()
     assert "password authentication failed" in caplog.text
     assert "hunter2" not in caplog.text
-    assert isinstance(database.connect_log.error, psycopg.Error)
+
+
+def kill_all(settings: Settings, server: EmbeddedPostgres) -> None:
+    """End every session of the test, as a failover does."""
+    with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s",
+            [settings.pg_appname],
+        )
+
+
+def test_dead_connections_are_not_lent(settings: Settings, server: EmbeddedPostgres) -> None:
+    """Even a write goes through: nothing had reached the server."""
+    database = connect(replace(settings, pool_size=4, command_timeout=20))
+    database.open()
+    together = threading.Barrier(4)
+    with ThreadPoolExecutor(4) as threads:
+        for meeting in [threads.submit(database.read, lambda _: together.wait(10)) for _ in range(4)]:
+            meeting.result()
+    kill_all(settings, server)
+    assert database.write(ask, "SELECT 1") == 1
+    assert database.retries == 0
+    database.close()
+
+
+def test_a_read_whose_connection_is_lost_is_tried_again(settings: Settings, server: EmbeddedPostgres) -> None:
+    database = connect(settings)
+    database.open()
+    tries = []
+
+    def read(connection: Connection) -> object:
+        tries.append(1)
+        if len(tries) == 1:
+            kill_all(settings, server)
+        return ask(connection, "SELECT 1")
+
+    assert database.read(read) == 1
+    assert database.retries == len(tries) - 1 == 1
+    database.close()
+
+
+def test_a_write_whose_connection_is_lost_is_not_tried_again(
+    settings: Settings, server: EmbeddedPostgres
+) -> None:
+    database = connect(settings)
+    database.open()
+    tries = []
+
+    def write(connection: Connection) -> object:
+        tries.append(1)
+        kill_all(settings, server)
+        return ask(connection, "SELECT 1")
+
+    with pytest.raises(OutcomeUnknown):
+        database.write(write)
+    assert len(tries) == 1
+    assert database.write(ask, "SELECT 1") == 1
+    database.close()
+
+
+def test_a_conflict_is_tried_again_once(settings: Settings) -> None:
+    database = connect(settings)
+    database.open()
+    tries = []
+
+    def conflict(connection: Connection) -> None:
+        tries.append(1)
+        raise errors.SerializationFailure
+
+    with pytest.raises(errors.SerializationFailure):
+        database.write(conflict)
+    assert len(tries) == 2
+    database.close()
+
+
+def test_what_is_left_of_the_deadline_limits_the_statement(settings: Settings) -> None:
+    database = connect(
+        replace(settings, pool_size=1, pool_max_overflow=0, command_timeout=20), Request(seconds=0.3)
+    )
+    database.open()
+    pid = database.read(ask, "SELECT pg_backend_pid()")
+    with pytest.raises(errors.QueryCanceled):
+        database.read(ask, "SELECT pg_sleep(30)")
+    database._find_caller = Request
+    assert database.read(ask, "SELECT pg_backend_pid()") == pid
+    assert database.read(ask, "SHOW statement_timeout") in ("20s", "19999ms", "20000ms")
+    database.close()
+
+
+def test_a_use_that_the_server_does_not_end_is_ended_at_the_deadline(settings: Settings) -> None:
+    database = connect(replace(settings, pool_size=1, pool_max_overflow=0), Request(seconds=0.3))
+    database.open()
+
+    def hang(connection: Connection) -> object:
+        connection.execute("SET statement_timeout = 0")
+        return ask(connection, "SELECT pg_sleep(30)")
+
+    with pytest.raises(DeadlineExceeded):
+        database.read(hang)
+    database._find_caller = Request
+    assert database.read(ask, "SELECT 1") == 1
+    database.close()
+
+
+def test_a_request_whose_time_is_up_asks_nothing(settings: Settings) -> None:
+    database = connect(settings, Request(seconds=0))
+    database.open()
+    with pytest.raises(DeadlineExceeded):
+        database.read(ask, "SELECT 1")
+    database.close()
+
+
+def test_a_queue_that_is_full_refuses_at_once(settings: Settings) -> None:
+    database = connect(
+        replace(settings, pool_size=1, pool_max_overflow=0, pool_max_waiting=1, command_timeout=20)
+    )
+    database.open()
+    busy, proceed = threading.Event(), threading.Event()
+
+    def hold(connection: Connection) -> None:
+        busy.set()
+        assert proceed.wait(10)
+
+    with ThreadPoolExecutor(2) as threads:
+        holding = threads.submit(database.read, hold)
+        assert busy.wait(10)
+        waiting = threads.submit(database.read, ask, "SELECT 1")
+        while database._pool.stats()["requests_waiting"] == 0:
+            assert not waiting.done()
+        with pytest.raises(TooManyRequests):
+            database.read(ask, "SELECT 1")
+        proceed.set()
+        holding.result()
+        assert waiting.result() == 1
+    database.close()
+
+
+def test_a_node_that_is_no_longer_the_primary_is_left(settings: Settings) -> None:
+    database = connect(replace(settings, pool_size=1, pool_max_overflow=0))
+    database.open()
+    pid = database.read(ask, "SELECT pg_backend_pid()")
+
+    def write(connection: Connection) -> None:
+        connection.execute("SET default_transaction_read_only = on")
+        connection.execute("CREATE TABLE never (a int)")
+
+    with pytest.raises(errors.ReadOnlySqlTransaction):
+        database.write(write)
+    assert database.write(ask, "SELECT pg_backend_pid()") != pid
+    database.close()
+
+
+def test_an_outage_is_waited_out_with_nobody_asking(server: EmbeddedPostgres, settings: Settings) -> None:
+    """The pool's own attempts end; new ones must begin by themselves."""
+    connected = threading.Event()
+    wrong = replace(settings, pg_database="later", pool_size=1)
+    database = connect(wrong, greet=lambda connection: connected.set())
+    database.open()
+    while database._pool.connects.error is None:
+        assert not connected.wait(0.01)
+    with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE later")
+    assert connected.wait(10)
+    database.close()
+
+
+def test_when_the_server_has_no_connection_left_the_pool_asks_for_half_as_many(
+    server: EmbeddedPostgres, settings: Settings
+) -> None:
+    with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+        connection.execute("CREATE ROLE narrow LOGIN PASSWORD 'narrow' CONNECTION LIMIT 1")
+    database = connect(
+        replace(settings, pg_user="narrow", pg_password="narrow", pool_size=4, pool_max_overflow=4)
+    )
+    database.open()
+    while database._pool.stats()["pool_max"] != 4:
+        assert database.read(ask, "SELECT 1") == 1
+    assert database.read(ask, "SELECT 1") == 1
+    database.close()

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from lakebase_api.environment import load_settings
-from lakebase_api.lakebase.pool import ConnectLog, LoggedConnection
+from lakebase_api.lakebase.connecting import LakebaseConnection
 from lakebase_api.lakebase.target import Target
 from tests.lakebase_stand_in import DATABASE, LakebaseStandIn
 
@@ -15,15 +15,14 @@ def connect(lakebase: LakebaseStandIn, **environment: str) -> psycopg.Connection
     settings = load_settings(
         {
             "PGHOST": "localhost",
-            "PGPORT": str(lakebase.tls.port),
+            "PGPORT": str(lakebase.proxy.port),
             "PGDATABASE": DATABASE,
             "PGUSER": lakebase.server.user,
             "PGPASSWORD": lakebase.server.password,
             **environment,
         }
     )
-    target = Target(settings, lambda: settings.pg_password or "", None)
-    return LoggedConnection.connect(connect_log=ConnectLog(), **target.connect_arguments())
+    return LakebaseConnection.connect(on_failure=lambda _: None, **Target(settings).connect_arguments())
 
 
 def test_a_connection_is_encrypted_by_default_whoever_signed_the_certificate(
@@ -37,7 +36,7 @@ def test_a_connection_is_encrypted_by_default_whoever_signed_the_certificate(
 def test_a_certificate_of_a_known_authority_is_accepted(
     lakebase: LakebaseStandIn, mode: str, tmp_path: Path
 ) -> None:
-    authority = lakebase.tls.write_authority(tmp_path / "ca.pem")
+    authority = lakebase.proxy.write_authority(tmp_path / "ca.pem")
     with connect(lakebase, PGSSLMODE=mode, PGSSLROOTCERT=str(authority)) as connection:
         assert connection.pgconn.ssl_in_use
 
@@ -51,7 +50,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused(lakebase: LakebaseStan
 def test_a_certificate_for_another_host_is_refused_when_the_host_is_verified(
     lakebase: LakebaseStandIn, tmp_path: Path
 ) -> None:
-    authority = str(lakebase.tls.write_authority(tmp_path / "ca.pem"))
+    authority = str(lakebase.proxy.write_authority(tmp_path / "ca.pem"))
     elsewhere = {"PGHOST": "127.0.0.1", "PGSSLROOTCERT": authority}
     with connect(lakebase, PGSSLMODE="verify-ca", **elsewhere) as connection:
         assert connection.pgconn.ssl_in_use

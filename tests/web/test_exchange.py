@@ -4,6 +4,7 @@ import logging.config
 import re
 import uuid
 
+import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -86,10 +87,9 @@ def test_each_log_record_of_a_request_has_its_id(
     finally:
         logger.removeHandler(keeper)
         logger.setLevel(logging.NOTSET)
-    assert [(record.getMessage()[:10], record.request_id) for record in records] == [  # type: ignore[attr-defined]
-        ("Request: G", "the-id"),
-        ("outside", "-"),
-    ]
+    ids = {record.getMessage()[:12]: record.request_id for record in records}  # type: ignore[attr-defined]
+    assert ids["Request: GET"] == "the-id"
+    assert ids["outside"] == "-"
 
 
 def test_json_lines_hold_the_same(
@@ -110,16 +110,16 @@ def test_the_traffic_line_says_how_the_service_is_doing_and_only_when_there_was_
 ) -> None:
     caplog.set_level(logging.INFO, "lakebase_api")
     traffic = Traffic()
-    stats = {"pool_size": 5, "pool_available": 3, "requests_waiting": 1, "requests_errors": 2}
-    report = TrafficReport(traffic, lambda: stats, lambda: 7)
+    pool = {"pool_size": 5, "pool_available": 3, "requests_waiting": 1, "requests_errors": 2}
+    report = TrafficReport(traffic, lambda: {**pool, "tokens_minted": 7, "retries": 4})
     report.log()
     assert caplog.records == []
     for status in (200, 404, 200):
         traffic.count(status)
     report.log()
     assert [record.getMessage() for record in caplog.records] == [
-        "Traffic: pool_size=5 in_use=2 waiting=1 timeouts=2 tokens_minted=7 requests=3 "
-        "status_200=2 status_404=1"
+        "Traffic: pool_size=5 in_use=2 waiting=1 timeouts=2 tokens_minted=7 retries=4 "
+        "requests=3 status_200=2 status_404=1"
     ]
     report.log()
     assert len(caplog.records) == 1
@@ -138,3 +138,21 @@ def app_with_traffic(unchanged_database: OrdersDatabase, open_app: AppOpener) ->
 
     app = open_app(unchanged_database.environment)
     return app, get_service(app).traffic
+
+
+@pytest.mark.parametrize("timeout", ["0", "-1", "soon", "1e9", "nan", "1 s", "1.", ""])
+def test_a_timeout_that_is_no_number_of_seconds_is_refused(reader: FlaskClient, timeout: str) -> None:
+    answer = reader.get("/orders/1", headers={"X-Request-Timeout": timeout})
+    assert answer.status_code == (422 if timeout else 200)
+    if timeout:
+        assert answer.json is not None
+        assert answer.json["errors"][0]["in"] == "header"
+
+
+def test_a_caller_may_have_less_time_than_there_is(database: OrdersDatabase, open_app: AppOpener) -> None:
+    client = open_app(database.environment).test_client()
+    with psycopg.connect(database.server.conninfo(database.name)) as holder:
+        holder.execute("LOCK TABLE orders_synced")
+        answer = client.get("/orders/1", headers={"X-Request-Timeout": "0.2"})
+    assert answer.status_code == 504
+    assert client.get("/orders/1").status_code == 200

@@ -43,14 +43,14 @@ def test_a_service_that_has_not_connected_yet_is_ready(unchanged_database: Order
 def test_a_database_that_refused_the_last_connect_is_not_ready(
     unchanged_database: OrdersDatabase, open_app: AppOpener
 ) -> None:
-    environment = {**unchanged_database.environment, "PGPASSWORD": "wrong", "DB_POOL_TIMEOUT": "0.3"}
+    environment = {**unchanged_database.environment, "PGPASSWORD": "wrong", "WAKE_BUDGET": "0"}
     client = open_app(environment).test_client()
     assert client.get("/orders/1").status_code == 503
     answer = client.get("/readyz?verbose")
     assert answer.status_code == 503
     assert answer.json == {
         "status": "not ready",
-        "parts": {"token": "ok", "database": "the last connect failed"},
+        "parts": {"token": "ok", "database": "the login was refused", "table": "ok"},
     }
     assert client.get("/readyz").json == {"status": "not ready"}
 
@@ -59,4 +59,4 @@ def test_a_database_that_refused_the_last_connect_is_not_ready(
 def test_verbose_may_have_any_value_or_none(reader: FlaskClient, query: str) -> None:
     answer = reader.get(f"/readyz?{query}")
     assert answer.json is not None
-    assert answer.json["parts"] == {"token": "ok", "database": "ok"}
+    assert answer.json["parts"] == {"token": "ok", "database": "ok", "table": "ok"}

@@ -14,10 +14,15 @@ from flask.testing import FlaskClient
 from psycopg import errors
 from werkzeug.test import TestResponse
 
-from lakebase_api.lakebase.database import DatabaseUnavailable
+from lakebase_api.lakebase.database import OutcomeUnknown
+from lakebase_api.lakebase.pool import DatabaseUnavailable, DeadlineExceeded
 from lakebase_api.web.problem_types import PROBLEM_TYPES
 from tests.conftest import AppOpener, OrdersDatabase
 
+GRANTS = (
+    'GRANT USAGE ON SCHEMA "public" TO "orders_app"; '
+    'GRANT SELECT ON "public"."orders_synced" TO "orders_app";'
+)
 MEMBERS = ["type", "title", "status", "detail", "instance", "request_id"]
 SECRETIVE = "connection to server at db.internal failed: SELECT secret FROM hunter2"
 
@@ -63,11 +68,13 @@ def fail_with(app: Flask, error: Exception) -> TestResponse:
         (errors.SerializationFailure(SECRETIVE), 503, "transaction-conflict", "1"),
         (errors.DeadlockDetected(SECRETIVE), 503, "transaction-conflict", "1"),
         (errors.LockNotAvailable(SECRETIVE), 503, "transaction-conflict", "1"),
+        (OutcomeUnknown(SECRETIVE), 503, "outcome-unknown", "2"),
+        (DeadlineExceeded(SECRETIVE), 504, "deadline-exceeded", None),
         (errors.QueryCanceled(SECRETIVE), 504, "deadline-exceeded", None),
-        (errors.InsufficientPrivilege(SECRETIVE), 503, "database-not-set-up", None),
-        (errors.UndefinedTable(SECRETIVE), 503, "database-not-set-up", None),
-        (errors.UndefinedColumn(SECRETIVE), 503, "database-not-set-up", None),
-        (errors.InvalidSchemaName(SECRETIVE), 503, "database-not-set-up", None),
+        (errors.InsufficientPrivilege(SECRETIVE), 503, "database-not-set-up", "30"),
+        (errors.UndefinedTable(SECRETIVE), 503, "database-not-set-up", "30"),
+        (errors.UndefinedColumn(SECRETIVE), 503, "database-not-set-up", "30"),
+        (errors.InvalidSchemaName(SECRETIVE), 503, "database-not-set-up", "30"),
         (errors.DataException(SECRETIVE), 500, "internal-error", None),
         (ZeroDivisionError(SECRETIVE), 500, "internal-error", None),
     ],
@@ -148,22 +155,34 @@ Breaker = Callable[[OrdersDatabase], None]
 
 
 @pytest.mark.parametrize(
-    "statement",
+    ("statement", "said", "part"),
     [
-        "REVOKE SELECT ON orders_synced FROM orders_app",
-        "REVOKE USAGE ON SCHEMA public FROM PUBLIC",
-        "DROP TABLE orders_synced",
-        "ALTER TABLE orders_synced DROP COLUMN o_comment",
+        ("REVOKE SELECT ON orders_synced FROM orders_app", GRANTS, "a grant is missing"),
+        ("REVOKE USAGE ON SCHEMA public FROM PUBLIC", GRANTS, "a grant is missing"),
+        ("DROP TABLE orders_synced", "the right name?", "the table is missing"),
+        (
+            "ALTER TABLE orders_synced DROP COLUMN o_comment",
+            "must have the columns",
+            "the table has other columns",
+        ),
     ],
 )
 def test_a_missing_grant_or_table_is_answered_and_the_log_has_the_sql_that_mends_it(
-    database: OrdersDatabase, client: FlaskClient, caplog: pytest.LogCaptureFixture, statement: str
+    database: OrdersDatabase,
+    client: FlaskClient,
+    caplog: pytest.LogCaptureFixture,
+    statement: str,
+    said: str,
+    part: str,
 ) -> None:
     database.execute(statement)
     answer = client.get("/orders/1")
     assert_problem(answer, 503, "database-not-set-up")
-    assert 'GRANT USAGE ON SCHEMA "public" TO "orders_app"' in caplog.text
-    assert 'GRANT SELECT ON "public"."orders_synced" TO "orders_app"' in caplog.text
+    assert said in caplog.text
+    ready = client.get("/readyz?verbose")
+    assert ready.status_code == 200
+    assert ready.json is not None
+    assert ready.json["parts"]["table"] == part
 
 
 def test_the_sql_in_the_log_mends_a_missing_grant(

@@ -1,0 +1,103 @@
+"""Connecting, and what is known of the last attempt."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Self
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from lakebase_api.lakebase.credentials import CredentialError
+
+logger = logging.getLogger(__name__)
+
+# Seconds between two lines in the log about one outage.
+REMINDER = 60.0
+
+Connection = psycopg.Connection[TupleRow]
+
+# psycopg has no SQLSTATE for a failed login: only the text tells, here as PostgreSQL words it.
+# https://github.com/postgres/postgres/blob/REL_16_STABLE/src/backend/libpq/auth.c
+REASONS = {
+    "authentication failed": "the login was refused",
+    "too many connections": "the database has no connection left",
+    "connection slots are reserved": "the database has no connection left",
+    "is starting up": "the database is starting up",
+    "is shutting down": "the database is shutting down",
+    "does not exist": "the database or the role does not exist",
+    "certificate": "the certificate of the database was not accepted",
+    "ssl": "TLS could not be agreed on",
+    "timeout expired": "the database did not answer",
+    "refused": "the database refused the connection",
+}
+LOGIN_REFUSED = REASONS["authentication failed"]
+NO_CONNECTION_LEFT = REASONS["too many connections"]
+
+
+def explain(error: psycopg.Error | CredentialError) -> str:
+    """Why an attempt to connect failed, without a name of a host, a role or a database."""
+    if isinstance(error, CredentialError):
+        return "the workspace gave no token, host or user"
+    text = str(error).lower()
+    return next((reason for words, reason in REASONS.items() if words in text), "the last connect failed")
+
+
+def first_line(error: Exception) -> str:
+    """The error in one line, for the log."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+class ConnectLog:
+    """How connecting goes. Safe to use from any thread; times are of ``time.monotonic()``."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.error: psycopg.Error | CredentialError | None = None
+        self.failing_since: float | None = None
+        self.has_connected = False
+        self._said_at = float("-inf")
+
+    def note_failure(self, error: psycopg.Error | CredentialError) -> None:
+        """An attempt failed. Said in the log at first, and then once a minute or when the reason changes."""
+        now = time.monotonic()
+        with self._lock:
+            is_news = self.error is None or explain(error) != explain(self.error)
+            is_due = is_news or now >= self._said_at + REMINDER
+            self.error = error
+            self.failing_since = self.failing_since or now
+            if is_due:
+                self._said_at = now
+        if is_due:
+            logger.warning("Connecting failed: %s. Trying again until it succeeds.", first_line(error))
+
+    def note_success(self) -> None:
+        """The database is there: an outage is over."""
+        with self._lock:
+            failing_since = self.failing_since
+            self.error = self.failing_since = None
+            self.has_connected = True
+        if failing_since is not None:
+            logger.info("Connected again after %.1f s", time.monotonic() - failing_since)
+
+
+class LakebaseConnection(Connection):
+    """A connection that tells how connecting failed.
+
+    The pool connects on threads of its own; whoever waits for a connection only sees a timeout.
+    """
+
+    # The statement timeout in force, in milliseconds.
+    statement_timeout: int
+
+    @classmethod
+    def connect(  # type: ignore[override]
+        cls, conninfo: str = "", *, on_failure: Callable[[psycopg.Error], None], **arguments: Any
+    ) -> Self:
+        """Connect as psycopg does; ``on_failure`` gets the error before it is raised."""
+        try:
+            return super().connect(conninfo, **arguments)
+        except psycopg.Error as error:
+            on_failure(error)
+            raise

@@ -1,0 +1,67 @@
+"""Ends what the server does not end: a use of a connection that outlasts its deadline."""
+
+import socket
+import threading
+import time
+
+from psycopg import Connection
+
+# The server's own limit comes first; this is for a network that went silent.
+GRACE = 0.25
+INTERVAL = 0.1
+
+
+class Watchdog:
+    """Shuts the socket of a connection that is used past its deadline. Safe to share between threads.
+
+    The statement that waits on it then fails as if the server had gone. ``open`` starts one thread.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._deadlines: dict[Connection[tuple[object, ...]], float] = {}
+        self._is_open = False
+
+    def open(self) -> None:
+        """Start watching. Call it after the fork."""
+        self._is_open = True
+        threading.Thread(target=self._run, name="watchdog", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop watching."""
+        with self._changed:
+            self._is_open = False
+            self._changed.notify()
+
+    def watch(self, connection: Connection[tuple[object, ...]], deadline: float) -> None:
+        """End the use of the connection after ``deadline``, a time of ``time.monotonic()`` in seconds."""
+        with self._changed:
+            self._deadlines[connection] = deadline
+            if len(self._deadlines) == 1:
+                self._changed.notify()
+
+    def release(self, connection: Connection[tuple[object, ...]]) -> None:
+        """The use of the connection is over."""
+        with self._changed:
+            self._deadlines.pop(connection, None)
+
+    def _run(self) -> None:
+        with self._changed:
+            while self._is_open:
+                # Nothing wakes up while no connection is used.
+                self._changed.wait(INTERVAL if self._deadlines else None)
+                self._cut_overdue(time.monotonic() - GRACE)
+
+    def _cut_overdue(self, now: float) -> None:
+        for connection in [used for used, deadline in self._deadlines.items() if deadline < now]:
+            del self._deadlines[connection]
+            if not connection.closed:
+                _shut_down(connection.fileno())
+
+
+def _shut_down(descriptor: int) -> None:
+    with socket.fromfd(descriptor, socket.AF_UNSPEC, socket.SOCK_STREAM) as shared:
+        try:
+            shared.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # the other side was faster
