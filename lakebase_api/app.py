@@ -56,7 +56,6 @@ def create_app(settings: Settings) -> Flask:
     """The application. Does no I/O and starts no thread: ``get_service(app).open()`` does."""
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = GREATEST_BODY
-    app.json.sort_keys = False  # type: ignore[attr-defined]
     # A path with doubled slashes is another path, not one to redirect from.
     app.url_map.merge_slashes = False
     app.wsgi_app = serve_at_both_bases(app.wsgi_app)  # type: ignore[assignment,method-assign]

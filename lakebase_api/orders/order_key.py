@@ -1,17 +1,13 @@
 """The order key in a path."""
 
-import re
 from typing import NoReturn
 
 from werkzeug.routing import BaseConverter
 
-from lakebase_api.orders.queries import GREATEST_KEY
 from lakebase_api.web import problem_types as kinds
+from lakebase_api.web.paging import GREATEST_KEY, INTEGER
 from lakebase_api.web.problems import Problem
 from lakebase_api.web.validation import refuse
-
-# 4,300 digits are the most that int() reads; no URL that gunicorn takes is longer.
-INTEGER = re.compile(r"-?[0-9]{1,4300}")
 
 
 class OrderKeyConverter(BaseConverter):

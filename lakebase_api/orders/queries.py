@@ -13,7 +13,7 @@ from psycopg.rows import args_row
 
 from lakebase_api.lakebase.connecting import Connection
 
-# The largest bigint.
+# The largest bigint: no order comes after it.
 GREATEST_KEY = 2**63 - 1
 SAMPLE_SIZE = 5
 # Random keys tried for a sample: several fall into one gap of the keys and count once.

@@ -4,15 +4,16 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-import msgspec
 from flask import Flask, Response, current_app, request
 
 from lakebase_api.lakebase.database import Database
 from lakebase_api.orders import schemas
 from lakebase_api.orders.order_key import OrderKeyConverter
-from lakebase_api.orders.queries import GREATEST_KEY, OrderPage, OrderQueries
+from lakebase_api.orders.queries import OrderPage, OrderQueries
 from lakebase_api.web import problem_types as kinds
-from lakebase_api.web.documentation import DocumentedApi, describe_operation
+from lakebase_api.web.answers import answer_json
+from lakebase_api.web.documentation import HEADERS, DocumentedApi, describe_operation
+from lakebase_api.web.paging import GREATEST_KEY, PagesQuerySchema, StreamQuerySchema
 from lakebase_api.web.problems import Problem
 from lakebase_api.web.validation import Blueprint, refuse_query
 
@@ -21,6 +22,7 @@ DATABASE_PROBLEMS = (500, 503, 504)
 # How long a client may keep a count, in seconds.
 COUNT_MAX_AGE = 5
 
+ETAG = {"ETag": {"description": "Changes whenever the order does.", "schema": {"type": "string"}}}
 IF_NONE_MATCH = {
     "in": "header",
     "name": "If-None-Match",
@@ -29,7 +31,6 @@ IF_NONE_MATCH = {
 }
 
 orders = Blueprint("orders", __name__, url_prefix="/orders", description="Orders of TPC-H.")
-encode_json = msgspec.json.Encoder(decimal_format="number").encode
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,8 @@ def _context() -> OrdersContext:
     return context
 
 
-def _answer(body: object) -> Response:
-    return Response(encode_json(body), content_type="application/json")
-
-
 @orders.route("/count")
-@orders.response(200, schemas.CountSchema)
+@orders.response(200, schemas.CountSchema, headers=HEADERS)
 @orders.doc(**describe_operation("count_orders", 422, *DATABASE_PROBLEMS))
 def count_orders() -> Response:
     """Count the orders.
@@ -71,14 +68,14 @@ def count_orders() -> Response:
     """
     refuse_query()
     context = _context()
-    response = _answer({"total_orders": context.database.read(context.queries.count_orders)})
+    response = answer_json({"total_orders": context.database.read(context.queries.count_orders)})
     response.headers["Cache-Control"] = f"private, max-age={COUNT_MAX_AGE}"
     response.headers["Age"] = "0"
     return response
 
 
 @orders.route("/sample")
-@orders.response(200, schemas.SampleSchema)
+@orders.response(200, schemas.SampleSchema, headers=HEADERS)
 @orders.doc(**describe_operation("sample_orders", 422, *DATABASE_PROBLEMS))
 def sample_orders() -> Response:
     """Draw five random order keys.
@@ -87,13 +84,13 @@ def sample_orders() -> Response:
     """
     refuse_query()
     context = _context()
-    response = _answer({"sample_order_keys": context.database.read(context.queries.sample_keys)})
+    response = answer_json({"sample_order_keys": context.database.read(context.queries.sample_keys)})
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
 @orders.route("/<order_key:order_key>")
-@orders.response(200, schemas.OrderSchema, headers={"ETag": {"schema": {"type": "string"}}})
+@orders.response(200, schemas.OrderSchema, headers=HEADERS | ETAG)
 @orders.alt_response(304, description="The order is as `If-None-Match` says.")
 @orders.doc(**describe_operation("get_order", 400, 404, 422, *DATABASE_PROBLEMS), parameters=[IF_NONE_MATCH])
 def get_order(order_key: int) -> Response:
@@ -103,7 +100,7 @@ def get_order(order_key: int) -> Response:
     order = context.database.read(context.queries.fetch_order, order_key)
     if order is None:
         raise _not_found(order_key)
-    response = _answer(order)
+    response = answer_json(order)
     etag = blake2b(response.get_data(), digest_size=12).hexdigest()
     if request.if_none_match.contains_weak(etag):
         response = Response(status=304)
@@ -113,8 +110,8 @@ def get_order(order_key: int) -> Response:
 
 
 @orders.route("/pages")
-@orders.arguments(schemas.PagesQuerySchema, location="query")
-@orders.response(200, schemas.PagesSchema)
+@orders.arguments(PagesQuerySchema, location="query")
+@orders.response(200, schemas.PagesSchema, headers=HEADERS)
 @orders.doc(**describe_operation("list_order_pages", 422, *DATABASE_PROBLEMS))
 def list_order_pages(query: dict[str, Any]) -> Response:
     """List orders by page number.
@@ -132,12 +129,12 @@ def list_order_pages(query: dict[str, Any]) -> Response:
         "total_count": total,
         **_describe_neighbours(found),
     }
-    return _answer({"orders": found.orders, "pagination": pagination})
+    return answer_json({"orders": found.orders, "pagination": pagination})
 
 
 @orders.route("/stream")
-@orders.arguments(schemas.StreamQuerySchema, location="query")
-@orders.response(200, schemas.StreamSchema)
+@orders.arguments(StreamQuerySchema, location="query")
+@orders.response(200, schemas.StreamSchema, headers=HEADERS)
 @orders.doc(**describe_operation("stream_orders", 422, *DATABASE_PROBLEMS))
 def stream_orders(query: dict[str, Any]) -> Response:
     """List the orders after a cursor.
@@ -149,12 +146,12 @@ def stream_orders(query: dict[str, Any]) -> Response:
     page_size = query["page_size"]
     found = context.database.read(context.queries.fetch_page_after, query["cursor"], page_size)
     pagination = {"page_size": page_size, **_describe_neighbours(found)}
-    return _answer({"orders": found.orders, "pagination": pagination})
+    return answer_json({"orders": found.orders, "pagination": pagination})
 
 
 @orders.route("/<order_key:order_key>/status", methods=["POST"])
 @orders.arguments(schemas.StatusUpdateSchema)
-@orders.response(200, schemas.StatusSchema)
+@orders.response(200, schemas.StatusSchema, headers=HEADERS)
 @orders.doc(**describe_operation("update_order_status", 400, 404, 413, 415, 422, *DATABASE_PROBLEMS))
 def update_order_status(body: dict[str, str], order_key: int) -> Response:
     """Change the status of an order."""
@@ -165,7 +162,7 @@ def update_order_status(body: dict[str, str], order_key: int) -> Response:
         raise _not_found(order_key)
     key, status = updated
     message = "Order status updated successfully"
-    return _answer({"o_orderkey": key, "o_orderstatus": status, "message": message})
+    return answer_json({"o_orderkey": key, "o_orderstatus": status, "message": message})
 
 
 def _describe_neighbours(page: OrderPage) -> dict[str, Any]:

@@ -31,6 +31,10 @@ HEADERS = {
         "schema": {"type": "string"},
     },
     "X-Process-Time": {"description": "Seconds the request took.", "schema": {"type": "number"}},
+    "Server-Timing": {
+        "description": "Milliseconds that a database connection was held, and that the request took.",
+        "schema": {"type": "string"},
+    },
 }
 
 

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Flask, Response, current_app, jsonify
+from flask import Flask, Response, current_app
 from marshmallow import Schema, fields
 
-from lakebase_api.web.documentation import DocumentedApi, describe_operation
+from lakebase_api.web.answers import answer_json
+from lakebase_api.web.documentation import HEADERS, DocumentedApi, describe_operation
 from lakebase_api.web.validation import Blueprint, refuse_query
 
 # Says why a part of the service is not ready, or ``None`` when it is.
@@ -53,7 +54,7 @@ def register_probes(
 
 
 @probes.route("/health")
-@probes.response(200, HealthSchema)
+@probes.response(200, HealthSchema, headers=HEADERS)
 @probes.doc(**describe_operation("get_health", 422, 500))
 def get_health() -> Response:
     """Say that the service is up, and its time."""
@@ -62,7 +63,7 @@ def get_health() -> Response:
 
 
 @probes.route("/livez")
-@probes.response(200, LiveSchema)
+@probes.response(200, LiveSchema, headers=HEADERS)
 @probes.doc(**describe_operation("get_liveness", 422, 500))
 def get_liveness() -> Response:
     """Say that the process is up."""
@@ -72,7 +73,7 @@ def get_liveness() -> Response:
 
 @probes.route("/readyz")
 @probes.arguments(VerboseQuerySchema, location="query")
-@probes.response(200, ReadinessSchema)
+@probes.response(200, ReadinessSchema, headers=HEADERS)
 @probes.alt_response(503, schema=ReadinessSchema, description="Not ready.")
 @probes.doc(**describe_operation("get_readiness", 422, 500))
 def get_readiness(query: dict[str, str]) -> Response:
@@ -90,7 +91,6 @@ def get_readiness(query: dict[str, str]) -> Response:
 
 
 def _answer(body: dict[str, Any], status: int = 200) -> Response:
-    response = jsonify(body)
-    response.status_code = status
+    response = answer_json(body, status)
     response.headers["Cache-Control"] = "no-store"
     return response

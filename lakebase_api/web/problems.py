@@ -9,13 +9,14 @@ from collections.abc import Callable
 
 import psycopg
 import psycopg_pool
-from flask import Flask, Response, g, json
+from flask import Flask, Response, g
 from psycopg import errors
 from werkzeug.exceptions import HTTPException
 
 from lakebase_api.lakebase.database import OutcomeUnknown
 from lakebase_api.lakebase.pool import DatabaseUnavailable, DeadlineExceeded
 from lakebase_api.web import problem_types as kinds
+from lakebase_api.web.answers import answer_json
 from lakebase_api.web.problem_types import ProblemType
 
 logger = logging.getLogger(__name__)
@@ -125,7 +126,7 @@ def build_response(
     }
     if invalid:
         body["errors"] = invalid
-    response = Response(json.dumps(body), status=kind.status, content_type=CONTENT_TYPE)
+    response = answer_json(body, kind.status, content_type=CONTENT_TYPE)
     response.headers["Cache-Control"] = "no-store"
     if kind.retry_after is not None:
         response.headers["Retry-After"] = str(kind.retry_after)
