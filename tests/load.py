@@ -1,18 +1,19 @@
-"""Clients that ask again and again, each on a connection of its own that it keeps: a closed loop."""
+"""Clients on kept connections, counting every way in which a request can end, from a thread of their own."""
 
 import asyncio
 import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 HOST = "127.0.0.1"
 # Seconds after which an answer is given up, so that a fault is an error and not a hang.
 PATIENCE = 60
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+RETRY_AFTER = re.compile(rb"\r\nretry-after: *(\d+)", re.IGNORECASE)
 # Seconds before a client whose connection failed tries again.
 PAUSE_AFTER_ERROR = 0.02
 OK = "200"
@@ -20,7 +21,10 @@ OK = "200"
 
 @dataclass(frozen=True)
 class Sample:
-    """One request: when it was sent, by ``time.monotonic()``, how long until its last byte, how it ended."""
+    """One request: when it was sent, by ``time.monotonic()``, how long until its last byte, how it ended.
+
+    ``outcome`` is the status, or the name of the error of the connection.
+    """
 
     sent: float
     seconds: float
@@ -44,24 +48,71 @@ def post(path: str, json: str) -> bytes:
     return f"{head}Content-Length: {len(json)}\r\n\r\n{json}".encode()
 
 
-class Load:
-    """Clients in a thread of their own, for as long as the ``with`` block lasts.
+class Client:
+    """A connection that is opened when it is needed and kept as long as the server lets it."""
 
-    ``request`` makes the bytes of each request; after an answer a client pauses for ``pause`` seconds.
-    An outcome is the status, or the name of the error of a connection. On leaving, what is under way is
-    waited for. The other methods may be called from any thread.
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        # What the last answer asked for, in seconds.
+        self.retry_after = 0
+
+    async def ask(self, request: bytes, sent: float) -> Sample:
+        """How a request that was due at ``sent`` ends."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                outcome = await self._exchange(request)
+        except (OSError, EOFError) as error:
+            outcome = type(error).__name__
+            self.close()
+        return Sample(sent, time.monotonic() - sent, outcome)
+
+    def close(self) -> None:
+        """Drop the connection."""
+        if self._streams:
+            self._streams[1].transport.abort()
+            self._streams = None
+
+    async def _exchange(self, request: bytes) -> str:
+        self._streams = self._streams or await asyncio.open_connection(HOST, self._port)
+        reader, writer = self._streams
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = LENGTH.search(head)
+        assert length, head
+        await reader.readexactly(int(length[1]))
+        if b"\r\nconnection: close" in head.lower():
+            self.close()
+        retry_after = RETRY_AFTER.search(head)
+        self.retry_after = int(retry_after[1]) if retry_after else 0
+        return head[9:12].decode()
+
+
+class Load:
+    """Clients that each ask again when they have their answer, for as long as the ``with`` block lasts.
+
+    ``request`` makes the bytes of each request; after an answer a client pauses for ``pause`` seconds,
+    and if it ``is_patient`` for as long as ``Retry-After`` says. On leaving, what is under way is waited
+    for. The other methods may be called from any thread.
     """
 
     def __init__(
-        self, port: int, request: Callable[[], bytes], *, clients: int = 1, pause: float = 0.0
+        self,
+        port: int,
+        request: Callable[[], bytes],
+        *,
+        clients: int = 1,
+        pause: float = 0.0,
+        is_patient: bool = False,
     ) -> None:
         self._port = port
         self._request = request
         self._pause = pause
+        self._is_patient = is_patient
         self._changed = threading.Condition()
         self._samples: list[list[Sample]] = [[] for _ in range(clients)]
         self._is_ending = False
-        self._thread = threading.Thread(target=self._run, name="load")
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="load")
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -79,7 +130,7 @@ class Load:
 
     def failures(self) -> dict[str, int]:
         """How many requests ended otherwise than with 200, by outcome."""
-        return dict(Counter(sample.outcome for sample in self.samples if sample.outcome != OK))
+        return count_failures(self.samples)
 
     def wait_for_each(self, n: int) -> None:
         """Wait until each client has had ``n`` more answers with 200. Raises ``TimeoutError``."""
@@ -92,57 +143,34 @@ class Load:
             if not self._changed.wait_for(have, PATIENCE):
                 raise TimeoutError(f"no answers; outcomes so far: {self.failures()}")
 
-    def _run(self) -> None:
-        asyncio.run(self._serve_clients())
-
-    async def _serve_clients(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            for samples in self._samples:
-                tasks.create_task(self._ask_on(samples))
+    async def _serve(self) -> None:
+        await run_together(self._ask_on(samples) for samples in self._samples)
 
     async def _ask_on(self, samples: list[Sample]) -> None:
-        client = _Client(self._port)
+        client = Client(self._port)
         while not self._is_ending:
-            sent = time.monotonic()
-            try:
-                async with asyncio.timeout(PATIENCE):
-                    outcome = await client.ask(self._request())
-            except (OSError, EOFError) as error:
-                outcome = type(error).__name__
-                client.close()
+            sample = await client.ask(self._request(), time.monotonic())
             with self._changed:
-                samples.append(Sample(sent, time.monotonic() - sent, outcome))
+                samples.append(sample)
                 self._changed.notify_all()
-            if pause := self._pause if outcome.isdigit() else PAUSE_AFTER_ERROR:
+            pause = self._pause if sample.outcome.isdigit() else PAUSE_AFTER_ERROR
+            if self._is_patient:
+                pause = max(pause, client.retry_after)
+            if pause:
                 await asyncio.sleep(pause)
         client.close()
 
 
-class _Client:
-    """A connection that is opened when it is needed."""
+async def run_together(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run them all, as tasks, to their end."""
+    async with asyncio.TaskGroup() as tasks:
+        for coroutine in coroutines:
+            tasks.create_task(coroutine)
 
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def ask(self, request: bytes) -> str:
-        """The status of the answer, all of which has come. Raises ``OSError`` or ``EOFError``."""
-        self._streams = self._streams or await asyncio.open_connection(HOST, self._port)
-        reader, writer = self._streams
-        writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = LENGTH.search(head)
-        assert length, head
-        await reader.readexactly(int(length[1]))
-        if b"\r\nconnection: close" in head.lower():
-            self.close()
-        return head[9:12].decode()
-
-    def close(self) -> None:
-        """Drop the connection."""
-        if self._streams:
-            self._streams[1].transport.abort()
-            self._streams = None
+def count_failures(samples: Iterable[Sample]) -> dict[str, int]:
+    """How many ended otherwise than with 200, by outcome."""
+    return dict(Counter(sample.outcome for sample in samples if sample.outcome != OK))
 
 
 def _count_since(samples: list[Sample], moment: float, n: int) -> bool:

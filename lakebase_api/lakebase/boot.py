@@ -7,7 +7,7 @@ import psycopg
 from psycopg import sql
 
 from lakebase_api.lakebase.connecting import Connection
-from lakebase_api.lakebase.grants import explain_setup_fault
+from lakebase_api.lakebase.grants import SETUP_FAULTS, SetupLog, explain_setup_fault
 from lakebase_api.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -22,8 +22,9 @@ READ_NOTHING = "SELECT FROM {table} LIMIT 0"
 class BootReport:
     """Logs its lines once, at the first connection of a worker. Safe to share between threads."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, setup: SetupLog) -> None:
         self._settings = settings
+        self._setup = setup
         self._first = threading.Lock()
 
     def log(self, connection: Connection) -> None:
@@ -55,5 +56,6 @@ class BootReport:
         schema, table = self._settings.schema, self._settings.table
         try:
             connection.execute(sql.SQL(READ_NOTHING).format(table=sql.Identifier(schema, table)))
-        except psycopg.ProgrammingError as error:
+        except SETUP_FAULTS as error:
+            self._setup.note(error)
             logger.error("%s", explain_setup_fault(error, schema, table, connection.info.user))

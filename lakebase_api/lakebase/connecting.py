@@ -22,6 +22,7 @@ Connection = psycopg.Connection[TupleRow]
 # https://github.com/postgres/postgres/blob/REL_16_STABLE/src/backend/libpq/auth.c
 REASONS = {
     "authentication failed": "the login was refused",
+    "too many clients": "the database has no connection left",
     "too many connections": "the database has no connection left",
     "connection slots are reserved": "the database has no connection left",
     "is starting up": "the database is starting up",
@@ -55,6 +56,7 @@ class ConnectLog:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.error: psycopg.Error | CredentialError | None = None
+        # Since when the database is away; not while connections that there are still serve.
         self.failing_since: float | None = None
         self.has_connected = False
         self._said_at = float("-inf")
@@ -75,11 +77,11 @@ class ConnectLog:
     def note_success(self) -> None:
         """The database is there: an outage is over."""
         with self._lock:
-            failing_since = self.failing_since
+            has_failed = self.error is not None
             self.error = self.failing_since = None
             self.has_connected = True
-        if failing_since is not None:
-            logger.info("Connected again after %.1f s", time.monotonic() - failing_since)
+        if has_failed:
+            logger.info("Connected again")
 
 
 class LakebaseConnection(Connection):

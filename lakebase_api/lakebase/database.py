@@ -10,6 +10,7 @@ import psycopg
 from psycopg import errors
 
 from lakebase_api.lakebase.connecting import Connection, LakebaseConnection
+from lakebase_api.lakebase.grants import SETUP_FAULTS, SetupLog
 from lakebase_api.lakebase.pool import DeadlineExceeded, Pool
 from lakebase_api.lakebase.watchdog import Watchdog
 from lakebase_api.settings import Settings
@@ -19,17 +20,6 @@ T = TypeVar("T")
 
 # The server undid the statement and says that the same one may succeed now.
 CONFLICTS = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
-SETUP_FAULTS = (
-    errors.InsufficientPrivilege,
-    errors.UndefinedTable,
-    errors.UndefinedColumn,
-    errors.InvalidSchemaName,
-)
-SETUP_FAULTS_EXPLAINED: dict[type[psycopg.Error], str] = {
-    errors.InsufficientPrivilege: "a grant is missing",
-    errors.UndefinedTable: "the table is missing",
-    errors.InvalidSchemaName: "the schema is missing",
-}
 # Pauses between tries double from the first to the longest, in seconds.
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 0.5
@@ -58,15 +48,16 @@ class Database:
     ``find_caller`` gives the caller of the current thread.
     """
 
-    def __init__(self, settings: Settings, pool: Pool, find_caller: Callable[[], Caller]) -> None:
+    def __init__(
+        self, settings: Settings, pool: Pool, setup: SetupLog, find_caller: Callable[[], Caller]
+    ) -> None:
         self._command_timeout = settings.command_timeout
         self._pool = pool
         self._find_caller = find_caller
         self._watchdog = Watchdog()
         self._retries = itertools.count(1)
         self.retries = 0
-        # What is wrong with the table, in the words of the readiness probe; cleared by the next success.
-        self.setup_fault: str | None = None
+        self._setup = setup
 
     def open(self) -> None:
         """Start connecting in the background; returns at once. Call it after the fork."""
@@ -126,10 +117,11 @@ class Database:
             self._limit_statement(connection, caller.deadline - borrowed)
             use.sent = True
             result = query(connection)
-            self.setup_fault = None
+            self._setup.fault = None
+            self._pool.note_success()
             return result
         except SETUP_FAULTS as error:
-            self.setup_fault = SETUP_FAULTS_EXPLAINED.get(type(error), "the table has other columns")
+            self._setup.note(error)
             raise
         except (errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow):
             use.lost = True

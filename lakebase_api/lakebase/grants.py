@@ -9,6 +9,27 @@ GRANTS = (
 )
 
 
+FAULTS: dict[type[psycopg.Error], str] = {
+    errors.InsufficientPrivilege: "a grant is missing",
+    errors.UndefinedTable: "the table is missing",
+    errors.InvalidSchemaName: "the schema is missing",
+    errors.UndefinedColumn: "the table has other columns",
+}
+SETUP_FAULTS = tuple(FAULTS)
+
+
+class SetupLog:
+    """What the database last said of the table. Safe to use from any thread."""
+
+    def __init__(self) -> None:
+        # Without a name of a host, a role or a table; ``None`` while the table can be read.
+        self.fault: str | None = None
+
+    def note(self, error: psycopg.Error) -> None:
+        """A statement met one of ``SETUP_FAULTS``."""
+        self.fault = next(words for kind, words in FAULTS.items() if isinstance(error, kind))
+
+
 def explain_setup_fault(error: psycopg.Error, schema: str, table: str, role: str | None) -> str:
     """A line for the log: what the database said, and what to do about it."""
     said = f"{error.diag.message_primary}."

@@ -8,6 +8,7 @@ from lakebase_api.lakebase.boot import BootReport
 from lakebase_api.lakebase.connecting import explain
 from lakebase_api.lakebase.credentials import CredentialHolder
 from lakebase_api.lakebase.database import Caller, Database
+from lakebase_api.lakebase.grants import SetupLog
 from lakebase_api.lakebase.pool import Pool
 from lakebase_api.lakebase.rotation import Rotation
 from lakebase_api.lakebase.target import Target
@@ -37,8 +38,9 @@ class Lakebase:
             self._holder = CredentialHolder(workspace.mint)
             self._rotation = Rotation(self._holder, scheduler)
             self._target = Target(settings, self._holder, workspace)
-        self.pool = Pool(settings, self._target, BootReport(settings).log)
-        self.database = Database(settings, self.pool, find_caller)
+        self._setup = SetupLog()
+        self.pool = Pool(settings, self._target, BootReport(settings, self._setup).log)
+        self.database = Database(settings, self.pool, self._setup, find_caller)
 
     def open(self) -> None:
         """Start rotating and connecting in the background; returns at once."""
@@ -74,4 +76,4 @@ class Lakebase:
 
     def check_table(self) -> str | None:
         """What the last query said of the table, or ``None`` when it could be read. Does not block."""
-        return self.database.setup_fault
+        return self._setup.fault

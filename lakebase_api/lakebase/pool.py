@@ -26,7 +26,7 @@ from lakebase_api.settings import Settings
 LONGEST_PAUSE = 1.0
 # Seconds after the last request for which an outage is still asked about.
 PATIENCE = 600.0
-# Seconds for which the pool keeps to half its size after the server had no connection left.
+# Seconds for which the pool keeps to half its size or less after the server had no connection left.
 RELIEF = 30.0
 # The least that a wait for a connection takes; psycopg_pool gives nothing to who does not wait at all.
 SHORTEST_WAIT = 0.001
@@ -91,8 +91,11 @@ class Pool:
         outage is younger than ``WAKE_BUDGET``. Raises ``DeadlineExceeded``, ``DatabaseUnavailable``, and
         psycopg_pool's ``PoolTimeout`` and ``TooManyRequests``.
         """
-        self._asked_at = time.monotonic()
+        asked_before, self._asked_at = self._asked_at, time.monotonic()
         self._end_relief()
+        # After so long without a request nobody tries to connect any more: this one has to set it off.
+        if self._asked_at - asked_before < PATIENCE and self._is_given_up():
+            raise DatabaseUnavailable("no connection could be opened") from self.connects.error
         patience_ends = min(deadline, self._asked_at + self._settings.pool_timeout)
         while True:
             try:
@@ -108,10 +111,23 @@ class Pool:
         """End a use of the connection."""
         self._pool.putconn(connection)
 
+    def note_success(self) -> None:
+        """A connection served: the database is there, even if it takes no more connections."""
+        self.connects.failing_since = None
+
     def discard(self, connection: LakebaseConnection) -> None:
         """End a use of the connection and have it replaced."""
         connection.close()
         self._pool.putconn(connection)
+
+    def _is_given_up(self) -> bool:
+        """Whether an outage has outlasted the budget and no connection is left to wait for."""
+        outage_began = self.connects.failing_since
+        return (
+            outage_began is not None
+            and time.monotonic() >= outage_began + self._settings.wake_budget
+            and self.stats()["pool_available"] == 0
+        )
 
     def _longest_wait(self, patience_ends: float) -> float:
         now = time.monotonic()
@@ -170,11 +186,10 @@ class Pool:
             self._starting_again.release()
 
     def _begin_relief(self) -> None:
-        """Ask for half as many connections for a while: the server has none left."""
-        if self._relief_ends is None:
-            self._relief_ends = time.monotonic() + RELIEF
-            most = max(1, (self._settings.pool_size + self._settings.pool_max_overflow) // 2)
-            self._pool.resize(min(self._settings.pool_size, most), most)
+        """Ask for half as many connections for a while, and half of that if it is still too many."""
+        self._relief_ends = time.monotonic() + RELIEF
+        most = max(1, self._pool.max_size // 2)
+        self._pool.resize(min(self._settings.pool_size, most), most)
 
     def _end_relief(self) -> None:
         if self._relief_ends is not None and self._asked_at > self._relief_ends:
