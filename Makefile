@@ -29,7 +29,7 @@ serve: $(STAMP)  ## The API alone, against the database that .env or the environ
 test: $(STAMP)  ## Run the tests on an embedded PostgreSQL
 	@for name in $$(env | sed -En 's/^((PG|DATABRICKS_|LAKEBASE_)[A-Za-z0-9_]*)=.*/\1/p'); do unset $$name; done; \
 	unset ENDPOINT_NAME DEFAULT_POSTGRES_SCHEMA DEFAULT_POSTGRES_TABLE BIND; \
-	ENV_FILE=/dev/null exec $(BIN)/python -m pytest
+	ENV_FILE=/dev/null exec $(BIN)/python -m pytest -n 4 --dist loadfile
 
 check: $(STAMP)  ## Lint, formatting, types, and who may import whom
 	$(BIN)/ruff check .

@@ -1,12 +1,14 @@
 """How gunicorn serves the app. https://gunicorn.org/reference/settings/"""
 
 import logging
+import resource
 from pathlib import Path
 from typing import Any
 
 from lakebase_api.app import get_service
 from lakebase_api.environment import SettingsError
 from lakebase_api.web.logs import build_logging_config
+from lakebase_api.web.process import end_if_stopped, leave
 
 try:
     from wsgi import app, settings
@@ -14,19 +16,24 @@ except SettingsError as error:
     raise SystemExit(str(error)) from None
 
 bind = settings.address
-worker_class = "gthread"
+worker_class = "lakebase_api.web.worker.Worker"
 workers = settings.workers
 threads = settings.threads
+# Each is an open file, as are the connections to the database.
+open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+worker_connections = 1000 if open_files == resource.RLIM_INFINITY else max(10, min(1000, open_files - 200))
 # Imported once in the master: the workers share its memory, and open what they need after the fork.
 preload_app = True
 # Above the 60 s of the usual load balancers, so that they close idle connections and never we.
 keepalive = 75
-# Databricks Apps kills 15 s after SIGTERM.
-graceful_timeout = 10
+# Databricks Apps kills 15 s after SIGTERM. The workers leave by themselves 1.5 s before this.
+graceful_timeout = 11
 # In memory: a heartbeat never waits for a disk, and a read-only file system is enough.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 # The longest it allows; a longer one is answered 414 by gunicorn itself.
 limit_request_line = 8190
+# By default a header of a client on this machine may say where the app is mounted.
+forwarder_headers = ""
 # All gunicorns of a user would share it.
 control_socket_disable = True
 logconfig_dict = build_logging_config(settings)
@@ -40,9 +47,15 @@ def when_ready(server: Any) -> None:
         logger.warning("Settings: %s", risk)
 
 
+def post_fork(server: Any, worker: Any) -> None:
+    end_if_stopped(server.SIG_QUEUE)
+    worker.prepare(drain_delay=settings.drain_delay, client_timeout=settings.client_timeout)
+
+
 def post_worker_init(worker: Any) -> None:
-    get_service(app).open()
+    get_service(app).open(is_stopping=lambda: not worker.alive)
 
 
 def worker_exit(server: Any, worker: Any) -> None:
-    get_service(app).close()
+    if worker.booted:  # else its exit status tells the master that starting again is of no use
+        leave(get_service(app).close)

@@ -1,6 +1,7 @@
 """Composes the service: the only module that knows every other one."""
 
 import logging
+from collections.abc import Callable
 from datetime import UTC
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -30,6 +31,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.traffic = Traffic()
+        self._is_stopping: Callable[[], bool] = lambda: False
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
             # The default drops a job that is a second late.
@@ -38,8 +40,12 @@ class Service:
         self.lakebase = Lakebase(settings, self._scheduler, current_exchange)
         self._report = TrafficReport(self.traffic, self.lakebase.stats)
 
-    def open(self) -> None:
-        """Start the threads and connections; returns at once. Call it after the fork."""
+    def open(self, is_stopping: Callable[[], bool] = lambda: False) -> None:
+        """Start the threads and connections; returns at once. Call it after the fork.
+
+        ``is_stopping`` says whether the process is about to end, which makes it not ready.
+        """
+        self._is_stopping = is_stopping
         self._scheduler.add_job(self._report.log, "interval", seconds=REPORT_INTERVAL)
         self._scheduler.start()
         self.lakebase.open()
@@ -50,6 +56,10 @@ class Service:
         # Waiting would be for ever: a job that sets its next run needs the lock that waiting holds.
         self._scheduler.shutdown(wait=False)
         self.lakebase.close()
+
+    def check_draining(self) -> str | None:
+        """Why new connections should go elsewhere, or ``None``."""
+        return "the service is stopping" if self._is_stopping() else None
 
 
 def create_app(settings: Settings) -> Flask:
@@ -78,7 +88,11 @@ def _register_routes(app: Flask, service: Service) -> None:
     api = build_api(app)
     register_home(app)
     register_orders(app, api, lakebase.database, OrderQueries(settings.schema, settings.table))
-    deciding = {"token": lakebase.check_token, "database": lakebase.check_connect}
+    deciding = {
+        "token": lakebase.check_token,
+        "database": lakebase.check_connect,
+        "draining": service.check_draining,
+    }
     register_probes(app, api, deciding, {"table": lakebase.check_table})
     # After flask-smorest, whose own error handlers these replace.
     register_problems(

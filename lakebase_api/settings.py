@@ -206,6 +206,18 @@ class Settings:
         default=64,
         help="Threads of each worker; more than the pool and its queue, so that probes are answered",
     )
+    drain_delay: float = _setting(
+        "DRAIN_DELAY",
+        field=_number(0, 8),
+        default=2.0,
+        help="Seconds for which connections are still accepted after SIGTERM, while `/readyz` answers 503",
+    )
+    client_timeout: float = _setting(
+        "CLIENT_TIMEOUT",
+        field=_number(0.1, 100),
+        default=10.0,
+        help="Seconds in which a client must send its request, and take its answer",
+    )
     bind: str | None = _setting(
         "BIND",
         field=fields.String(

@@ -18,9 +18,8 @@ from lakebase_api.environment import load_settings
 from lakebase_api.local import tpch
 from lakebase_api.local.api import forget_inherited_settings
 from lakebase_api.local.postgres import EmbeddedPostgres
-from tests.fault_proxy import FaultProxy
 from tests.gunicorn_process import GunicornProcess
-from tests.lakebase_stand_in import LakebaseStandIn, start_server
+from tests.lakebase_stand_in import LakebaseStandIn, start_lakebase
 from tests.stand_in import Workspace
 
 # Nothing that points at a real database or workspace may reach a test.
@@ -153,13 +152,7 @@ def stand_in() -> Iterator[Workspace]:
 @pytest.fixture(scope="session")
 def lakebase_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LakebaseStandIn]:
     """The one stand-in for Lakebase."""
-    with (
-        start_server(tmp_path_factory.mktemp("lakebase")) as server,
-        FaultProxy(server.port, tls=True) as proxy,
-        Workspace(db_host="localhost") as workspace,
-    ):
-        stand_in = LakebaseStandIn(server, proxy, workspace)
-        stand_in.prepare()
+    with start_lakebase(tmp_path_factory.mktemp("lakebase")) as stand_in:
         yield stand_in
 
 

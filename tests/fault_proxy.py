@@ -81,6 +81,10 @@ class FaultProxy:
         """Answer logins as a server that is full; open connections stay."""
         self._command("turn_away", ("53300", "sorry, too many clients already"))
 
+    def refuse_logins(self) -> None:
+        """Answer logins as a server that does not know the password; open connections stay."""
+        self._command("turn_away", ("28P01", "password authentication failed"))
+
     def stall(self) -> None:
         """Let bytes vanish both ways with no reset, on new connections too.
 

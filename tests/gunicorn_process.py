@@ -34,6 +34,8 @@ class GunicornProcess:
             "NO_PROXY": "127.0.0.1",
             "WEB_CONCURRENCY": "1",
             "BIND": f"127.0.0.1:{self.port}",
+            # Nearly all tests stop it when nobody asks any more.
+            "DRAIN_DELAY": "0",
             **environment,
         }
         self._changed = threading.Condition()

@@ -41,6 +41,12 @@ class LakebaseStandIn:
             "DB_MAX_OVERFLOW": "6",
         }
 
+    def execute(self, statement: str) -> list[tuple[object, ...]]:
+        """Run a statement as the superuser, past the proxy; its rows, if it has any."""
+        with psycopg.connect(self.server.conninfo(DATABASE), autocommit=True) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
     @contextmanager
     def without_server(self) -> Iterator[None]:
         """Stop the server as in a crash, and start it again in the end."""
@@ -63,6 +69,14 @@ class LakebaseStandIn:
         self.server.replace_hba(pg_hba(self.workspace))
 
 
-def start_server(folder: Path) -> EmbeddedPostgres:
-    """A server for a stand-in, to be used as a context manager."""
-    return EmbeddedPostgres(folder, settings={"fsync": "off"}, discard=True)
+@contextmanager
+def start_lakebase(folder: Path, **settings: str) -> Iterator[LakebaseStandIn]:
+    """A stand-in with its server's data in the folder until the end; ``settings`` are PostgreSQL's own."""
+    with (
+        EmbeddedPostgres(folder, settings={"fsync": "off", **settings}, discard=True) as server,
+        FaultProxy(server.port, tls=True) as proxy,
+        Workspace(db_host="localhost") as workspace,
+    ):
+        stand_in = LakebaseStandIn(server, proxy, workspace)
+        stand_in.prepare()
+        yield stand_in

@@ -1,19 +1,21 @@
 """Clients on kept connections, counting every way in which a request can end, from a thread of their own."""
 
 import asyncio
+import random
 import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 HOST = "127.0.0.1"
 # Seconds after which an answer is given up, so that a fault is an error and not a hang.
 PATIENCE = 60
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 RETRY_AFTER = re.compile(rb"\r\nretry-after: *(\d+)", re.IGNORECASE)
+PROBLEM = re.compile(rb'"/problems/([a-z-]+)"')
 # Seconds before a client whose connection failed tries again.
 PAUSE_AFTER_ERROR = 0.02
 OK = "200"
@@ -23,7 +25,7 @@ OK = "200"
 class Sample:
     """One request: when it was sent, by ``time.monotonic()``, how long until its last byte, how it ended.
 
-    ``outcome`` is the status, or the name of the error of the connection.
+    ``outcome`` is the status, with the kind of a problem, or the name of the error of the connection.
     """
 
     sent: float
@@ -80,20 +82,22 @@ class Client:
         head = await reader.readuntil(b"\r\n\r\n")
         length = LENGTH.search(head)
         assert length, head
-        await reader.readexactly(int(length[1]))
+        body = await reader.readexactly(int(length[1]))
         if b"\r\nconnection: close" in head.lower():
             self.close()
         retry_after = RETRY_AFTER.search(head)
         self.retry_after = int(retry_after[1]) if retry_after else 0
-        return head[9:12].decode()
+        kind = PROBLEM.search(body) if head[9:10] != b"2" else None
+        return (head[9:12] + (b" " + kind[1] if kind else b"")).decode()
 
 
 class Load:
     """Clients that each ask again when they have their answer, for as long as the ``with`` block lasts.
 
     ``request`` makes the bytes of each request; after an answer a client pauses for ``pause`` seconds,
-    and if it ``is_patient`` for as long as ``Retry-After`` says. On leaving, what is under way is waited
-    for. The other methods may be called from any thread.
+    and if it ``is_patient`` for as long as ``Retry-After`` says, and some more as polite clients do, so as
+    not to come back all at once. On leaving, what is under way is waited for. The other methods may be
+    called from any thread.
     """
 
     def __init__(
@@ -144,7 +148,9 @@ class Load:
                 raise TimeoutError(f"no answers; outcomes so far: {self.failures()}")
 
     async def _serve(self) -> None:
-        await run_together(self._ask_on(samples) for samples in self._samples)
+        async with asyncio.TaskGroup() as tasks:
+            for samples in self._samples:
+                tasks.create_task(self._ask_on(samples))
 
     async def _ask_on(self, samples: list[Sample]) -> None:
         client = Client(self._port)
@@ -153,19 +159,12 @@ class Load:
             with self._changed:
                 samples.append(sample)
                 self._changed.notify_all()
-            pause = self._pause if sample.outcome.isdigit() else PAUSE_AFTER_ERROR
+            pause = self._pause if sample.outcome[0].isdigit() else PAUSE_AFTER_ERROR
             if self._is_patient:
-                pause = max(pause, client.retry_after)
+                pause = max(pause, client.retry_after * random.uniform(1, 2))
             if pause:
                 await asyncio.sleep(pause)
         client.close()
-
-
-async def run_together(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Run them all, as tasks, to their end."""
-    async with asyncio.TaskGroup() as tasks:
-        for coroutine in coroutines:
-            tasks.create_task(coroutine)
 
 
 def count_failures(samples: Iterable[Sample]) -> dict[str, int]:

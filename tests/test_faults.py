@@ -177,7 +177,7 @@ def test_connections_that_the_network_forgot_are_replaced_after_a_deadline(
     assert gunicorn.get("/orders/1", **{"X-Request-Timeout": "0.5"}).status_code == 504
     with Load(gunicorn.port, lambda: get("/orders/1", **{"X-Request-Timeout": "0.5"}), clients=8) as load:
         load.wait_for_each(2)
-    assert set(load.failures()) <= {"504"}
+    assert set(load.failures()) <= {"504 deadline-exceeded"}
 
 
 def test_more_requests_than_pool_and_queue_take_are_refused_at_once_and_the_others_served(

@@ -50,7 +50,7 @@ def test_a_database_that_refused_the_last_connect_is_not_ready(
     assert answer.status_code == 503
     assert answer.json == {
         "status": "not ready",
-        "parts": {"token": "ok", "database": "the login was refused", "table": "ok"},
+        "parts": {"token": "ok", "database": "the login was refused", "draining": "ok", "table": "ok"},
     }
     assert client.get("/readyz").json == {"status": "not ready"}
 
@@ -59,4 +59,4 @@ def test_a_database_that_refused_the_last_connect_is_not_ready(
 def test_verbose_may_have_any_value_or_none(reader: FlaskClient, query: str) -> None:
     answer = reader.get(f"/readyz?{query}")
     assert answer.json is not None
-    assert answer.json["parts"] == {"token": "ok", "database": "ok", "table": "ok"}
+    assert answer.json["parts"] == {"token": "ok", "database": "ok", "draining": "ok", "table": "ok"}

@@ -1,0 +1,93 @@
+"""The connections of clients, and those of them that no thread works on: each waits for something."""
+
+import os
+import socket
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import suppress
+from io import BytesIO
+
+from gunicorn.config import Config
+from gunicorn.http.errors import InvalidHeader, LimitRequestHeaders, NoMoreData
+from gunicorn.http.message import Request
+from gunicorn.http.parser import RequestParser
+
+from lakebase_api.web.incoming import IncomingRequest
+from lakebase_api.web.validation import GREATEST_BODY
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+class Connection:
+    """A client's connection."""
+
+    def __init__(self, config: Config, sock: socket.socket, client: object, server: object) -> None:
+        self.sock = sock
+        self.client = client
+        self.server = server
+        # Reads what it is given, never the socket.
+        self.parser = RequestParser(config, (), client)
+        self.incoming = IncomingRequest()
+        self.group: Group | None = None
+
+    def tell(self, text: bytes) -> None:
+        """Send a few bytes, or nothing if that would have to wait."""
+        with suppress(OSError):
+            os.write(self.sock.fileno(), text)
+
+    def parse(self) -> Request:
+        """The request that has come in; to read its body takes no time.
+
+        Raises ``StopIteration`` when no more requests may come, and gunicorn's errors when it makes no sense.
+        """
+        self.parser.unreader.unread(bytes(self.incoming.data))
+        try:
+            request = next(self.parser)
+        except NoMoreData:
+            raise LimitRequestHeaders("it does not end") from None
+        # The client was told to continue when its head had come.
+        request._expected_100_continue = False
+        if self.incoming.cut:
+            request.force_close()
+        if self.incoming.chunked:
+            request.body = self._read_chunks(request)
+        return request
+
+    def _read_chunks(self, request: Request) -> BytesIO:
+        try:
+            return BytesIO(request.body.read(GREATEST_BODY + 1 if self.incoming.cut else None))
+        except OSError:  # what gunicorn raises about chunks; the app would have to know
+            raise InvalidHeader("TRANSFER-ENCODING", req=request) from None
+
+
+class Group:
+    """Connections that wait for the same, in the order in which they began, at most ``seconds`` each."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._since: OrderedDict[Connection, float] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._since)
+
+    def add(self, connection: Connection) -> None:
+        """Begin to wait."""
+        connection.group = self
+        self._since[connection] = time.monotonic()
+
+    def remove(self, connection: Connection) -> None:
+        """Wait no more."""
+        connection.group = None
+        del self._since[connection]
+
+    def oldest(self) -> Connection:
+        """Which has waited longest."""
+        return next(iter(self._since))
+
+    def overdue(self) -> Iterator[Connection]:
+        """Those that have waited too long; each must be removed before the next is asked for."""
+        began_before = time.monotonic() - self.seconds
+        while self._since and self._since[self.oldest()] <= began_before:
+            yield self.oldest()

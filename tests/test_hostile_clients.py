@@ -1,0 +1,203 @@
+"""The real server process against clients that are slow, broken or hostile."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.conftest import OrdersDatabase
+from tests.gunicorn_process import PATIENCE, GunicornProcess
+
+HEAD = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
+POST = b"POST /orders/1/status HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+HALF_A_BODY = POST + b"Content-Length: 2000\r\n\r\n{"
+HALF_A_CHUNK = POST + b"Transfer-Encoding: chunked\r\n\r\n7D0\r\n{"
+
+BEYOND_64_BITS = "9" * 30
+BAD_VALUES = [
+    "%00",
+    "1%00",
+    "%",
+    "%zz",
+    "%ff%fe",
+    "%C3%28",
+    "%ED%A0%80",
+    BEYOND_64_BITS,
+    f"-{BEYOND_64_BITS}",
+]
+BAD_TARGETS = [
+    "/orders/{}",
+    "/orders/pages?page={}",
+    "/orders/pages?page_size={}",
+    "/orders/pages?include_count={}",
+]
+BAD_TARGETS += [
+    "/orders/stream?cursor={}",
+    "/orders/stream?page_size={}",
+    "/orders/count?{}=1",
+    "/{}",
+    "/problems/{}",
+]
+BAD_REQUESTS = {
+    "one header of 1 MB": HEAD + b"A: " + b"x" * 1_000_000 + b"\r\n\r\n",
+    "headers of 1 MB": HEAD + b"A: xxxxxxxxxxxxxxx\r\n" * 50_000 + b"\r\n",
+    "a request line of 1 MB": b"GET /" + b"x" * 1_000_000 + b" HTTP/1.1\r\n\r\n",
+    "no line at all": b"x" * 1_000_000,
+    "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",
+    "NUL in the path": b"GET /orders/\x00 HTTP/1.1\r\n\r\n",
+    "NUL in a header": HEAD + b"X-Request-Id: a\x00b\r\n\r\n",
+    "no UTF-8 in the path": b"GET /orders/\xff HTTP/1.1\r\n\r\n",
+    "two lengths": POST + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}",
+    "a length and chunks": POST + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a length beyond 64 bits": POST + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n",
+    "a length below 0": POST + b"Content-Length: -1\r\n\r\n",
+    "a chunk of no size": POST + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n",
+    "chunks beyond the limit": POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 50_000,
+    "a chunk beyond the limit": POST + b"Transfer-Encoding: chunked\r\n\r\nFFFFFF\r\n" + b"x" * 1_000_000,
+}
+BAD_BODIES = {
+    "no UTF-8": b'{"o_orderstatus": "\xff\xfe"}',
+    "NUL": b'{"o_orderstatus": "\x00"}',
+    "an escaped NUL": b'{"o_orderstatus": "\\u0000"}',
+    "half a character": b'{"o_orderstatus": "\\ud800"}',
+    "beyond 64 bits": b'{"o_orderstatus": ' + BEYOND_64_BITS.encode() + b"}",
+    "beyond every number": b'{"o_orderstatus": 1e999999}',
+    "NaN": b'{"o_orderstatus": NaN}',
+    "nested lists": b"[" * 30_000 + b"]" * 30_000,
+    "nested objects": b'{"o_orderstatus":' * 3_000 + b"1" + b"}" * 3_000,
+    "empty": b"",
+}
+
+
+class Clients:
+    """Raw connections to a server, closed at the end."""
+
+    def __init__(self, stack: ExitStack, start: Callable[[dict[str, str]], GunicornProcess]) -> None:
+        self._stack = stack
+        self._start = start
+
+    def start(self, environment: dict[str, str]) -> None:
+        """Start the server, with two threads only."""
+        self.gunicorn = self._start({"WEB_THREADS": "2", **environment}).wait_until_started()
+
+    def send(self, text: bytes) -> socket.socket:
+        """A new connection that has sent this."""
+        client = socket.create_connection(("127.0.0.1", self.gunicorn.port), PATIENCE)
+        self._stack.callback(client.close)
+        client.sendall(text)
+        return client
+
+    def status_of(self, text: bytes) -> int:
+        """The status that a new connection gets for this, 0 if it is closed without one."""
+        return read_status(self.send(text))
+
+    def is_served(self) -> bool:
+        """Whether a well-behaved client gets an answer."""
+        return self.status_of(HEAD + b"Connection: close\r\n\r\n") == 200
+
+
+def read_status(client: socket.socket) -> int:
+    """The status that came, 0 if the server closed without one. Takes no more than the head."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        try:
+            data = client.recv(1)
+        except ConnectionResetError:
+            return 0
+        if not data:
+            return 0
+        head += data
+    return int(head.split()[1])
+
+
+@pytest.fixture
+def clients(
+    unchanged_database: OrdersDatabase, start_gunicorn: Callable[[dict[str, str]], GunicornProcess]
+) -> Iterator[Clients]:
+    """Clients of a server that is not started yet."""
+    environment = {**unchanged_database.environment}
+    with ExitStack() as stack:
+        yield Clients(stack, lambda settings: start_gunicorn({**environment, **settings}))
+
+
+def test_half_sent_requests_hold_up_nobody(clients: Clients) -> None:
+    clients.start({"CLIENT_TIMEOUT": "60"})
+    for part in (b"", b"GET", HEAD, POST, HALF_A_BODY, HALF_A_CHUNK):
+        for _ in range(4):
+            clients.send(part)
+    assert clients.is_served()
+
+
+@pytest.mark.parametrize("part", [HEAD, HALF_A_BODY, HALF_A_CHUNK], ids=["head", "body", "chunk"])
+def test_a_request_that_never_ends_is_ended_even_if_it_goes_on_coming(clients: Clients, part: bytes) -> None:
+    clients.start({"CLIENT_TIMEOUT": "1"})
+    client = clients.send(part)
+    client.settimeout(0.05)
+    while True:
+        try:
+            assert client.recv(100).startswith(b"HTTP/1.1 408 ")
+            break
+        except TimeoutError:
+            client.send(b"x")
+
+
+def test_a_client_that_does_not_take_its_answers_holds_no_thread(clients: Clients) -> None:
+    clients.start({"CLIENT_TIMEOUT": "1"})
+    answers_of_megabytes = b"GET /orders/stream?page_size=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100
+    for _ in range(4):
+        clients.send(answers_of_megabytes)
+    assert clients.is_served()
+
+
+def test_a_client_that_does_not_hang_up_holds_up_nobody(clients: Clients) -> None:
+    clients.start({})
+    for _ in range(40):
+        assert clients.is_served()
+
+
+def test_when_connections_run_out_the_idlest_is_closed(clients: Clients) -> None:
+    clients.start({"GUNICORN_CMD_ARGS": "--worker-connections 20"})
+    request = HEAD.replace(b"GET", b"HEAD") + b"\r\n"
+    kept = []
+    for _ in range(100):
+        kept.append(clients.send(request))
+        assert read_status(kept[-1]) == 200
+    kept[-1].sendall(request)
+    assert read_status(kept[-1]) == 200
+    assert read_status(kept[0]) == 0
+
+
+def test_whatever_is_sent_is_the_clients_fault(clients: Clients) -> None:
+    clients.start({"CLIENT_TIMEOUT": "1"})
+    texts = dict(BAD_REQUESTS)
+    for name, body in BAD_BODIES.items():
+        texts[name] = POST + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    for target in BAD_TARGETS:
+        for value in BAD_VALUES:
+            path = target.format(value)
+            texts[path] = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    statuses = {name: clients.status_of(text) for name, text in texts.items()}
+    assert {name: status for name, status in statuses.items() if status and not 400 <= status < 500} == {}
+    # A header that gunicorn would obey.
+    assert clients.status_of(HEAD + b"SCRIPT_NAME: /elsewhere\r\n\r\n") == 200
+
+
+def test_bodies_of_every_framing_are_read(clients: Clients) -> None:
+    clients.start({})
+    body = b'{"o_orderstatus": "X"}'
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+    assert clients.status_of(POST + b"Content-Length: %d\r\n\r\n" % len(body) + body) == 422
+    assert clients.status_of(POST + b"Transfer-Encoding: chunked\r\n\r\n" + chunks) == 422
+    client = clients.send(POST + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body))
+    with client.makefile("rb") as answer:
+        assert answer.readline() + answer.readline() == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(body)
+        assert answer.readline().startswith(b"HTTP/1.1 422 ")
+
+
+def test_requests_may_be_sent_before_the_answers_to_others_came(clients: Clients) -> None:
+    clients.start({})
+    client = clients.send((HEAD + b"\r\n") * 100 + HEAD + b"Connection: close\r\n\r\n")
+    with client.makefile("rb") as answers:
+        assert answers.read().count(b"HTTP/1.1 200 OK\r\n") == 101
