@@ -1,0 +1,35 @@
+"""Databases that tests of this folder open, and what they ask of them."""
+
+import time
+from collections.abc import Callable
+
+from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.database import Database
+from lakebase_api.lakebase.grants import SetupLog
+from lakebase_api.lakebase.pool import Pool
+from lakebase_api.lakebase.target import Target
+from lakebase_api.settings import Settings
+
+
+class Request:
+    """On whose behalf the queries of a test run."""
+
+    def __init__(self, seconds: float = 20) -> None:
+        self.deadline = time.monotonic() + seconds
+        self.uses: list[tuple[float, float]] = []
+
+    def record_use(self, waited: float, held: float) -> None:
+        self.uses.append((waited, held))
+
+
+def connect(
+    settings: Settings, request: Request | None = None, greet: Callable[[Connection], None] | None = None
+) -> Database:
+    caller = request or Request()
+    pool = Pool(settings, Target(settings), greet or (lambda connection: None))
+    return Database(settings, pool, SetupLog(), lambda: caller)
+
+
+def ask(connection: Connection, statement: str) -> object:
+    [(value,)] = connection.execute(statement.encode()).fetchall()
+    return value
