@@ -14,7 +14,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test serve check clean broken
+.PHONY: help run test serve faults check clean broken
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' '$(firstword $(MAKEFILE_LIST))'
@@ -30,6 +30,9 @@ test: $(STAMP)  ## Run the tests on an embedded PostgreSQL
 	@for name in $$(env | sed -En 's/^((PG|DATABRICKS_|LAKEBASE_)[A-Za-z0-9_]*)=.*/\1/p'); do unset $$name; done; \
 	unset ENDPOINT_NAME DEFAULT_POSTGRES_SCHEMA DEFAULT_POSTGRES_TABLE BIND; \
 	ENV_FILE=/dev/null exec $(BIN)/python -m pytest -n 4 --dist loadfile
+
+faults: $(STAMP)  ## Break everything around the service for ten minutes, and hold the figures against bounds
+	@exec $(BIN)/python -m benchmarks.faults $(if $(ONLY),--only $(ONLY))
 
 check: $(STAMP)  ## Lint, formatting, types, and who may import whom
 	$(BIN)/ruff check .

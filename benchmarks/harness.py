@@ -4,11 +4,13 @@ import itertools
 import math
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from lakebase_api.local.api import forget_inherited_settings
 from tests.gunicorn_process import GunicornProcess
@@ -20,6 +22,7 @@ WORKERS = 2
 POOL = {"DB_POOL_SIZE": "5", "DB_MAX_OVERFLOW": "10"}
 # Seconds that a service is waited for.
 PATIENCE = 120.0
+TICK = 0.01
 PROBES = ("/livez", "/readyz")
 ORDER = get("/orders/1")
 
@@ -103,6 +106,33 @@ def serve(lakebase: LakebaseStandIn, **settings: str) -> Iterator[GunicornProces
         with Load(gunicorn.port, lambda: ORDER, clients=16) as load:
             load.wait_for_each(10)
         yield gunicorn
+
+
+class Lateness:
+    """How late this machine is in waking up who sleeps, for as long as the ``with`` block lasts.
+
+    What else runs on it delays the service as well: no time below this says anything.
+    """
+
+    def __init__(self) -> None:
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lateness")
+        self.worst = 0.0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        due = time.monotonic() + TICK
+        while not self._ended.wait(max(0.0, due - time.monotonic())):
+            now = time.monotonic()
+            self.worst = max(self.worst, now - due)
+            due = now + TICK
 
 
 def answers(gunicorn: GunicornProcess, path: str) -> bool:

@@ -23,7 +23,7 @@ from benchmarks.harness import (
     start,
 )
 from tests.lakebase_stand_in import DATABASE, LakebaseStandIn
-from tests.load import OK, Sample
+from tests.load import OK, Load, Sample
 
 # All times are in seconds.
 QUERY = 0.05
@@ -103,7 +103,10 @@ def fill_server(lakebase: LakebaseStandIn) -> Iterator[Figure]:
             load.wait_for_each(5)
         lakebase.proxy.too_many()
         before = lakebase.proxy.counts.turned_away
-        with probing(gunicorn) as probes, reading(gunicorn, 16, is_patient=True) as load:
+        with (
+            probing(gunicorn) as probes,
+            Load(gunicorn.port, lambda: ORDER, clients=16, pause=0.05, is_patient=True) as load,
+        ):
             time.sleep(10)
         turned_away = lakebase.proxy.counts.turned_away - before
     served = [sample for sample in load.samples if sample.outcome == OK]

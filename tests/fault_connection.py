@@ -128,10 +128,11 @@ class Client(asyncio.Protocol):
         assert self.network.tls
         try:
             encrypted = await loop.start_tls(self.transport, self, self.network.tls, server_side=True)
-        except OSError:  # the client went, or does not like the certificate
+        except OSError:  # the client does not like the certificate
+            encrypted = None
+        if encrypted is None:  # or it went
             self.end()
             return
-        assert encrypted
         self.transport, self._opening = encrypted, None
         if self._unsent:  # it came with the end of the handshake
             self._open()

@@ -156,7 +156,7 @@ def test_an_outage_longer_than_the_wake_budget_is_answered_503_and_its_end_is_fo
 def test_in_a_stalled_network_requests_end_by_their_deadline_and_no_thread_is_lost(
     proxy: FaultProxy, start: AppStarter
 ) -> None:
-    gunicorn = start(WEB_THREADS="8")
+    gunicorn = start(WEB_THREADS="8", DB_POOL_MAX_WAITING="8")
     assert gunicorn.get("/orders/1").status_code == 200
     proxy.stall()
     with ThreadPoolExecutor(8) as threads:
