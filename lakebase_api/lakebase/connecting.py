@@ -95,11 +95,11 @@ class LakebaseConnection(Connection):
 
     @classmethod
     def connect(  # type: ignore[override]
-        cls, conninfo: str = "", *, on_failure: Callable[[psycopg.Error], None], **arguments: Any
+        cls, conninfo: str = "", *, on_failure: Callable[[psycopg.Error, str], None], **arguments: Any
     ) -> Self:
-        """Connect as psycopg does; ``on_failure`` gets the error before it is raised."""
+        """Connect as psycopg does; ``on_failure`` gets the error and the password before it is raised."""
         try:
             return super().connect(conninfo, **arguments)
         except psycopg.Error as error:
-            on_failure(error)
+            on_failure(error, arguments["password"])
             raise

@@ -78,13 +78,16 @@ class CredentialHolder:
             credential = self.refresh()
         return credential.token
 
-    def reject_current(self) -> None:
-        """The database refused the current token: mint another before the next login.
+    def reject(self, token: str) -> None:
+        """The database refused this token: mint another before the next login, if it is the current one.
 
         A token that is itself fresh counts as a failure, and the next one has to wait.
         """
-        credential, self._current = self._current, None
-        if credential and self._minted_at + PAUSE_AFTER_FAILURE > time.monotonic():
+        credential = self._current
+        if credential is None or credential.token != token:
+            return
+        self._current = None
+        if self._minted_at + PAUSE_AFTER_FAILURE > time.monotonic():
             self.error = CredentialError("the database refused a fresh token")
             self._failed_at = self._minted_at
 

@@ -54,6 +54,9 @@ class Pool:
         self._starting_again = threading.Lock()
         self._asked_at = time.monotonic()
         self._relief_ends: float | None = None
+        # Counted here, because psycopg_pool goes on counting those whose wait is over.
+        most = settings.pool_size + settings.pool_max_overflow + settings.pool_max_waiting
+        self._places = threading.BoundedSemaphore(most)
         self.connects = ConnectLog()
         self._pool = ConnectionPool(
             kwargs=self._connect_arguments,
@@ -61,7 +64,6 @@ class Pool:
             configure=self._configure,
             min_size=settings.pool_size,
             max_size=settings.pool_size + settings.pool_max_overflow,
-            max_waiting=settings.pool_max_waiting,
             max_lifetime=settings.pool_recycle_interval,
             max_idle=settings.pool_idle_timeout,
             # Its own pauses double up to minutes: give up at once, and start again by our own.
@@ -96,20 +98,18 @@ class Pool:
         # After so long without a request nobody tries to connect any more: this one has to set it off.
         if self._asked_at - asked_before < PATIENCE and self._is_given_up():
             raise DatabaseUnavailable("no connection could be opened") from self.connects.error
-        patience_ends = min(deadline, self._asked_at + self._settings.pool_timeout)
-        while True:
-            try:
-                connection = self._pool.getconn(self._longest_wait(patience_ends))
-            except (PoolTimeout, TooManyRequests) as error:
-                self._judge(error, deadline, patience_ends)
-                continue
-            if _is_alive(connection):
-                return connection
-            self.discard(connection)
+        if not self._places.acquire(blocking=False):
+            self._judge(TooManyRequests("the queue is full"), deadline, self._asked_at)
+        try:
+            return self._wait_for_connection(deadline)
+        except BaseException:
+            self._places.release()
+            raise
 
     def give_back(self, connection: LakebaseConnection) -> None:
         """End a use of the connection."""
         self._pool.putconn(connection)
+        self._places.release()
 
     def note_success(self) -> None:
         """A connection served: the database is there, even if it takes no more connections."""
@@ -117,6 +117,22 @@ class Pool:
 
     def discard(self, connection: LakebaseConnection) -> None:
         """End a use of the connection and have it replaced."""
+        self._replace(connection)
+        self._places.release()
+
+    def _wait_for_connection(self, deadline: float) -> LakebaseConnection:
+        patience_ends = min(deadline, self._asked_at + self._settings.pool_timeout)
+        while True:
+            try:
+                connection = self._pool.getconn(self._longest_wait(patience_ends))
+            except PoolTimeout as error:
+                self._judge(error, deadline, patience_ends)
+                continue
+            if _is_alive(connection):
+                return connection
+            self._replace(connection)
+
+    def _replace(self, connection: LakebaseConnection) -> None:
         connection.close()
         self._pool.putconn(connection)
 
@@ -164,11 +180,11 @@ class Pool:
         self._greet(connection)
         self.connects.note_success()
 
-    def _note_failure(self, error: psycopg.Error) -> None:
+    def _note_failure(self, error: psycopg.Error, password: str) -> None:
         self.connects.note_failure(error)
         reason = explain(error)
         if reason == LOGIN_REFUSED:
-            self._target.reject_password()
+            self._target.reject_password(password)
         elif reason == NO_CONNECTION_LEFT:
             self._begin_relief()
 

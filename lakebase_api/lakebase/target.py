@@ -6,8 +6,8 @@ from typing import Any, Protocol
 from lakebase_api.lakebase.credentials import CredentialHolder
 from lakebase_api.settings import CA_VERIFYING_MODES, Settings
 
-# A suspended compute takes seconds to accept the first connection.
-CONNECT_TIMEOUT = 10
+# A suspended compute takes seconds to accept the first connection; what takes longer is tried again.
+CONNECT_TIMEOUT = 5
 # What was sent to a peer that vanished is given up after as many seconds without an acknowledgement.
 ACKNOWLEDGEMENT_TIMEOUT = 10
 # A peer that vanished while nothing was sent is noticed after KEEPALIVES_IDLE and as many intervals.
@@ -76,7 +76,7 @@ class Target:
             arguments["sslrootcert"] = settings.pg_sslrootcert
         return arguments
 
-    def reject_password(self) -> None:
-        """A login was refused: let the next one have another token."""
+    def reject_password(self, password: str) -> None:
+        """A login with this password was refused: let the next one have another token."""
         if self._holder:
-            self._holder.reject_current()
+            self._holder.reject(password)

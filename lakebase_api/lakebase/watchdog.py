@@ -3,8 +3,9 @@
 import socket
 import threading
 import time
+from contextlib import suppress
 
-from psycopg import Connection
+from psycopg import Connection, Error
 
 # The server's own limit comes first; this is for a network that went silent.
 GRACE = 0.25
@@ -55,13 +56,11 @@ class Watchdog:
     def _cut_overdue(self, now: float) -> None:
         for connection in [used for used, deadline in self._deadlines.items() if deadline < now]:
             del self._deadlines[connection]
-            if not connection.closed:
+            # The connection may have been lost in this moment, which is as good.
+            with suppress(OSError, Error):
                 _shut_down(connection.fileno())
 
 
 def _shut_down(descriptor: int) -> None:
     with socket.fromfd(descriptor, socket.AF_UNSPEC, socket.SOCK_STREAM) as shared:
-        try:
-            shared.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return  # the other side was faster
+        shared.shutdown(socket.SHUT_RDWR)

@@ -117,3 +117,20 @@ def test_a_workspace_that_just_refused_is_not_asked_again_at_once() -> None:
         with pytest.raises(CredentialError, match="away"):
             holder.token()
     assert len(asked) == 1
+
+
+def test_a_refused_token_is_replaced_but_a_late_refusal_of_an_old_one_is_not_heard() -> None:
+    tokens = iter([credential("old"), credential("new")])
+    holder = CredentialHolder(lambda: next(tokens))
+    holder.token()
+    holder.refresh()
+    holder.reject("old")
+    assert holder.token() == "new"
+
+
+def test_a_fresh_token_that_is_refused_is_not_replaced_at_once() -> None:
+    holder = CredentialHolder(credential)
+    holder.reject(holder.token())
+    with pytest.raises(CredentialError, match="refused a fresh token"):
+        holder.token()
+    assert holder.minted == 1

@@ -22,7 +22,7 @@ def connect(lakebase: LakebaseStandIn, **environment: str) -> psycopg.Connection
             **environment,
         }
     )
-    return LakebaseConnection.connect(on_failure=lambda _: None, **Target(settings).connect_arguments())
+    return LakebaseConnection.connect(on_failure=lambda *_: None, **Target(settings).connect_arguments())
 
 
 def test_a_connection_is_encrypted_by_default_whoever_signed_the_certificate(
