@@ -26,7 +26,7 @@ worker_connections = 1000 if open_files == resource.RLIM_INFINITY else max(10, m
 preload_app = True
 # Above the 60 s of the usual load balancers, so that they close idle connections and never we.
 keepalive = 75
-# Databricks Apps kills 15 s after SIGTERM. The workers leave by themselves 1.5 s before this.
+# Databricks Apps kills 15 s after SIGTERM. The workers leave by themselves 2 s before this.
 graceful_timeout = 11
 # In memory: a heartbeat never waits for a disk, and a read-only file system is enough.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None

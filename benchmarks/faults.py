@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from benchmarks import conditions, outages, pressure, tokens
+from benchmarks import clients, conditions, outages, pressure, rolling_restart, tokens
 from benchmarks.harness import Figure, Lateness, open_lakebase
 from tests.lakebase_stand_in import LakebaseStandIn
 
@@ -34,6 +34,9 @@ SCENARIOS: dict[str, Scenario] = {
     "idle": conditions.idle,
     "boot": conditions.boot,
     "demoted": conditions.demote,
+    "crowd": clients.crowd,
+    "stop-stalled": clients.stop_stalled,
+    "rolling-restart": rolling_restart.roll,
 }
 
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +13,8 @@ from typing import Self
 
 import requests
 
+from lakebase_api.local.ports import free_port
+
 ROOT = Path(__file__).parent.parent
 STARTED = "Application startup complete"
 # Seconds for anything that is waited for, so that a fault is an error and not a hang.
@@ -21,12 +22,10 @@ PATIENCE = 30
 
 
 class GunicornProcess:
-    """gunicorn on a free port of 127.0.0.1. Its output is kept and can be waited for."""
+    """gunicorn on a port of 127.0.0.1, a free one by default. Its output is kept and can be waited for."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+    def __init__(self, environment: dict[str, str], port: int | None = None) -> None:
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         inherited = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
         self._environment = {

@@ -143,10 +143,11 @@ def test_a_request_that_never_ends_is_ended_even_if_it_goes_on_coming(clients: C
 
 
 def test_a_client_that_does_not_take_its_answers_holds_no_thread(clients: Clients) -> None:
-    clients.start({"CLIENT_TIMEOUT": "1"})
+    clients.start({"CLIENT_TIMEOUT": "1", "LOG_LEVEL": "DEBUG"})
     answers_of_megabytes = b"GET /orders/stream?page_size=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100
     for _ in range(4):
         clients.send(answers_of_megabytes)
+    clients.gunicorn.wait_for_output("does not take its answer", times=4)
     assert clients.is_served()
 
 

@@ -30,7 +30,7 @@ CLOSING_TIME = 2.0
 # Once the listeners are shut, seconds from the last sign of a client until its idle connection is closed.
 LAST_IDLE_TIME = 1.0
 # Seconds left to be gone before the master kills, once what the app holds open is closed.
-EXIT_MARGIN = 0.5
+EXIT_MARGIN = 1.0
 
 
 class Worker(ThreadWorker):
@@ -125,7 +125,7 @@ class Worker(ThreadWorker):
         except StopIteration:  # gunicorn's way to say that the connection ends
             pass
         except OSError as error:
-            self.log.debug("The client is gone, or does not read its answer: %s", error)
+            self.log.debug("The client is gone, or does not take its answer: %s", error)
         except Exception as error:  # noqa: BLE001  whatever it is, the client is told, and the log
             self.handle_error(request, connection.sock, connection.client, error)
         return False
