@@ -112,7 +112,7 @@ def test_then_it_refuses_connections_and_finishes_what_is_in_flight(
     assert gunicorn.process.wait(PATIENCE) == 0
 
 
-def test_a_request_that_was_on_its_way_over_a_kept_connection_gets_a_last_answer(
+def test_a_request_that_was_on_its_way_over_a_kept_connection_is_answered(
     unchanged_database: OrdersDatabase, start_gunicorn: Starter
 ) -> None:
     gunicorn = start_gunicorn(unchanged_database.environment).wait_until_started()
@@ -122,8 +122,8 @@ def test_a_request_that_was_on_its_way_over_a_kept_connection_gets_a_last_answer
         kept.request("GET", "/livez")
         worker.terminate()
         worker.resume()
-        last = kept.getresponse()
-        assert (last.status, last.getheader("Connection")) == (200, "close")
+        # Which of the two the worker sees first, request or signal, is not ours to say.
+        assert kept.getresponse().status == 200
 
 
 def test_connections_that_nobody_accepted_yet_are_served(
