@@ -4,10 +4,11 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from marshmallow import fields, validate
 from webargs.fields import DelimitedList
+
+from lakebase_api.variables import Variable, number, one_of, setting, whole
 
 CA_VERIFYING_MODES = ("verify-ca", "verify-full")
 UNENCRYPTED_MODES = ("disable", "allow", "prefer")
@@ -25,39 +26,12 @@ class TargetKind(StrEnum):
     STATIC = "PostgreSQL with a password"
 
 
-@dataclass(frozen=True)
-class Variable:
-    """How one setting is read: the environment names in order of precedence, its field and its meaning."""
+class StatusWrites(StrEnum):
+    """Where a status change goes."""
 
-    names: tuple[str, ...]
-    field: fields.Field[Any]
-    help: str
-    secret: bool = False
-    shown_default: str | None = None
-
-
-def _setting(
-    *names: str,
-    help: str,
-    field: fields.Field[Any] | None = None,
-    default: object = None,
-    secret: bool = False,
-    shown_default: str | None = None,
-) -> Any:
-    variable = Variable(names, field or fields.String(), help, secret, shown_default)
-    return dataclasses.field(default=default, repr=not secret, metadata={"variable": variable})
-
-
-def _number(low: float, high: float) -> fields.Field[Any]:
-    return fields.Float(validate=validate.Range(low, high))
-
-
-def _whole(low: int, high: int) -> fields.Field[Any]:
-    return fields.Integer(validate=validate.Range(low, high))
-
-
-def _one_of(*choices: str) -> fields.Field[Any]:
-    return fields.String(validate=validate.OneOf(choices, error="Must be one of: {choices}."))
+    OVERLAY = "overlay"
+    DIRECT = "direct"
+    OFF = "off"
 
 
 @dataclass(frozen=True)
@@ -67,7 +41,7 @@ class Settings:
     Durations are in seconds. Secrets stay out of ``repr``.
     """
 
-    lakebase_endpoint: str | None = _setting(
+    lakebase_endpoint: str | None = setting(
         "LAKEBASE_ENDPOINT",
         "PGENDPOINT",
         "ENDPOINT_NAME",
@@ -79,146 +53,178 @@ class Settings:
         ),
         help="Lakebase Autoscaling: the path of the endpoint, `projects/…/branches/…/endpoints/…`",
     )
-    database_instance: str | None = _setting(
+    database_instance: str | None = setting(
         "DATABRICKS_DATABASE_INSTANCE", help="Lakebase Provisioned: the name of the instance"
     )
-    pg_host: str | None = _setting(
+    pg_host: str | None = setting(
         "PGHOST",
         help="Host of the database. For Lakebase asked from the workspace when absent",
     )
-    pg_port: int = _setting(
+    pg_port: int = setting(
         "PGPORT",
         "DATABRICKS_DATABASE_PORT",
-        field=_whole(1, 65535),
+        field=whole(1, 65535),
         default=5432,
         help="Port of the database",
     )
-    pg_database: str = _setting(
+    pg_database: str = setting(
         "PGDATABASE",
         "DATABRICKS_DATABASE_NAME",
         default="databricks_postgres",
         help="Name of the database",
     )
-    pg_user: str | None = _setting(
+    pg_user: str | None = setting(
         "PGUSER",
         "DATABRICKS_USER_NAME",
         help="Role to log in as",
         shown_default="`DATABRICKS_CLIENT_ID`, else the workspace's current user",
     )
-    pg_password: str | None = _setting(
+    pg_password: str | None = setting(
         "PGPASSWORD", secret=True, help="Password, for a PostgreSQL that is not Lakebase"
     )
-    pg_sslmode: str = _setting(
+    pg_sslmode: str = setting(
         "PGSSLMODE",
-        field=_one_of("require", *CA_VERIFYING_MODES, *UNENCRYPTED_MODES),
+        field=one_of("require", *CA_VERIFYING_MODES, *UNENCRYPTED_MODES),
         default="require",
         help="TLS as libpq names it: `require`, `verify-ca`, `verify-full`; "
         "`disable`, `allow`, `prefer` for a loopback host or a socket folder only",
     )
-    pg_sslrootcert: str | None = _setting(
+    pg_sslrootcert: str | None = setting(
         "PGSSLROOTCERT",
         help="File of CA certificates for `verify-ca` and `verify-full`",
         shown_default="certifi's",
     )
-    pg_appname: str = _setting(
+    pg_appname: str = setting(
         "PGAPPNAME", default="lakebase-orders-api", help="`application_name` of the connections"
     )
-    schema: str = _setting("DEFAULT_POSTGRES_SCHEMA", default="public", help="Schema of the orders table")
-    table: str = _setting("DEFAULT_POSTGRES_TABLE", default="orders_synced", help="Name of the orders table")
-    databricks_host: str | None = _setting(
+    schema: str = setting("DEFAULT_POSTGRES_SCHEMA", default="public", help="Schema of the orders table")
+    table: str = setting("DEFAULT_POSTGRES_TABLE", default="orders_synced", help="Name of the orders table")
+    status_writes: str = setting(
+        "STATUS_WRITES",
+        field=one_of(*StatusWrites),
+        default=StatusWrites.OVERLAY,
+        help="Where status changes go: `overlay`, into tables of the app's own, shown over the orders table; "
+        "`direct`, into the orders table, which must be the app's to update; `off`, nowhere",
+    )
+    status_schema: str = setting(
+        "STATUS_SCHEMA", default="lakebase_api", help="Schema of the tables that keep status changes"
+    )
+    status_transitions: Sequence[str] = setting(
+        "STATUS_TRANSITIONS",
+        field=DelimitedList(
+            fields.String(validate=validate.Regexp(r"[FOP]>[FOP]\Z", error="Must have the form O>P,O>F,P>F."))
+        ),
+        default=(),
+        help="Status changes that are allowed, such as `O>P,O>F,P>F`",
+        shown_default="any",
+    )
+    require_if_match: bool = setting(
+        "REQUIRE_IF_MATCH",
+        field=fields.Boolean(),
+        default=False,
+        shown_default="`false`",
+        help="`true`: a status change must say in `If-Match` which order it was made from",
+    )
+    trust_forwarded_identity: bool | None = setting(
+        "TRUST_FORWARDED_IDENTITY",
+        field=fields.Boolean(),
+        help="`true`: the caller of a change is who the `X-Forwarded-` headers say; "
+        "only behind a proxy that sets them, since anyone can send them",
+        shown_default="`true` where `DATABRICKS_APP_NAME` is set, else `false`",
+    )
+    app_name: str | None = setting("DATABRICKS_APP_NAME", help="Name of the app. Injected on Databricks Apps")
+    databricks_host: str | None = setting(
         "DATABRICKS_HOST",
         help="Workspace URL. Injected on Databricks Apps; otherwise as the SDK finds it",
     )
-    databricks_token: str | None = _setting(
+    databricks_token: str | None = setting(
         "DATABRICKS_TOKEN", secret=True, help="Personal access token, instead of a service principal"
     )
-    databricks_client_id: str | None = _setting(
+    databricks_client_id: str | None = setting(
         "DATABRICKS_CLIENT_ID", help="Service principal's client id. Injected on Databricks Apps"
     )
-    databricks_client_secret: str | None = _setting(
+    databricks_client_secret: str | None = setting(
         "DATABRICKS_CLIENT_SECRET",
         secret=True,
         help="Service principal's secret. Injected on Databricks Apps",
     )
-    token_refresh_interval: float = _setting(
+    token_refresh_interval: float = setting(
         "TOKEN_REFRESH_INTERVAL",
-        field=_number(1, 3600),
+        field=number(1, 3600),
         default=3000.0,
         help="Seconds between rotations of the database token, at most; sooner when its life asks for it",
     )
-    pool_size: int = _setting(
-        "DB_POOL_SIZE", field=_whole(0, 1000), default=5, help="Connections each worker keeps open"
+    pool_size: int = setting(
+        "DB_POOL_SIZE", field=whole(0, 1000), default=5, help="Connections each worker keeps open"
     )
-    pool_max_overflow: int = _setting(
+    pool_max_overflow: int = setting(
         "DB_MAX_OVERFLOW",
-        field=_whole(0, 1000),
+        field=whole(0, 1000),
         default=10,
         help="Connections each worker may open beyond `DB_POOL_SIZE`",
     )
-    pool_timeout: float = _setting(
+    pool_timeout: float = setting(
         "DB_POOL_TIMEOUT",
-        field=_number(0.1, 100),
+        field=number(0.1, 100),
         default=30.0,
         help="Seconds a request waits for a connection",
     )
-    command_timeout: float = _setting(
+    command_timeout: float = setting(
         "DB_COMMAND_TIMEOUT",
-        field=_number(0.1, 100),
+        field=number(0.1, 100),
         default=10.0,
         help="Seconds a statement may take; the server ends it then",
     )
-    pool_max_waiting: int = _setting(
+    pool_max_waiting: int = setting(
         "DB_POOL_MAX_WAITING",
-        field=_whole(1, 1000),
+        field=whole(1, 1000),
         default=40,
         help="Requests of each worker that may wait for a connection; more are answered 503 at once",
     )
-    pool_idle_timeout: float = _setting(
+    pool_idle_timeout: float = setting(
         "DB_POOL_IDLE_TIMEOUT",
-        field=_number(1, 86400),
+        field=number(1, 86400),
         default=600.0,
         help="Seconds after which a connection beyond `DB_POOL_SIZE` that nobody used is closed",
     )
-    wake_budget: float = _setting(
+    wake_budget: float = setting(
         "WAKE_BUDGET",
-        field=_number(0, 60),
+        field=number(0, 60),
         default=10.0,
         help="Seconds for which requests wait for a database that is away or waking up",
     )
-    request_timeout: float = _setting(
+    request_timeout: float = setting(
         "REQUEST_TIMEOUT",
-        field=_number(0.1, 110),
+        field=number(0.1, 110),
         default=30.0,
         help="Seconds a request may take; a caller may ask for less with `X-Request-Timeout`",
     )
-    pool_recycle_interval: float = _setting(
+    pool_recycle_interval: float = setting(
         "DB_POOL_RECYCLE_INTERVAL",
-        field=_number(1, 86400),
+        field=number(1, 86400),
         default=3600.0,
         help="Seconds after which a connection is replaced",
     )
-    workers: int = _setting(
-        "WEB_CONCURRENCY", field=_whole(1, 64), default=2, help="gunicorn worker processes"
-    )
-    threads: int = _setting(
+    workers: int = setting("WEB_CONCURRENCY", field=whole(1, 64), default=2, help="gunicorn worker processes")
+    threads: int = setting(
         "WEB_THREADS",
-        field=_whole(1, 1000),
+        field=whole(1, 1000),
         default=64,
         help="Threads of each worker; more than the pool and its queue, so that probes are answered",
     )
-    drain_delay: float = _setting(
+    drain_delay: float = setting(
         "DRAIN_DELAY",
-        field=_number(0, 8),
+        field=number(0, 8),
         default=2.0,
         help="Seconds for which connections are still accepted after SIGTERM, while `/readyz` answers 503",
     )
-    client_timeout: float = _setting(
+    client_timeout: float = setting(
         "CLIENT_TIMEOUT",
-        field=_number(0.1, 100),
+        field=number(0.1, 100),
         default=10.0,
         help="Seconds in which a client must send its request, and take its answer",
     )
-    bind: str | None = _setting(
+    bind: str | None = setting(
         "BIND",
         field=fields.String(
             validate=validate.Regexp(
@@ -228,25 +234,25 @@ class Settings:
         help="Address to listen on",
         shown_default="`0.0.0.0:$DATABRICKS_APP_PORT` where that is set, else `127.0.0.1:8000`",
     )
-    app_port: int | None = _setting(
-        "DATABRICKS_APP_PORT", field=_whole(1, 65535), help="Port given by Databricks Apps; see `BIND`"
+    app_port: int | None = setting(
+        "DATABRICKS_APP_PORT", field=whole(1, 65535), help="Port given by Databricks Apps; see `BIND`"
     )
-    log_level: str = _setting(
+    log_level: str = setting(
         "LOG_LEVEL",
-        field=_one_of("DEBUG", "INFO", "WARNING", "ERROR"),
+        field=one_of("DEBUG", "INFO", "WARNING", "ERROR"),
         default="INFO",
         help="`DEBUG`, `INFO`, `WARNING` or `ERROR`",
     )
-    log_format: str = _setting(
-        "LOG_FORMAT", field=_one_of("text", "json"), default="text", help="`text`, or `json` for JSON lines"
+    log_format: str = setting(
+        "LOG_FORMAT", field=one_of("text", "json"), default="text", help="`text`, or `json` for JSON lines"
     )
-    cors_origins: Sequence[str] = _setting(
+    cors_origins: Sequence[str] = setting(
         "CORS_ORIGINS",
         field=DelimitedList(fields.String(validate=validate.Length(min=1))),
         default=(),
         help="Origins of browser pages that may call the API, separated by commas",
     )
-    env_file: str = _setting(
+    env_file: str = setting(
         "ENV_FILE", default=".env", help="File of `NAME=value` lines read beside the environment, which wins"
     )
 
@@ -258,6 +264,13 @@ class Settings:
         if self.database_instance:
             return TargetKind.PROVISIONED
         return TargetKind.STATIC
+
+    @property
+    def trusts_identity(self) -> bool:
+        """Whether the platform's identity headers say who calls."""
+        if self.trust_forwarded_identity is None:
+            return self.app_name is not None
+        return self.trust_forwarded_identity
 
     @property
     def address(self) -> str:
@@ -288,6 +301,8 @@ class Settings:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float):
         return f"{value:g}"
     return ",".join(value) if isinstance(value, list | tuple) else str(value)
