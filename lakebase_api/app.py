@@ -10,9 +10,14 @@ from flask_cors import CORS
 
 from lakebase_api.lakebase.grants import explain_setup_fault
 from lakebase_api.lakebase.lakebase import Lakebase
+from lakebase_api.orders.changes import StatusChanges
+from lakebase_api.orders.history import HistoryQueries
+from lakebase_api.orders.order import Source
 from lakebase_api.orders.queries import OrderQueries
 from lakebase_api.orders.routes import register_orders
-from lakebase_api.settings import Settings
+from lakebase_api.orders.status_routes import StatusContext, register_status
+from lakebase_api.orders.status_writer import StatusWriter
+from lakebase_api.settings import Settings, StatusWrites
 from lakebase_api.web.base_path import serve_at_both_bases
 from lakebase_api.web.documentation import build_api
 from lakebase_api.web.exchange import current_exchange, register_exchange
@@ -87,7 +92,13 @@ def _register_routes(app: Flask, service: Service) -> None:
     settings, lakebase = service.settings, service.lakebase
     api = build_api(app)
     register_home(app)
-    register_orders(app, api, lakebase.database, OrderQueries(settings.schema, settings.table))
+    source = Source(settings.schema, settings.table, settings.status_schema)
+    shows_changes = settings.status_writes != StatusWrites.DIRECT
+    queries = OrderQueries(source, shows_changes=shows_changes)
+    history = HistoryQueries(source, shows_changes=shows_changes)
+    writer = StatusWriter(lakebase.database, StatusChanges(source, settings), settings)
+    register_orders(app, api, lakebase.database, queries)
+    register_status(app, api, StatusContext(writer, history))
     deciding = {
         "token": lakebase.check_token,
         "database": lakebase.check_connect,

@@ -38,7 +38,7 @@ database_numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class OrdersDatabase:
-    """A database with TPC-H orders, and a role that may read and update them."""
+    """A database with TPC-H orders, and a role with the least rights: to read them, and to make a schema."""
 
     server: EmbeddedPostgres
     name: str
@@ -81,7 +81,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgre
             )
         with psycopg.connect(server.conninfo(TEMPLATE), autocommit=True) as connection:
             tpch.ensure_orders(connection, SCALE)
-            grant = sql.SQL("GRANT SELECT, UPDATE ON public.orders_synced TO {}")
+            grant = sql.SQL("GRANT SELECT ON public.orders_synced TO {}")
             connection.execute(grant.format(sql.Identifier(ROLE)))
         yield server
 
@@ -91,6 +91,8 @@ def clone_database(server: EmbeddedPostgres, name: str) -> OrdersDatabase:
     with psycopg.connect(server.conninfo(), autocommit=True) as connection:
         create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
         connection.execute(create.format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
+        grant = sql.SQL("GRANT CREATE ON DATABASE {} TO {}")
+        connection.execute(grant.format(sql.Identifier(name), sql.Identifier(ROLE)))
     return OrdersDatabase(server, name)
 
 

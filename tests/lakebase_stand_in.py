@@ -15,6 +15,12 @@ from tests.fault_proxy import FaultProxy
 from tests.stand_in import Identity, Workspace, create_login_role, pg_hba
 
 DATABASE = "databricks_postgres"
+# What attaching the database to an app grants its role, and what the owner of the table adds.
+GRANTS = (
+    "GRANT CONNECT, CREATE ON DATABASE databricks_postgres TO {role}",
+    "GRANT USAGE ON SCHEMA public TO {role}",
+    "GRANT SELECT ON public.orders_synced TO {role}",
+)
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,8 @@ class LakebaseStandIn:
             tpch.ensure_orders(connection, tpch.SMALLEST_SCALE)
             for identity in (self.workspace.user, self.workspace.service_principal):
                 create_login_role(connection, identity.name)
-                grant = sql.SQL("GRANT SELECT, UPDATE ON public.orders_synced TO {}")
-                connection.execute(grant.format(sql.Identifier(identity.name)))
+                for grant in GRANTS:
+                    connection.execute(sql.SQL(grant).format(role=sql.Identifier(identity.name)))
         self.server.replace_hba(pg_hba(self.workspace))
 
 

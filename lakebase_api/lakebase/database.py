@@ -84,6 +84,12 @@ class Database:
         """
         return self._run(lambda connection: query(connection, *args, **kwargs), is_repeatable=False)
 
+    def write_repeatably(
+        self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As ``read``, for a write that does nothing when it was done already."""
+        return self.read(query, *args, **kwargs)
+
     def _run(self, query: Callable[[Connection], T], *, is_repeatable: bool) -> T:
         caller = self._find_caller()
         has_conflicted = False
@@ -95,6 +101,10 @@ class Database:
                 if has_conflicted:
                     raise
                 has_conflicted = True
+            except errors.UniqueViolation:
+                # Another writer was first. Each of these means that one of them is done.
+                if time.monotonic() >= caller.deadline:
+                    raise
             except psycopg.OperationalError as error:
                 if not use.lost:
                     raise

@@ -1,6 +1,6 @@
 """The order key in a path."""
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from werkzeug.routing import BaseConverter
 
@@ -28,6 +28,16 @@ class OrderKeyConverter(BaseConverter):
         if key > GREATEST_KEY:
             _refuse_key(f"Must be at most {GREATEST_KEY}.")
         return key
+
+
+def describe_order_key(converter: OrderKeyConverter) -> dict[str, Any]:
+    """The schema of a key, for the documentation."""
+    return {"type": "integer", "format": "int64", "minimum": 1, "maximum": GREATEST_KEY, "example": 1}
+
+
+def refuse_unknown(order_key: int) -> NoReturn:
+    """Answer 404: there is no order of that key."""
+    raise Problem(kinds.ORDER_NOT_FOUND, f"There is no order {order_key}.")
 
 
 def _refuse_key(detail: str) -> NoReturn:

@@ -64,6 +64,8 @@ MIGRATIONS = (
     """,
 )
 
+EXISTS = "SELECT to_regclass({table}) IS NOT NULL"
+
 # One at a time, whatever the host. The number is the lock's name, and arbitrary.
 LOCK = "SELECT pg_advisory_xact_lock(4732058861)"
 SCHEMA_EXISTS = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = {name})"
@@ -76,6 +78,12 @@ CREATE TABLE IF NOT EXISTS {schema}.schema_version (
 """
 READ_VERSION = "SELECT coalesce(max(version), 0) FROM {schema}.schema_version"
 NOTE_VERSION = "INSERT INTO {schema}.schema_version (version) VALUES ({version})"
+
+
+def exists(connection: Connection, schema: str) -> bool:
+    """Whether the tables are there. Raises ``InsufficientPrivilege`` when the role may not look."""
+    table = sql.Literal(sql.Identifier(schema, STATUS_TABLE).as_string(None))
+    return _is_true(connection.execute(sql.SQL(EXISTS).format(table=table)))
 
 
 def set_up(connection: Connection, schema: str) -> int:

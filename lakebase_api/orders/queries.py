@@ -1,37 +1,27 @@
-"""Every statement on the orders table, beside the function that runs it.
+"""Every statement that reads orders, beside the function that runs it.
 
 Each function takes a connection in autocommit mode first, gives plain data back, and raises
 psycopg's errors.
 """
 
-from datetime import date
-from decimal import Decimal
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import msgspec
-from psycopg import Cursor, sql
-from psycopg.rows import args_row
+from psycopg import RawCursor, errors, sql
+from psycopg.rows import RowFactory, args_row
 
 from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.orders import overlay
+from lakebase_api.orders.order import Order, Source
+
+T = TypeVar("T")
 
 # The largest bigint: no order comes after it.
 GREATEST_KEY = 2**63 - 1
 SAMPLE_SIZE = 5
 # Random keys tried for a sample: several fall into one gap of the keys and count once.
 SAMPLE_PROBES = 15
-
-
-class Order(msgspec.Struct, frozen=True):
-    """One row of the orders table. All but the key may be NULL in a synced table."""
-
-    o_orderkey: int
-    o_custkey: int | None
-    o_orderstatus: str | None
-    o_totalprice: Decimal | None
-    o_orderdate: date | None
-    o_orderpriority: str | None
-    o_clerk: str | None
-    o_shippriority: int | None
-    o_comment: str | None
 
 
 class OrderPage(msgspec.Struct, frozen=True):
@@ -50,20 +40,22 @@ class OrderPage(msgspec.Struct, frozen=True):
 
 COUNT = "SELECT count(*) FROM {table}"
 
-FETCH = "SELECT {columns} FROM {table} WHERE o_orderkey = %s"
+FETCH = "SELECT {columns}, {etag} FROM {orders} WHERE t.o_orderkey = $1 {unless_changes}"
 
-FETCH_AFTER = "SELECT {columns} FROM {table} WHERE o_orderkey > %s ORDER BY o_orderkey LIMIT %s"
+FETCH_AFTER = """
+SELECT {columns} FROM {orders} WHERE t.o_orderkey > $1 {unless_changes} ORDER BY t.o_orderkey LIMIT $2
+"""
 
 # The offset walks the key's index alone; whole rows are read from there on.
 FETCH_AT = """
-SELECT {columns} FROM {table}
-WHERE o_orderkey >= (SELECT o_orderkey FROM {table} ORDER BY o_orderkey OFFSET %s LIMIT 1)
-ORDER BY o_orderkey LIMIT %s
+WITH start AS MATERIALIZED (SELECT o_orderkey FROM {table} ORDER BY o_orderkey OFFSET $1 LIMIT 1)
+SELECT {columns} FROM {orders}
+WHERE t.o_orderkey >= (SELECT o_orderkey FROM start) {unless_changes} ORDER BY t.o_orderkey LIMIT $2
 """
 
 FIND_BEFORE = """
 SELECT count(*), min(o_orderkey)
-FROM (SELECT o_orderkey FROM {table} WHERE o_orderkey <= %s ORDER BY o_orderkey DESC LIMIT %s) AS before
+FROM (SELECT o_orderkey FROM {table} WHERE o_orderkey <= $1 ORDER BY o_orderkey DESC LIMIT $2) AS before
 """
 
 # Each probe is a random number in the range of the keys and finds the first key from there on, so that
@@ -96,28 +88,34 @@ SELECT key FROM (
 ORDER BY rank, random() LIMIT {size}
 """
 
-UPDATE_STATUS = (
-    "UPDATE {table} SET o_orderstatus = %s WHERE o_orderkey = %s RETURNING o_orderkey, o_orderstatus"
-)
+
+@dataclass(frozen=True)
+class Reading:
+    """A statement that shows the status of orders, in two forms."""
+
+    without_changes: bytes
+    with_changes: bytes
 
 
 class OrderQueries:
-    """The queries on one orders table. Immutable and so safe to share between threads."""
+    """The queries on one orders table. Safe to share between threads.
 
-    def __init__(self, schema: str, table: str) -> None:
-        parts = {
-            "table": sql.Identifier(schema, table),
-            "columns": sql.SQL(", ").join(map(sql.Identifier, Order.__struct_fields__)),
-            "size": sql.Literal(SAMPLE_SIZE),
-            "probes": sql.Literal(SAMPLE_PROBES),
-        }
+    The table of changes is looked for until it is there: the first change makes it, in whichever process.
+    """
+
+    def __init__(self, source: Source, *, shows_changes: bool) -> None:
+        self._source = source
+        self._shows_changes = shows_changes
+        self._has_changes = False
+        parts = {**source.parts(), "size": sql.Literal(SAMPLE_SIZE), "probes": sql.Literal(SAMPLE_PROBES)}
         self._count = sql.SQL(COUNT).format(**parts).as_bytes(None)
-        self._fetch = sql.SQL(FETCH).format(**parts).as_bytes(None)
-        self._fetch_after = sql.SQL(FETCH_AFTER).format(**parts).as_bytes(None)
-        self._fetch_at = sql.SQL(FETCH_AT).format(**parts).as_bytes(None)
         self._find_before = sql.SQL(FIND_BEFORE).format(**parts).as_bytes(None)
         self._sample = sql.SQL(SAMPLE).format(**parts).as_bytes(None)
-        self._update_status = sql.SQL(UPDATE_STATUS).format(**parts).as_bytes(None)
+        self._fetch = self._build_reading(FETCH)
+        self._fetch_after = self._build_reading(FETCH_AFTER, bound="AND s.o_orderkey > $1")
+        self._fetch_at = self._build_reading(
+            FETCH_AT, bound="AND s.o_orderkey >= (SELECT o_orderkey FROM start)"
+        )
 
     def count_orders(self, connection: Connection) -> int:
         """How many orders there are, exactly."""
@@ -128,29 +126,43 @@ class OrderQueries:
         """Five random keys, all different; fewer when the table has fewer rows."""
         return [key for (key,) in connection.execute(self._sample).fetchall()]
 
-    def fetch_order(self, connection: Connection, order_key: int) -> Order | None:
-        """The order of that key, if there is one."""
-        return self._read(connection, self._fetch, (order_key,)).fetchone()
+    def fetch_order(self, connection: Connection, order_key: int) -> tuple[Order, str] | None:
+        """The order of that key and its ETag, if there is one."""
+        rows = self._read(connection, self._fetch, (order_key,), args_row(_split_etag))
+        return rows[0] if rows else None
 
     def fetch_page_after(self, connection: Connection, cursor: int, page_size: int) -> OrderPage:
         """The first ``page_size`` orders after the cursor."""
-        orders = self._read(connection, self._fetch_after, (cursor, page_size + 1)).fetchall()
+        orders = self._read(connection, self._fetch_after, (cursor, page_size + 1), args_row(Order))
         return self._build_page(connection, orders, cursor, page_size)
 
     def fetch_page_at(self, connection: Connection, page: int, page_size: int) -> OrderPage:
         """Page number ``page``, counted from 1."""
         offset = (page - 1) * page_size
-        orders = self._read(connection, self._fetch_at, (offset, page_size + 1)).fetchall()
+        orders = self._read(connection, self._fetch_at, (offset, page_size + 1), args_row(Order))
         before = orders[0].o_orderkey - 1 if orders else GREATEST_KEY
         return self._build_page(connection, orders, before if page > 1 else 0, page_size)
 
-    def update_status(self, connection: Connection, order_key: int, status: str) -> tuple[int, str] | None:
-        """Set the status; the key and the status as stored, or ``None`` when there is no such order."""
-        return connection.execute(self._update_status, (status, order_key)).fetchone()
+    def _build_reading(self, statement: str, bound: str = "") -> Reading:
+        without = self._source.without_changes(may_have_changes=self._shows_changes)
+        return Reading(
+            sql.SQL(statement).format(**without).as_bytes(None),
+            sql.SQL(statement).format(**self._source.with_changes(bound)).as_bytes(None),
+        )
 
-    def _read(self, connection: Connection, statement: bytes, values: tuple[int, ...]) -> Cursor[Order]:
-        cursor = connection.cursor(binary=True, row_factory=args_row(Order))
-        return cursor.execute(statement, values)
+    def _read(
+        self, connection: Connection, reading: Reading, values: tuple[int, ...], rows: RowFactory[T]
+    ) -> list[T]:
+        if not self._has_changes:
+            found = _fetch_all(connection, reading.without_changes, values, rows)
+            if found or not self._shows_changes or not overlay.exists(connection, self._source.status_schema):
+                return found
+            self._has_changes = True
+        try:
+            return _fetch_all(connection, reading.with_changes, values, rows)
+        except errors.UndefinedTable:  # somebody removed it
+            self._has_changes = False
+            return _fetch_all(connection, reading.without_changes, values, rows)
 
     def _build_page(
         self, connection: Connection, orders: list[Order], cursor: int, page_size: int
@@ -158,9 +170,9 @@ class OrderQueries:
         """A page out of the orders found after the cursor, one more than fits where there are more."""
         rows_before, lowest = 0, 0
         if cursor > 0:
-            [(rows_before, lowest)] = connection.execute(
-                self._find_before, (cursor, page_size + 1)
-            ).fetchall()
+            [(rows_before, lowest)] = (
+                RawCursor(connection).execute(self._find_before, (cursor, page_size + 1)).fetchall()
+            )
         return OrderPage(
             orders=orders[:page_size],
             has_next=len(orders) > page_size,
@@ -168,3 +180,13 @@ class OrderQueries:
             # One row more than a page before the cursor is the key the page before starts after.
             previous_cursor=(lowest if rows_before > page_size else 0) if rows_before else None,
         )
+
+
+def _fetch_all(
+    connection: Connection, statement: bytes, values: tuple[int, ...], rows: RowFactory[T]
+) -> list[T]:
+    return RawCursor(connection, row_factory=rows).execute(statement, values, binary=True).fetchall()
+
+
+def _split_etag(*values: Any) -> tuple[Order, str]:
+    return Order(*values[:-1]), values[-1]

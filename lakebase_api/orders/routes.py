@@ -1,20 +1,17 @@
 """The HTTP operations on orders. Docstrings are the text of the API documentation."""
 
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any
 
 from flask import Flask, Response, current_app, request
 
 from lakebase_api.lakebase.database import Database
 from lakebase_api.orders import schemas
-from lakebase_api.orders.order_key import OrderKeyConverter
+from lakebase_api.orders.order_key import OrderKeyConverter, describe_order_key, refuse_unknown
 from lakebase_api.orders.queries import OrderPage, OrderQueries
-from lakebase_api.web import problem_types as kinds
 from lakebase_api.web.answers import answer_json
-from lakebase_api.web.documentation import HEADERS, DocumentedApi, describe_operation
-from lakebase_api.web.paging import GREATEST_KEY, PagesQuerySchema, StreamQuerySchema
-from lakebase_api.web.problems import Problem
+from lakebase_api.web.documentation import ETAG, HEADERS, DocumentedApi, describe_operation
+from lakebase_api.web.paging import PagesQuerySchema, StreamQuerySchema
 from lakebase_api.web.validation import Blueprint, refuse_query
 
 # Problems that any operation on the database can answer with.
@@ -22,7 +19,6 @@ DATABASE_PROBLEMS = (500, 503, 504)
 # How long a client may keep a count, in seconds.
 COUNT_MAX_AGE = 5
 
-ETAG = {"ETag": {"description": "Changes whenever the order does.", "schema": {"type": "string"}}}
 IF_NONE_MATCH = {
     "in": "header",
     "name": "If-None-Match",
@@ -45,12 +41,8 @@ def register_orders(app: Flask, api: DocumentedApi, database: Database, queries:
     """Serve the orders operations from that database."""
     app.extensions["orders"] = OrdersContext(database, queries)
     app.url_map.converters["order_key"] = OrderKeyConverter
-    api.register_converter(OrderKeyConverter, _describe_order_key)
+    api.register_converter(OrderKeyConverter, describe_order_key)
     api.register_blueprint(orders)
-
-
-def _describe_order_key(converter: OrderKeyConverter) -> dict[str, Any]:
-    return {"type": "integer", "format": "int64", "minimum": 1, "maximum": GREATEST_KEY, "example": 1}
 
 
 def _context() -> OrdersContext:
@@ -97,13 +89,12 @@ def get_order(order_key: int) -> Response:
     """Get one order."""
     refuse_query()
     context = _context()
-    order = context.database.read(context.queries.fetch_order, order_key)
-    if order is None:
-        raise _not_found(order_key)
-    response = answer_json(order)
-    etag = blake2b(response.get_data(), digest_size=12).hexdigest()
-    if request.if_none_match.contains_weak(etag):
-        response = Response(status=304)
+    found = context.database.read(context.queries.fetch_order, order_key)
+    if found is None:
+        refuse_unknown(order_key)
+    order, etag = found
+    is_known = request.if_none_match.contains_weak(etag)
+    response = Response(status=304) if is_known else answer_json(order)
     response.set_etag(etag)
     response.headers["Cache-Control"] = "private, no-cache"
     return response
@@ -149,22 +140,6 @@ def stream_orders(query: dict[str, Any]) -> Response:
     return answer_json({"orders": found.orders, "pagination": pagination})
 
 
-@orders.route("/<order_key:order_key>/status", methods=["POST"])
-@orders.arguments(schemas.StatusUpdateSchema)
-@orders.response(200, schemas.StatusSchema, headers=HEADERS)
-@orders.doc(**describe_operation("update_order_status", 400, 404, 413, 415, 422, *DATABASE_PROBLEMS))
-def update_order_status(body: dict[str, str], order_key: int) -> Response:
-    """Change the status of an order."""
-    refuse_query()
-    context = _context()
-    updated = context.database.write(context.queries.update_status, order_key, body["o_orderstatus"])
-    if updated is None:
-        raise _not_found(order_key)
-    key, status = updated
-    message = "Order status updated successfully"
-    return answer_json({"o_orderkey": key, "o_orderstatus": status, "message": message})
-
-
 def _describe_neighbours(page: OrderPage) -> dict[str, Any]:
     return {
         "has_next": page.has_next,
@@ -172,7 +147,3 @@ def _describe_neighbours(page: OrderPage) -> dict[str, Any]:
         "next_cursor": page.next_cursor,
         "previous_cursor": page.previous_cursor,
     }
-
-
-def _not_found(order_key: int) -> Problem:
-    return Problem(kinds.ORDER_NOT_FOUND, f"There is no order {order_key}.")

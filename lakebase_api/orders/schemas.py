@@ -1,18 +1,8 @@
 """What the orders resource takes in, and the documents it gives out."""
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, fields
 
 from lakebase_api.web.paging import PagesPaginationSchema, StreamPaginationSchema
-
-STATUSES = ("F", "O", "P")
-
-
-class StatusUpdateSchema(Schema):
-    o_orderstatus = fields.String(
-        required=True,
-        validate=validate.OneOf(STATUSES, error="Must be one of: {choices}."),
-        metadata={"description": "The new status: `F` fulfilled, `O` open, `P` in progress.", "example": "F"},
-    )
 
 
 class OrderSchema(Schema):
@@ -43,12 +33,6 @@ class SampleSchema(Schema):
         required=True,
         metadata={"example": [1827, 96451, 232067, 380130, 511106]},
     )
-
-
-class StatusSchema(Schema):
-    o_orderkey = fields.Integer(required=True, metadata={"format": "int64", "example": 1})
-    o_orderstatus = fields.String(required=True, metadata={"example": "F"})
-    message = fields.String(required=True, metadata={"example": "Order status updated successfully"})
 
 
 class StreamSchema(Schema):

@@ -36,6 +36,7 @@ HEADERS = {
         "schema": {"type": "string"},
     },
 }
+ETAG = {"ETag": {"description": "Changes whenever the order does.", "schema": {"type": "string"}}}
 
 
 class InvalidItemSchema(Schema):

@@ -27,11 +27,12 @@ class QueryInteger(fields.Integer):
         return int(value)
 
 
-def _page_size() -> QueryInteger:
+def page_size_field() -> QueryInteger:
+    """How many to give at most."""
     return QueryInteger(
         load_default=100,
         validate=validate.Range(1, GREATEST_PAGE_SIZE, error="Must be between {min} and {max}."),
-        metadata={"description": "How many orders to give at most."},
+        metadata={"description": "How many to give at most."},
     )
 
 
@@ -41,7 +42,7 @@ class PagesQuerySchema(Schema):
         validate=validate.Range(1, GREATEST_PAGE, error="Must be between {min} and {max}."),
         metadata={"description": "Number of the page, counted from 1."},
     )
-    page_size = _page_size()
+    page_size = page_size_field()
     include_count = fields.Boolean(
         load_default=True,
         truthy={"true", "True"},
@@ -56,7 +57,7 @@ class StreamQuerySchema(Schema):
         validate=validate.Range(0, GREATEST_KEY, error="Must be between {min} and {max}."),
         metadata={"description": "Key to start after: `0`, or a cursor of an earlier answer."},
     )
-    page_size = _page_size()
+    page_size = page_size_field()
 
 
 class StreamPaginationSchema(Schema):

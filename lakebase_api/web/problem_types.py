@@ -27,6 +27,13 @@ MALFORMED = ProblemType(
     "The request cannot be read, or names an order key of 0 or below.",
     "Send valid JSON and an order key from 1 on.",
 )
+STATUS_WRITES_OFF = ProblemType(
+    "status-writes-off",
+    403,
+    "Status Changes Are Off",
+    "This service does not change the status of orders.",
+    "Whoever runs the service decides with STATUS_WRITES.",
+)
 NOT_FOUND = ProblemType(
     "not-found",
     404,
@@ -48,6 +55,35 @@ METHOD_NOT_ALLOWED = ProblemType(
     "The path exists, but not for this method.",
     "Use one of the methods that the Allow header names.",
 )
+ILLEGAL_TRANSITION = ProblemType(
+    "illegal-transition",
+    409,
+    "Illegal Transition",
+    "From the status that the order has, it may not change to this one.",
+    "Ask for one of those that `detail` names.",
+)
+NOT_WITHDRAWABLE = ProblemType(
+    "not-withdrawable",
+    409,
+    "Not Withdrawable",
+    "The status is changed in the orders table itself: there is no other to show again.",
+    "Change the status to the one it had: /orders/{order_key}/history has it.",
+)
+STILL_RUNNING = ProblemType(
+    "still-running",
+    409,
+    "Still Running",
+    "The first request with this Idempotency-Key has not ended yet.",
+    "Send the request again after the seconds of Retry-After, to get the answer of the first.",
+    retry_after=1,
+)
+PRECONDITION_FAILED = ProblemType(
+    "precondition-failed",
+    412,
+    "Precondition Failed",
+    "The order has changed since the ETag of If-Match was its own.",
+    "Get the order, decide again, and send the change with the ETag it has now.",
+)
 TOO_LARGE = ProblemType(
     "content-too-large",
     413,
@@ -68,6 +104,20 @@ INVALID = ProblemType(
     "Unprocessable Content",
     "A parameter or a field of the body has a value, or a name, that is not allowed.",
     "Correct what `errors` lists, by place and name.",
+)
+KEY_REUSED = ProblemType(
+    "idempotency-key-reused",
+    422,
+    "Idempotency Key Reused",
+    "The Idempotency-Key was used for another path or body in the last 24 hours.",
+    "Take a new key for each change.",
+)
+PRECONDITION_REQUIRED = ProblemType(
+    "precondition-required",
+    428,
+    "Precondition Required",
+    "This service changes an order only for who says in If-Match which one they saw.",
+    "Get the order, and send its ETag in If-Match.",
 )
 INTERNAL = ProblemType(
     "internal-error",
@@ -128,12 +178,19 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     kind.slug: kind
     for kind in (
         MALFORMED,
+        STATUS_WRITES_OFF,
         NOT_FOUND,
         ORDER_NOT_FOUND,
         METHOD_NOT_ALLOWED,
+        ILLEGAL_TRANSITION,
+        NOT_WITHDRAWABLE,
+        STILL_RUNNING,
+        PRECONDITION_FAILED,
         TOO_LARGE,
         UNSUPPORTED_MEDIA_TYPE,
         INVALID,
+        KEY_REUSED,
+        PRECONDITION_REQUIRED,
         INTERNAL,
         DATABASE_UNAVAILABLE,
         POOL_EXHAUSTED,

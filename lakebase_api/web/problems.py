@@ -37,6 +37,7 @@ DATABASE_PROBLEMS: dict[type[Exception], ProblemType] = {
     errors.SerializationFailure: kinds.CONFLICT,
     errors.DeadlockDetected: kinds.CONFLICT,
     errors.LockNotAvailable: kinds.CONFLICT,
+    errors.UniqueViolation: kinds.CONFLICT,
     errors.InsufficientPrivilege: kinds.NOT_SET_UP,
     errors.UndefinedTable: kinds.NOT_SET_UP,
     errors.UndefinedColumn: kinds.NOT_SET_UP,
@@ -58,19 +59,26 @@ HTTP_PROBLEMS: dict[int, ProblemType] = {
 
 
 class Problem(HTTPException):
-    """Ends the request with a problem answer. ``detail`` is for the client to read.
+    """Ends the request with a problem answer.
 
-    An HTTPException, so that it may also be raised while the path is matched.
+    ``detail`` is for the client to read, ``etag`` the order's current one. An HTTPException, so that it may
+    also be raised while the path is matched.
     """
 
     def __init__(
-        self, kind: ProblemType, detail: str, *, invalid: list[dict[str, str]] | None = None
+        self,
+        kind: ProblemType,
+        detail: str,
+        *,
+        invalid: list[dict[str, str]] | None = None,
+        etag: str | None = None,
     ) -> None:
         super().__init__(detail)
         self.code = kind.status
         self.kind = kind
         self.detail = detail
         self.invalid = invalid or []
+        self.etag = etag
 
 
 def register_problems(app: Flask, explain_setup: Callable[[psycopg.Error], str]) -> None:
@@ -100,7 +108,10 @@ def _most_specific(exception: type[Exception]) -> ProblemType:
 
 
 def _answer_problem(problem: Problem) -> Response:
-    return build_response(problem.kind, problem.detail, invalid=problem.invalid)
+    response = build_response(problem.kind, problem.detail, invalid=problem.invalid)
+    if problem.etag:
+        response.set_etag(problem.etag)
+    return response
 
 
 def _answer_http_exception(error: HTTPException) -> Response:

@@ -13,6 +13,8 @@ from lakebase_api.web import problem_types as kinds
 from lakebase_api.web.problems import Problem
 
 GREATEST_BODY = 64 * 1024
+# https://www.rfc-editor.org/rfc/rfc7396
+MERGE_PATCH = "application/merge-patch+json"
 PLACES = {"query": "query", "json": "body"}
 
 
@@ -21,8 +23,9 @@ class RequestParser(FlaskParser):
 
     def load_json(self, req: Request, schema: Schema) -> Any:
         """The body. Problems: another media type, or not JSON."""
-        if req.mimetype != "application/json":
-            raise Problem(kinds.UNSUPPORTED_MEDIA_TYPE, "The body must be application/json.")
+        expected = MERGE_PATCH if req.method == "PATCH" else "application/json"
+        if req.mimetype != expected:
+            raise Problem(kinds.UNSUPPORTED_MEDIA_TYPE, f"The body must be {expected}.")
         try:
             return msgspec.json.decode(_read_body(req))
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -72,7 +75,8 @@ def refuse_query() -> None:
 def _flatten(messages: Any, name: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(messages, dict):
         for key, inner in messages.items():
-            yield from _flatten(inner, name if key == "_schema" else str(key))
+            path = name if key == "_schema" else f"{name}.{key}" if name else str(key)
+            yield from _flatten(inner, path)
     else:
         for message in [messages] if isinstance(messages, str) else messages:
             yield name, message

@@ -1,0 +1,93 @@
+"""What the headers of a change ask for: preconditions, repetition, the form of the answer."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Response, request
+from werkzeug.http import parse_dict_header
+
+from lakebase_api.web.validation import refuse
+
+ANY_ETAG = "*"
+# A string of structured fields: printable ASCII, with `\` before `"` and `\`.
+# https://www.rfc-editor.org/rfc/rfc9651#name-strings
+QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
+GREATEST_KEY_LENGTH = 255
+# The platform's proxy names the caller in these; the first that is there is taken.
+# https://docs.databricks.com/aws/en/dev-tools/databricks-apps/http-headers
+IDENTITY_HEADERS = ("X-Forwarded-Email", "X-Forwarded-Preferred-Username", "X-Forwarded-User")
+ANONYMOUS = "anonymous"
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """The conditions of one change. ``if_match`` has the ETags of which one must be the current one."""
+
+    if_match: list[str] | None
+    idempotency_key: str | None
+    wants_minimal: bool
+
+
+def read_conditions() -> Conditions:
+    """Those of the current request. Problems: an Idempotency-Key that is none."""
+    preferences = parse_dict_header(request.headers.get("Prefer", ""))
+    return Conditions(_read_if_match(), _read_idempotency_key(), preferences.get("return") == "minimal")
+
+
+def find_caller(*, trusts_headers: bool) -> str:
+    """Who the platform's headers say the caller is, where they are trusted."""
+    if not trusts_headers:
+        return ANONYMOUS
+    named = (request.headers.get(name) for name in IDENTITY_HEADERS)
+    return next((name for name in named if name), ANONYMOUS)
+
+
+def answer_minimally(response: Response) -> Response:
+    """The response without its body, as the caller prefers. https://www.rfc-editor.org/rfc/rfc7240"""
+    minimal = Response(status=204)
+    for name in ("ETag", "Idempotent-Replayed"):
+        if name in response.headers:
+            minimal.headers[name] = response.headers[name]
+    del minimal.headers["Content-Type"]
+    minimal.headers["Preference-Applied"] = "return=minimal"
+    return minimal
+
+
+def _read_if_match() -> list[str] | None:
+    if "If-Match" not in request.headers:
+        return None
+    etags = request.if_match
+    # A weak ETag never matches here: https://www.rfc-editor.org/rfc/rfc9110#name-if-match
+    return [ANY_ETAG] if etags.star_tag else sorted(etags.as_set(include_weak=False))
+
+
+def _read_idempotency_key() -> str | None:
+    text = request.headers.get("Idempotency-Key")
+    if text is None:
+        return None
+    quoted = QUOTED.fullmatch(text.strip())
+    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else ""
+    if not 1 <= len(key) <= GREATEST_KEY_LENGTH:
+        detail = f'Must be a string in double quotes, of 1 to {GREATEST_KEY_LENGTH} characters: "…".'
+        refuse([{"in": "header", "name": "Idempotency-Key", "detail": detail}])
+    return key
+
+
+def _header(name: str, description: str, example: str) -> dict[str, Any]:
+    schema = {"type": "string"}
+    return {"in": "header", "name": name, "description": description, "schema": schema, "example": example}
+
+
+IF_MATCH = _header(
+    "If-Match",
+    "Change the order only if this is its ETag, or one of these.",
+    '"5f2b8c9e1d344c1b9a530f7d6e2a4b18"',
+)
+IDEMPOTENCY_KEY = _header(
+    "Idempotency-Key",
+    "A string in double quotes that names this change. Sent again within 24 hours, the change is not made "
+    "again: the first answer is given, with `Idempotent-Replayed: true`.",
+    '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
+)
+PREFER = _header("Prefer", "`return=minimal`: answer 204, without a body.", "return=minimal")
