@@ -9,6 +9,9 @@ from lakebase_api.web.paging import GREATEST_KEY, INTEGER
 from lakebase_api.web.problems import Problem
 from lakebase_api.web.validation import refuse
 
+# What stands in a path where a key would: asked for in a way that it does not allow it is no key either.
+SIBLINGS = ("count", "pages", "sample", "status", "stream")
+
 
 class OrderKeyConverter(BaseConverter):
     """An integer from 1 to 2**63 - 1.
@@ -16,7 +19,8 @@ class OrderKeyConverter(BaseConverter):
     Not an integer or above is 422, 0 or below is 400.
     """
 
-    regex = "[^/]+"
+    regex = f"(?!(?:{'|'.join(SIBLINGS)})$)[^/]+"
+    part_isolating = True
 
     def to_python(self, value: str) -> int:
         """The key. Problems as the class says."""

@@ -32,6 +32,12 @@ REPLAYED = {
 CHANGE_HEADERS = HEADERS | ETAG | REPLAYED
 CHANGE_PARAMETERS = [headers.IF_MATCH, headers.IDEMPOTENCY_KEY, headers.PREFER]
 
+BATCH = {
+    "type": "array",
+    "items": schemas.BatchItemSchema,
+    "minItems": 1,
+    "maxItems": schemas.GREATEST_BATCH,
+}
 HISTORY_FIELDS = ("o_orderkey", "o_orderstatus", "synced_status", "status_conflict", "changes")
 
 status = Blueprint(
@@ -109,6 +115,7 @@ def withdraw_order_status(order_key: int) -> Response:
 @status.alt_response(204, description="As 200, for `Prefer: return=minimal`.")
 @status.doc(
     **describe_operation("update_order_statuses", *CHANGE_PROBLEMS),
+    requestBody={"content": {"application/json": {"schema": BATCH}}},
     parameters=[headers.IDEMPOTENCY_KEY, headers.PREFER],
 )
 def update_order_statuses(body: list[dict[str, Any]], query: dict[str, bool]) -> Response:

@@ -11,9 +11,11 @@ GREATEST_BATCH = 1000
 
 
 class KeyInteger(fields.Integer):
-    """A JSON integer; `true` and numbers in text are none."""
+    """A JSON integer, which `1.0` is too; `true` and numbers in text are none."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
         if type(value) is not int:
             raise self.make_error("invalid", input=value)
         return value

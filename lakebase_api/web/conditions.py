@@ -12,8 +12,8 @@ from lakebase_api.web.validation import refuse
 ANY_ETAG = "*"
 # A string of structured fields: printable ASCII, with `\` before `"` and `\`.
 # https://www.rfc-editor.org/rfc/rfc9651#name-strings
-QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 GREATEST_KEY_LENGTH = 255
+QUOTED_KEY = rf'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){{1,{GREATEST_KEY_LENGTH}}})"'
 # The platform's proxy names the caller in these; the first that is there is taken.
 # https://docs.databricks.com/aws/en/dev-tools/databricks-apps/http-headers
 IDENTITY_HEADERS = ("X-Forwarded-Email", "X-Forwarded-Preferred-Username", "X-Forwarded-User")
@@ -59,35 +59,29 @@ def _read_if_match() -> list[str] | None:
         return None
     etags = request.if_match
     # A weak ETag never matches here: https://www.rfc-editor.org/rfc/rfc9110#name-if-match
-    return [ANY_ETAG] if etags.star_tag else sorted(etags.as_set(include_weak=False))
+    return [ANY_ETAG] if etags.star_tag else sorted(filter(None, etags.as_set(include_weak=False)))
 
 
 def _read_idempotency_key() -> str | None:
     text = request.headers.get("Idempotency-Key")
     if text is None:
         return None
-    quoted = QUOTED.fullmatch(text.strip())
-    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else ""
-    if not 1 <= len(key) <= GREATEST_KEY_LENGTH:
+    quoted = re.fullmatch(QUOTED_KEY, text.strip())
+    if not quoted:
         detail = f'Must be a string in double quotes, of 1 to {GREATEST_KEY_LENGTH} characters: "…".'
         refuse([{"in": "header", "name": "Idempotency-Key", "detail": detail}])
-    return key
+    return re.sub(r"\\(.)", r"\1", quoted[1])
 
 
-def _header(name: str, description: str, example: str) -> dict[str, Any]:
-    schema = {"type": "string"}
-    return {"in": "header", "name": name, "description": description, "schema": schema, "example": example}
+def _header(name: str, description: str, **schema: str) -> dict[str, Any]:
+    return {"in": "header", "name": name, "description": description, "schema": {"type": "string", **schema}}
 
 
-IF_MATCH = _header(
-    "If-Match",
-    "Change the order only if this is its ETag, or one of these.",
-    '"5f2b8c9e1d344c1b9a530f7d6e2a4b18"',
-)
+IF_MATCH = _header("If-Match", "Change the order only if this is its `ETag`, or one of these.")
 IDEMPOTENCY_KEY = _header(
     "Idempotency-Key",
-    "A string in double quotes that names this change. Sent again within 24 hours, the change is not made "
-    "again: the first answer is given, with `Idempotent-Replayed: true`.",
-    '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
+    "A string in double quotes that names this change, such as a UUID. Sent again within 24 hours, the "
+    "change is not made again: the first answer is given, with `Idempotent-Replayed: true`.",
+    pattern=f'^"[ !#-Z^-~]{{1,{GREATEST_KEY_LENGTH}}}"$',
 )
-PREFER = _header("Prefer", "`return=minimal`: answer 204, without a body.", "return=minimal")
+PREFER = _header("Prefer", "`return=minimal`: answer 204, without a body.")

@@ -43,7 +43,9 @@ class InvalidItemSchema(Schema):
     """One parameter or field that is not allowed."""
 
     where = fields.String(
-        data_key="in", required=True, metadata={"enum": ["path", "query", "body"], "example": "query"}
+        data_key="in",
+        required=True,
+        metadata={"enum": ["path", "query", "header", "body"], "example": "query"},
     )
     name = fields.String(required=True, metadata={"example": "page_size"})
     detail = fields.String(required=True, metadata={"example": "Must be between 1 and 1000."})
