@@ -11,7 +11,8 @@ EXAMPLES = 200
 CONFIGURATION = """
 hooks = "hooks.py"
 [checks]
-positive_data_acceptance.expected-statuses = ["2xx", "404", "409", "412"]
+positive_data_acceptance.expected-statuses = ["2xx", "304", "404", "409", "412"]
+negative_data_rejection.expected-statuses = ["400", "404", "405", "409", "413", "415", "422"]
 """
 # What no schema can say: that each order comes once, and that a key is for one change. And schemathesis takes
 # the quotes off a key.

@@ -122,7 +122,8 @@ def update_order_statuses(body: list[dict[str, Any]], query: dict[str, bool]) ->
     """Change the status of up to 1,000 orders.
 
     In one transaction. When one of them is refused none is changed, and the problem lists those in `errors`;
-    with `atomic=false` the others are changed, and the answer says what became of each.
+    with `atomic=false` the others are changed, and the answer says what became of each. The body may have
+    64 KiB.
     """
     _refuse_batch(body)
     writer, conditions = _context().writer, headers.read_conditions()
@@ -191,7 +192,7 @@ def _refuse_batch(items: list[dict[str, Any]]) -> None:
 
 def _read_item(item: dict[str, Any]) -> Item:
     etag = item.get("if_match")
-    return Item(item["o_orderkey"], item["o_orderstatus"], None if etag is None else [etag.strip('"')])
+    return Item(item["o_orderkey"], item["o_orderstatus"], None if etag is None else [etag])
 
 
 def _describe_result(writer: StatusWriter, item: ItemResult) -> dict[str, Any]:

@@ -43,7 +43,8 @@ class BatchItemSchema(Schema):
     )
     o_orderstatus = _status("The new status.")
     if_match = fields.String(
-        metadata={"description": "Change the order only if this is its `ETag`, with or without quotes."}
+        validate=validate.Regexp(r"^[!#-~]*$", error="Must be an ETag, without its quotes."),
+        metadata={"description": "Change the order only if this is its `ETag`, written without the quotes."},
     )
 
 
