@@ -1,5 +1,6 @@
 """How gunicorn serves the app. https://gunicorn.org/reference/settings/"""
 
+import gc
 import logging
 import resource
 from pathlib import Path
@@ -40,6 +41,9 @@ logconfig_dict = build_logging_config(settings)
 
 
 def when_ready(server: Any) -> None:
+    # What is imported stays for ever. The collector would look through all of it now and then, which stops
+    # every thread of a worker for up to 0.1 s each time, and writes to pages that the workers share.
+    gc.freeze()
     values = " ".join(f"{name}={value}" for name, value in settings.describe().items())
     logger = logging.getLogger("lakebase_api")
     logger.info("Settings: %s", values)
