@@ -239,15 +239,19 @@ def test_without_requests_the_last_connection_is_closed_and_the_next_request_ope
     assert gunicorn.get("/orders/1").status_code == 200
 
 
-@pytest.mark.parametrize(("outage", "said"), [("starting_up", "starting up"), ("refuse", "refused")])
+@pytest.mark.parametrize(
+    ("outage", "said", "mend"),
+    [("starting_up", "starting up", "mends itself"), ("refuse", "refused", "PGHOST and PGPORT")],
+)
 def test_it_starts_while_the_database_is_away_says_so_and_serves_when_it_comes(
-    proxy: FaultProxy, start: AppStarter, outage: str, said: str
+    proxy: FaultProxy, start: AppStarter, outage: str, said: str, mend: str
 ) -> None:
     getattr(proxy, outage)()
     gunicorn = start(WAKE_BUDGET="0.2")
     gunicorn.wait_until(lambda: said in describe_parts(gunicorn))
     assert not is_ready(gunicorn)
-    assert "Connecting failed" in gunicorn.output
+    assert re.search(f"Connecting failed: .*{mend}", gunicorn.output)
+    assert mend not in gunicorn.get("/orders/1").text
     proxy.heal()
     gunicorn.wait_until(lambda: is_ready(gunicorn))
     assert gunicorn.get("/orders/1").status_code == 200

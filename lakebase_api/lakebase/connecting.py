@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Self
 
 import psycopg
@@ -18,31 +19,60 @@ REMINDER = 60.0
 
 Connection = psycopg.Connection[TupleRow]
 
-# psycopg has no SQLSTATE for a failed login: only the text tells, here as PostgreSQL words it.
-# https://github.com/postgres/postgres/blob/REL_16_STABLE/src/backend/libpq/auth.c
+
+@dataclass(frozen=True)
+class Reason:
+    """Why connecting fails: ``said`` to anybody who asks the probe, and in the log what may mend it."""
+
+    said: str
+    mend: str
+
+
+LOGIN_REFUSED = Reason(
+    "the login was refused",
+    "See that PGUSER, or in its absence DATABRICKS_CLIENT_ID, is a role of the database and the app's own; "
+    "and PGPASSWORD, where there is one.",
+)
+NO_CONNECTION_LEFT = Reason(
+    "the database has no connection left", "See WEB_CONCURRENCY, DB_POOL_SIZE and DB_MAX_OVERFLOW."
+)
+NO_ANSWER = Reason("the database did not answer", "See PGHOST and PGPORT.")
+NO_SUCH_HOST = Reason("the host of the database is not known", "See PGHOST.")
+NO_TOKEN = Reason(
+    "the workspace gave no token, host or user", "See DATABRICKS_HOST and what the app may do there."
+)
+OTHER = Reason("the last connect failed", "See PGHOST, PGPORT and PGSSLMODE.")
+
+# psycopg has no SQLSTATE for a failed login: only the text tells, here as PostgreSQL and libpq word it. The
+# first that is found counts. https://github.com/postgres/postgres/blob/REL_16_STABLE/src/backend/libpq/auth.c
 REASONS = {
-    "authentication failed": "the login was refused",
-    "too many clients": "the database has no connection left",
-    "too many connections": "the database has no connection left",
-    "connection slots are reserved": "the database has no connection left",
-    "is starting up": "the database is starting up",
-    "is shutting down": "the database is shutting down",
-    "does not exist": "the database or the role does not exist",
-    "certificate": "the certificate of the database was not accepted",
-    "ssl": "TLS could not be agreed on",
-    "timeout expired": "the database did not answer",
-    "refused": "the database refused the connection",
+    "authentication failed": LOGIN_REFUSED,
+    "too many clients": NO_CONNECTION_LEFT,
+    "too many connections": NO_CONNECTION_LEFT,
+    "connection slots are reserved": NO_CONNECTION_LEFT,
+    "is starting up": Reason("the database is starting up", "That mends itself."),
+    "is shutting down": Reason("the database is shutting down", "That mends itself."),
+    "certificate": Reason(
+        "the certificate of the database was not accepted", "See PGHOST, PGSSLMODE and PGSSLROOTCERT."
+    ),
+    "does not exist": Reason("the database or the role does not exist", "See PGDATABASE and PGUSER."),
+    "ssl": Reason("TLS could not be agreed on", "See PGSSLMODE."),
+    "timeout expired": NO_ANSWER,
+    "unreachable": NO_ANSWER,
+    "no route to host": NO_ANSWER,
+    "refused": Reason(
+        "the database refused the connection", "See PGHOST and PGPORT, and whether its compute is stopped."
+    ),
+    "resolve host": NO_SUCH_HOST,
 }
-LOGIN_REFUSED = REASONS["authentication failed"]
-NO_CONNECTION_LEFT = REASONS["too many connections"]
 
 
-def explain(error: psycopg.Error | CredentialError) -> str:
-    """Why an attempt to connect failed, without a name of a host, a role or a database."""
+def find_reason(error: psycopg.Error | CredentialError) -> Reason:
+    """Why an attempt to connect failed."""
     if isinstance(error, CredentialError):
-        return "the workspace gave no token, host or user"
+        return NO_TOKEN
     text = str(error).lower()
-    return next((reason for words, reason in REASONS.items() if words in text), "the last connect failed")
+    return next((reason for words, reason in REASONS.items() if words in text), OTHER)
 
 
 def first_line(error: Exception) -> str:
@@ -64,15 +94,18 @@ class ConnectLog:
     def note_failure(self, error: psycopg.Error | CredentialError) -> None:
         """An attempt failed. Said in the log at first, and then once a minute or when the reason changes."""
         now = time.monotonic()
+        reason = find_reason(error)
         with self._lock:
-            is_news = self.error is None or explain(error) != explain(self.error)
+            is_news = self.error is None or reason != find_reason(self.error)
             is_due = is_news or now >= self._said_at + REMINDER
             self.error = error
             self.failing_since = self.failing_since or now
             if is_due:
                 self._said_at = now
         if is_due:
-            logger.warning("Connecting failed: %s. Trying again until it succeeds.", first_line(error))
+            logger.warning(
+                "Connecting failed: %s. %s Trying again until it succeeds.", first_line(error), reason.mend
+            )
 
     def note_success(self) -> None:
         """The database is there: an outage is over."""

@@ -16,7 +16,7 @@ from lakebase_api.lakebase.connecting import (
     Connection,
     ConnectLog,
     LakebaseConnection,
-    explain,
+    find_reason,
 )
 from lakebase_api.lakebase.credentials import CredentialError
 from lakebase_api.lakebase.target import Target
@@ -182,10 +182,10 @@ class Pool:
 
     def _note_failure(self, error: psycopg.Error, password: str) -> None:
         self.connects.note_failure(error)
-        reason = explain(error)
-        if reason == LOGIN_REFUSED:
+        reason = find_reason(error)
+        if reason is LOGIN_REFUSED:
             self._target.reject_password(password)
-        elif reason == NO_CONNECTION_LEFT:
+        elif reason is NO_CONNECTION_LEFT:
             self._begin_relief()
 
     def _start_again(self, pool: ConnectionPool[LakebaseConnection]) -> None:

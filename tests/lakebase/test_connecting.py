@@ -1,0 +1,50 @@
+"""What connecting in vain tells, by what PostgreSQL and libpq really answer."""
+
+import logging
+
+import psycopg
+import pytest
+
+from lakebase_api.environment import load_settings
+from lakebase_api.lakebase.connecting import ConnectLog, find_reason
+from lakebase_api.lakebase.credentials import CredentialError
+from lakebase_api.lakebase.target import Target
+from tests.conftest import OrdersDatabase
+
+LOGIN = {"PGUSER", "DATABRICKS_CLIENT_ID", "PGPASSWORD"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said", "settings"),
+    [
+        ({"PGHOST": "127.0.0.1", "PGPORT": "1"}, "refused the connection", {"PGHOST", "PGPORT"}),
+        ({"PGHOST": "127.0.0.1", "PGSSLMODE": "require"}, "TLS", {"PGSSLMODE"}),
+        ({"PGHOST": "/no/such/folder"}, "failed", {"PGHOST", "PGPORT", "PGSSLMODE"}),
+        ({"PGDATABASE": "elsewhere"}, "does not exist", {"PGDATABASE", "PGUSER"}),
+        ({"PGUSER": "nobody"}, "login was refused", LOGIN),
+        ({"PGPASSWORD": "another"}, "login was refused", LOGIN),
+    ],
+    ids=["port", "TLS", "socket", "database", "role", "password"],
+)
+def test_the_reason_names_the_settings_that_may_mend_it(
+    unchanged_database: OrdersDatabase, wrong: dict[str, str], said: str, settings: set[str]
+) -> None:
+    target = Target(load_settings({**unchanged_database.environment, **wrong}))
+    with pytest.raises(psycopg.Error) as caught:
+        psycopg.connect(**target.connect_arguments())
+    reason = find_reason(caught.value)
+    assert said in reason.said
+    assert {word.strip(".,") for word in reason.mend.split() if word.strip(".,").isupper()} == settings
+
+
+def test_the_log_says_once_what_happened_and_what_may_mend_it(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "lakebase_api")
+    connects = ConnectLog()
+    for _ in range(3):
+        connects.note_failure(CredentialError("the workspace is away"))
+    connects.note_success()
+    assert caplog.messages == [
+        "Connecting failed: the workspace is away. See DATABRICKS_HOST and what the app may do there. "
+        "Trying again until it succeeds.",
+        "Connected again",
+    ]
