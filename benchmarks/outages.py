@@ -57,10 +57,11 @@ def start_up(lakebase: LakebaseStandIn) -> Iterator[Figure]:
 
 
 def stay_away(lakebase: LakebaseStandIn) -> Iterator[Figure]:
-    """The database is away for a minute; 200 clients ask once a second, and heed Retry-After."""
+    """The database is away for a minute; 200 clients ask once a second and obey Retry-After, one asks on."""
     with (
         serve(lakebase) as gunicorn,
         probing(gunicorn) as probes,
+        Load(gunicorn.port, lambda: ORDER, pause=0.1) as impatient,
         Load(gunicorn.port, lambda: ORDER, clients=CROWD, pause=1.0, is_patient=True) as load,
     ):
         time.sleep(2)
@@ -69,7 +70,7 @@ def stay_away(lakebase: LakebaseStandIn) -> Iterator[Figure]:
         lakebase.proxy.heal()
         healed = time.monotonic()
         time.sleep(5)
-    samples = load.samples
+    samples = load.samples + impatient.samples
     refused = sent_between(samples, began + BUDGET_IS_OVER, healed - 1)
     returned = first_success_after(samples, healed)
     settled = last_failure_after(samples, healed)

@@ -1,7 +1,6 @@
 """Clients on kept connections, counting every way in which a request can end, from a thread of their own."""
 
 import asyncio
-import random
 import re
 import threading
 import time
@@ -95,9 +94,8 @@ class Load:
     """Clients that each ask again when they have their answer, for as long as the ``with`` block lasts.
 
     ``request`` makes the bytes of each request; after an answer a client pauses for ``pause`` seconds,
-    and if it ``is_patient`` for as long as ``Retry-After`` says, and some more as polite clients do, so as
-    not to come back all at once. On leaving, what is under way is waited for. The other methods may be
-    called from any thread.
+    and if it ``is_patient`` for as long as ``Retry-After`` says. On leaving, what is under way is waited
+    for. The other methods may be called from any thread.
     """
 
     def __init__(
@@ -161,7 +159,7 @@ class Load:
                 self._changed.notify_all()
             pause = self._pause if sample.outcome[0].isdigit() else PAUSE_AFTER_ERROR
             if self._is_patient:
-                pause = max(pause, client.retry_after * random.uniform(1, 2))
+                pause = max(pause, client.retry_after)
             if pause:
                 await asyncio.sleep(pause)
         client.close()

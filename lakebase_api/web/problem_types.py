@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ProblemType:
-    """A kind of problem. ``retry_after`` is in seconds."""
+    """A kind of problem. Clients are told to wait for ``retry_after`` to twice as many seconds."""
 
     slug: str
     status: int

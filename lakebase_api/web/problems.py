@@ -4,6 +4,7 @@ Bodies follow RFC 9457, problem details for HTTP APIs: https://www.rfc-editor.or
 """
 
 import logging
+import random
 import uuid
 from collections.abc import Callable
 
@@ -140,5 +141,6 @@ def build_response(
     response = answer_json(body, kind.status, content_type=CONTENT_TYPE)
     response.headers["Cache-Control"] = "no-store"
     if kind.retry_after is not None:
-        response.headers["Retry-After"] = str(kind.retry_after)
+        # Clients that obey would otherwise come back together as they were refused together.
+        response.headers["Retry-After"] = str(random.randint(kind.retry_after, 2 * kind.retry_after))
     return response
