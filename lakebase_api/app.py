@@ -3,12 +3,13 @@
 import logging
 from collections.abc import Callable
 from datetime import UTC
+from functools import partial
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
 from flask_cors import CORS
 
-from lakebase_api.lakebase.grants import explain_setup_fault
+from lakebase_api.doctor.examination import examine
 from lakebase_api.lakebase.lakebase import Lakebase
 from lakebase_api.orders.changes import StatusChanges
 from lakebase_api.orders.history import HistoryQueries
@@ -42,7 +43,7 @@ class Service:
             # The default drops a job that is a second late.
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
-        self.lakebase = Lakebase(settings, self._scheduler, current_exchange)
+        self.lakebase = Lakebase(settings, self._scheduler, current_exchange, partial(examine, settings))
         self._report = TrafficReport(self.traffic, self.lakebase.stats)
 
     def open(self, is_stopping: Callable[[], bool] = lambda: False) -> None:
@@ -106,6 +107,4 @@ def _register_routes(app: Flask, service: Service) -> None:
     }
     register_probes(app, api, deciding, {"table": lakebase.check_table})
     # After flask-smorest, whose own error handlers these replace.
-    register_problems(
-        app, lambda error: explain_setup_fault(error, settings.schema, settings.table, lakebase.role)
-    )
+    register_problems(app)

@@ -22,10 +22,15 @@ from lakebase_api.settings import (
 
 
 class SettingsError(Exception):
-    """Settings are missing or wrong. The text has a line for each mistake, by variable name."""
+    """Settings are missing or wrong. The text has a line for each mistake, by variable name.
 
-    def __init__(self, mistakes: list[str]) -> None:
+    ``settings`` are those that could be read, with defaults in place of the others.
+    """
+
+    def __init__(self, mistakes: list[str], settings: Settings) -> None:
         super().__init__("The settings need mending:\n" + "\n".join(f"  {line}" for line in mistakes))
+        self.mistakes = mistakes
+        self.settings = settings
 
 
 def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -47,10 +52,10 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             mistakes.append(f"{name}: {' '.join(_flatten(error.messages))}")
     settings = Settings(**values)
     mistakes += _contradictions(settings, has_wrong_endpoint="lakebase_endpoint" in wrong)
-    if mistakes:
-        raise SettingsError(mistakes)
     if settings.pg_sslmode in CA_VERIFYING_MODES and not settings.pg_sslrootcert:
-        return dataclasses.replace(settings, pg_sslrootcert=certifi.where())
+        settings = dataclasses.replace(settings, pg_sslrootcert=certifi.where())
+    if mistakes:
+        raise SettingsError(mistakes, settings)
     return settings
 
 

@@ -91,6 +91,7 @@ def clone_database(server: EmbeddedPostgres, name: str) -> OrdersDatabase:
     with psycopg.connect(server.conninfo(), autocommit=True) as connection:
         create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
         connection.execute(create.format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
+        # As the platform does for an app that a database is attached to.
         grant = sql.SQL("GRANT CREATE ON DATABASE {} TO {}")
         connection.execute(grant.format(sql.Identifier(name), sql.Identifier(ROLE)))
     return OrdersDatabase(server, name)

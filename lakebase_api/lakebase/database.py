@@ -10,8 +10,8 @@ import psycopg
 from psycopg import errors
 
 from lakebase_api.lakebase.connecting import Connection, LakebaseConnection
-from lakebase_api.lakebase.grants import SETUP_FAULTS, SetupLog
 from lakebase_api.lakebase.pool import DeadlineExceeded, Pool
+from lakebase_api.lakebase.setup_log import SETUP_FAULTS, SetupLog
 from lakebase_api.lakebase.watchdog import Watchdog
 from lakebase_api.settings import Settings
 
@@ -73,7 +73,7 @@ class Database:
         """The result of ``query(connection, …)``, tried again as long as it may when a connection is lost.
 
         Raises ``DatabaseUnavailable``, ``DeadlineExceeded``, ``PoolTimeout``, ``TooManyRequests``, and what
-        the query raises.
+        the query raises, except that ``NotSetUp`` takes the place of ``SETUP_FAULTS``.
         """
         return self._run(lambda connection: query(connection, *args, **kwargs), is_repeatable=True)
 
@@ -94,7 +94,7 @@ class Database:
         caller = self._find_caller()
         has_conflicted = False
         for attempt in itertools.count():
-            use = _Use()
+            use = _Use(is_change=not is_repeatable)
             try:
                 return self._use(query, caller, use)
             except CONFLICTS:
@@ -127,12 +127,12 @@ class Database:
             self._limit_statement(connection, caller.deadline - borrowed)
             use.sent = True
             result = query(connection)
-            self._setup.fault = None
+            self._setup.note_success(is_change=use.is_change)
             self._pool.note_success()
             return result
         except SETUP_FAULTS as error:
-            self._setup.note(error)
-            raise
+            assert connection is not None
+            raise self._setup.diagnose(connection, error, is_change=use.is_change) from error
         except (errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow):
             use.lost = True
             raise
@@ -166,6 +166,9 @@ class Database:
 
 class _Use:
     """How far one use of a connection came."""
+
+    def __init__(self, *, is_change: bool) -> None:
+        self.is_change = is_change
 
     sent = False
     lost = False

@@ -8,9 +8,9 @@ from lakebase_api.lakebase.boot import BootReport
 from lakebase_api.lakebase.connecting import find_reason
 from lakebase_api.lakebase.credentials import CredentialHolder
 from lakebase_api.lakebase.database import Caller, Database
-from lakebase_api.lakebase.grants import SetupLog
 from lakebase_api.lakebase.pool import Pool
 from lakebase_api.lakebase.rotation import Rotation
+from lakebase_api.lakebase.setup_log import Examine, SetupLog
 from lakebase_api.lakebase.target import Target
 from lakebase_api.settings import Settings, TargetKind
 
@@ -20,26 +20,20 @@ class Lakebase:
 
     Building it does no I/O and starts no thread. ``open`` it after the fork, ``close`` it on the way
     out; in between it is safe to share between threads. ``find_caller`` gives the caller of the current
-    thread.
+    thread; ``examine`` looks on a connection how the database is set up.
     """
 
     def __init__(
-        self, settings: Settings, scheduler: BackgroundScheduler, find_caller: Callable[[], Caller]
+        self,
+        settings: Settings,
+        scheduler: BackgroundScheduler,
+        find_caller: Callable[[], Caller],
+        examine: Examine,
     ) -> None:
-        self._holder: CredentialHolder | None = None
-        self._rotation: Rotation | None = None
-        if settings.target is TargetKind.STATIC:
-            self._target = Target(settings)
-        else:
-            # Imports the SDK, which a PostgreSQL with a password does without.
-            from lakebase_api.lakebase.workspace import Workspace
-
-            workspace = Workspace(settings)
-            self._holder = CredentialHolder(workspace.mint)
-            self._rotation = Rotation(self._holder, scheduler)
-            self._target = Target(settings, self._holder, workspace)
-        self._setup = SetupLog()
-        self.pool = Pool(settings, self._target, BootReport(settings, self._setup).log)
+        target, self._holder = build_target(settings)
+        self._rotation = Rotation(self._holder, scheduler) if self._holder else None
+        self._setup = SetupLog(examine)
+        self.pool = Pool(settings, target, BootReport(self._setup).log)
         self.database = Database(settings, self.pool, self._setup, find_caller)
 
     def open(self) -> None:
@@ -51,11 +45,6 @@ class Lakebase:
     def close(self) -> None:
         """Close every connection."""
         self.database.close()
-
-    @property
-    def role(self) -> str | None:
-        """The role that logs in, once it is known."""
-        return self._target.user
 
     def stats(self) -> dict[str, int]:
         """psycopg_pool's counters, and ``tokens_minted`` and ``retries`` so far."""
@@ -77,3 +66,15 @@ class Lakebase:
     def check_table(self) -> str | None:
         """What the last query said of the table, or ``None`` when it could be read. Does not block."""
         return self._setup.fault
+
+
+def build_target(settings: Settings) -> tuple[Target, CredentialHolder | None]:
+    """The database of the settings, and who holds the credentials for it unless it is a static password."""
+    if settings.target is TargetKind.STATIC:
+        return Target(settings), None
+    # Imports the SDK, which a PostgreSQL with a password does without.
+    from lakebase_api.lakebase.workspace import Workspace
+
+    workspace = Workspace(settings)
+    holder = CredentialHolder(workspace.mint)
+    return Target(settings, holder, workspace), holder

@@ -163,7 +163,16 @@ NOT_SET_UP = ProblemType(
     503,
     "Database Not Set Up",
     "The service lacks a grant, or the table is not there or has other columns.",
-    "Whoever runs the service finds the SQL that mends it in the log.",
+    "Whoever runs the service finds what mends it in the log, or with `python -m lakebase_api doctor`.",
+    retry_after=30,
+)
+CHANGES_NOT_SET_UP = ProblemType(
+    "status-changes-not-set-up",
+    503,
+    "Status Changes Not Set Up",
+    "The tables that keep status changes are missing, or not granted to the service's role.",
+    "Whoever runs the service runs `python -m lakebase_api doctor`, which says what is missing, "
+    "or `python -m lakebase_api setup`.",
     retry_after=30,
 )
 DEADLINE = ProblemType(
@@ -197,6 +206,7 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
         CONFLICT,
         OUTCOME_UNKNOWN,
         NOT_SET_UP,
+        CHANGES_NOT_SET_UP,
         DEADLINE,
     )
 }

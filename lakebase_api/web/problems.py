@@ -6,7 +6,6 @@ Bodies follow RFC 9457, problem details for HTTP APIs: https://www.rfc-editor.or
 import logging
 import random
 import uuid
-from collections.abc import Callable
 
 import psycopg
 import psycopg_pool
@@ -14,8 +13,10 @@ from flask import Flask, Response, g
 from psycopg import errors
 from werkzeug.exceptions import HTTPException
 
+from lakebase_api.lakebase.checks import STATUS_CHANGES
 from lakebase_api.lakebase.database import OutcomeUnknown
 from lakebase_api.lakebase.pool import DatabaseUnavailable, DeadlineExceeded
+from lakebase_api.lakebase.setup_log import NotSetUp
 from lakebase_api.web import problem_types as kinds
 from lakebase_api.web.answers import answer_json
 from lakebase_api.web.problem_types import ProblemType
@@ -82,30 +83,30 @@ class Problem(HTTPException):
         self.etag = etag
 
 
-def register_problems(app: Flask, explain_setup: Callable[[psycopg.Error], str]) -> None:
-    """Answer every error of the app with a problem.
-
-    ``explain_setup`` says for the log what mends a missing grant or table.
-    """
-
-    def answer_setup_fault(error: psycopg.Error) -> Response:
-        logger.error("%s", explain_setup(error))
-        return build_response(kinds.NOT_SET_UP)
-
-    def answer_database_fault(error: Exception) -> Response:
-        cause = error.__cause__ or error
-        logger.warning("%s: %s", type(error).__name__, next(iter(str(cause).splitlines()), ""))
-        return build_response(_most_specific(type(error)))
-
-    for exception, kind in DATABASE_PROBLEMS.items():
-        answer = answer_setup_fault if kind is kinds.NOT_SET_UP else answer_database_fault
-        app.register_error_handler(exception, answer)
+def register_problems(app: Flask) -> None:
+    """Answer every error of the app with a problem."""
+    for exception in DATABASE_PROBLEMS:
+        app.register_error_handler(exception, _answer_database_fault)
+    app.register_error_handler(NotSetUp, _answer_not_set_up)
     app.register_error_handler(Problem, _answer_problem)
     app.register_error_handler(HTTPException, _answer_http_exception)
 
 
 def _most_specific(exception: type[Exception]) -> ProblemType:
     return next(DATABASE_PROBLEMS[base] for base in exception.__mro__ if base in DATABASE_PROBLEMS)
+
+
+def _answer_database_fault(error: Exception) -> Response:
+    cause = error.__cause__ or error
+    logger.warning("%s: %s", type(error).__name__, next(iter(str(cause).splitlines()), ""))
+    return build_response(_most_specific(type(error)))
+
+
+def _answer_not_set_up(error: NotSetUp) -> Response:
+    for check in error.checks:
+        logger.error("Not set up: %s", check.line)
+    is_of_changes = error.checks[0].name == STATUS_CHANGES
+    return build_response(kinds.CHANGES_NOT_SET_UP if is_of_changes else kinds.NOT_SET_UP)
 
 
 def _answer_problem(problem: Problem) -> Response:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.lakebase.database import Database
-from lakebase_api.lakebase.grants import SetupLog
 from lakebase_api.lakebase.pool import Pool
+from lakebase_api.lakebase.setup_log import SetupLog
 from lakebase_api.lakebase.target import Target
 from lakebase_api.settings import Settings
 
@@ -27,7 +27,7 @@ def connect(
 ) -> Database:
     caller = request or Request()
     pool = Pool(settings, Target(settings), greet or (lambda connection: None))
-    return Database(settings, pool, SetupLog(), lambda: caller)
+    return Database(settings, pool, SetupLog(lambda connection: []), lambda: caller)
 
 
 def ask(connection: Connection, statement: str) -> object:

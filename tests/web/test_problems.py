@@ -19,10 +19,8 @@ from lakebase_api.lakebase.pool import DatabaseUnavailable, DeadlineExceeded
 from lakebase_api.web.problem_types import PROBLEM_TYPES
 from tests.conftest import AppOpener, OrdersDatabase
 
-GRANTS = (
-    'GRANT USAGE ON SCHEMA "public" TO "orders_app"; '
-    'GRANT SELECT ON "public"."orders_synced" TO "orders_app";'
-)
+USAGE = 'GRANT USAGE ON SCHEMA "public" TO "orders_app";'
+SELECT = 'GRANT SELECT ON "public"."orders_synced" TO "orders_app";'
 MEMBERS = ["type", "title", "status", "detail", "instance", "request_id"]
 SECRETIVE = "connection to server at db.internal failed: SELECT secret FROM hunter2"
 
@@ -167,9 +165,13 @@ Breaker = Callable[[OrdersDatabase], None]
 @pytest.mark.parametrize(
     ("statement", "said", "part"),
     [
-        ("REVOKE SELECT ON orders_synced FROM orders_app", GRANTS, "a grant is missing"),
-        ("REVOKE USAGE ON SCHEMA public FROM PUBLIC", GRANTS, "a grant is missing"),
-        ("DROP TABLE orders_synced", "the right name?", "the table is missing"),
+        ("REVOKE SELECT ON orders_synced FROM orders_app", SELECT, "a grant is missing"),
+        ("REVOKE USAGE ON SCHEMA public FROM PUBLIC", USAGE, "a grant is missing"),
+        (
+            "DROP TABLE orders_synced",
+            "Correct DEFAULT_POSTGRES_SCHEMA and DEFAULT_POSTGRES_TABLE",
+            "the table is missing",
+        ),
         (
             "ALTER TABLE orders_synced DROP COLUMN o_comment",
             "must have the columns",
@@ -196,11 +198,14 @@ def test_a_missing_grant_or_table_is_answered_and_the_log_has_the_sql_that_mends
 
 
 def test_the_sql_in_the_log_mends_a_missing_grant(
-    database: OrdersDatabase, client: FlaskClient, caplog: pytest.LogCaptureFixture
+    database: OrdersDatabase, open_app: AppOpener, caplog: pytest.LogCaptureFixture
 ) -> None:
+    client = open_app({**database.environment, "STATUS_WRITES": "direct"}).test_client()
+    assert client.get("/orders/1").status_code == 200
     database.execute("REVOKE ALL ON orders_synced FROM orders_app")
     database.execute("REVOKE USAGE ON SCHEMA public FROM PUBLIC")
     assert client.get("/orders/1").status_code == 503
+    assert client.post("/orders/1/status", json={"o_orderstatus": "F"}).status_code == 503
     for statement in re.findall(r"GRANT [^;]*;", caplog.text):
         database.execute(statement)
     assert client.get("/orders/1").status_code == 200

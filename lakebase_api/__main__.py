@@ -1,0 +1,85 @@
+"""`python -m lakebase_api`: sets the database up for the service, and says what is missing."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+
+from lakebase_api.doctor.report import run_checks
+from lakebase_api.doctor.setting_up import SetupRefused, set_up
+from lakebase_api.lakebase.checks import Check, State
+
+MARKS = {State.OK: "✓", State.FAILED: "✗", State.NOT_CHECKED: "–"}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command; returns the exit status: 0 when all is well, else 1."""
+    parser = _build_parser()
+    options = parser.parse_args(arguments)
+    if options.command == "doctor":
+        checks = run_checks(os.environ, options.role)
+        return _print_json(checks) if options.json else _print_lines(checks)
+    if options.command == "setup":
+        return _run_setup(options.role)
+    parser.print_help()
+    return 0
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m lakebase_api", description=__doc__)
+    commands = parser.add_subparsers(dest="command", title="commands")
+    doctor = commands.add_parser(
+        "doctor",
+        help="check everything the service needs, and say what mends what is missing",
+        description="Connects as the service would. A line for each check: ✓, ✗ with what mends it, or – "
+        "where it could not be made. Ends with status 1 when there is a ✗.",
+    )
+    doctor.add_argument("--json", action="store_true", help="one JSON document in place of lines")
+    doctor.add_argument("--role", help="check this role's rights, such as the client id of the app")
+    setup = commands.add_parser(
+        "setup",
+        help="make the tables that keep status changes",
+        description="Makes schema and tables, or brings them to this release. May be run again at any time.",
+    )
+    setup.add_argument("--role", help="grant the tables to this role, such as the client id of the app")
+    return parser
+
+
+def _print_lines(checks: Iterable[Check]) -> int:
+    status = 0
+    for check in checks:
+        print(MARKS[check.state], check.line, flush=True)
+        if check.state is State.FAILED:
+            status = 1
+    return status
+
+
+def _print_json(checks: Iterable[Check]) -> int:
+    found = list(checks)
+    is_ok = all(check.state is not State.FAILED for check in found)
+    described = [
+        {
+            "check": check.name,
+            "state": check.state,
+            "says": check.says,
+            "mend": check.mend,
+            "sql": [f"{statement};" for statement in check.sql],
+        }
+        for check in found
+    ]
+    print(json.dumps({"ok": is_ok, "checks": described}, indent=2, ensure_ascii=False))
+    return 0 if is_ok else 1
+
+
+def _run_setup(role: str | None) -> int:
+    try:
+        print(set_up(os.environ, role))
+    except SetupRefused as refusal:
+        print(refusal, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

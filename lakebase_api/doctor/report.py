@@ -1,0 +1,78 @@
+"""All checks in their order, from the settings to the connections, whatever is wrong on the way."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import psycopg
+
+from lakebase_api.doctor import examination, login
+from lakebase_api.doctor.app_role import find_app_role
+from lakebase_api.environment import SettingsError, load_settings
+from lakebase_api.lakebase.checks import CONNECTIONS, Check, failed, passed, skipped
+from lakebase_api.lakebase.connecting import LakebaseConnection, first_line
+from lakebase_api.settings import Settings
+
+# A mistake in one of these leaves nothing to connect to, or nothing to look for there.
+NEEDED = ("PG", "DATABRICKS_", "LAKEBASE_", "ENDPOINT_NAME", "ENV_FILE", "DEFAULT_POSTGRES_", "STATUS_WRITES")
+SIZES = ("WEB_CONCURRENCY", "DB_POOL_SIZE", "DB_MAX_OVERFLOW")
+
+
+def run_checks(environ: Mapping[str, str], role: str | None = None) -> Iterator[Check]:
+    """Yield each check once it is made. ``role``: whose rights to look at, if not the login's."""
+    try:
+        settings = load_settings(environ)
+    except SettingsError as error:
+        yield from (_judge_mistake(mistake) for mistake in error.mistakes)
+        if _mention(error.mistakes, NEEDED):
+            names = (*login.STEPS, *examination.NAMES)
+            yield from (skipped(name, "the settings need mending first") for name in names)
+            return
+        settings, mistakes = error.settings, error.mistakes
+    else:
+        yield passed("settings", str(settings.target))
+        mistakes = []
+    yield from _check_database(settings, role, is_sized=not _mention(mistakes, SIZES))
+
+
+def _judge_mistake(mistake: str) -> Check:
+    name, _, says = mistake.partition(": ")
+    return failed("settings", f"{name}: {says.rstrip('.')}", mend=f"Correct {name}")
+
+
+def _mention(mistakes: Iterable[str], names: tuple[str, ...]) -> bool:
+    return any(
+        name.startswith(names) for mistake in mistakes for name in mistake.partition(":")[0].split(", ")
+    )
+
+
+def _check_database(settings: Settings, role: str | None, *, is_sized: bool) -> Iterator[Check]:
+    connection = yield from login.log_in(settings)
+    if connection is None:
+        yield from (skipped(name, "no connection") for name in examination.NAMES)
+        return
+    with connection:
+        for check in _examine(settings, connection, role):
+            is_guess = check.name == CONNECTIONS and not is_sized
+            yield skipped(check.name, "the settings need mending first") if is_guess else check
+
+
+def _examine(settings: Settings, connection: LakebaseConnection, role: str | None) -> Iterator[Check]:
+    try:
+        if role is None:
+            yield from _warn_of_another(settings, connection)
+            yield from examination.examine(settings, connection)
+        else:
+            yield from examination.examine_for(settings, connection, role)
+    except psycopg.Error as error:
+        yield failed(
+            "catalogues",
+            first_line(error),
+            mend="Run this again; raise DB_COMMAND_TIMEOUT if it took too long",
+        )
+
+
+def _warn_of_another(settings: Settings, connection: LakebaseConnection) -> Iterator[Check]:
+    """Say that the rights of a person, say, are not those of the app."""
+    app_role = find_app_role(settings)
+    if app_role != connection.info.user:
+        whose = app_role or "<the app's client id>"
+        yield skipped("role", f"these are the rights of {connection.info.user}; the app's: --role {whose}")

@@ -1,0 +1,180 @@
+"""Judges the orders table: that the role can read it, that it is orders, and that its key has an index."""
+
+from psycopg import sql
+
+from lakebase_api.doctor.facts import COLUMNS, Facts
+from lakebase_api.lakebase.checks import Blocks, Check, failed, passed, skipped
+from lakebase_api.settings import Settings, StatusWrites
+
+WHOLE = ("bigint", "integer", "smallint", "numeric")
+TEXT = ("text", "character varying", "character")
+# The types that the service answers from as its documentation says, the usual one first.
+TYPES = {
+    "o_orderkey": WHOLE,
+    "o_custkey": WHOLE,
+    "o_orderstatus": TEXT,
+    "o_totalprice": ("numeric", "double precision", "real", *WHOLE[:3]),
+    "o_orderdate": ("date",),
+    "o_orderpriority": TEXT,
+    "o_clerk": TEXT,
+    "o_shippriority": ("integer", *WHOLE),
+    "o_comment": TEXT,
+}
+KINDS = {"r": "table", "p": "partitioned table", "v": "view", "m": "materialized view", "f": "foreign table"}
+GRANT_MISSING = "a grant is missing"
+NAMES = "DEFAULT_POSTGRES_SCHEMA and DEFAULT_POSTGRES_TABLE"
+
+
+def judge_table(facts: Facts, settings: Settings) -> list[Check]:
+    """The checks of the orders table, in the order in which they depend on each other."""
+    schema = _judge_schema(facts, settings)
+    if facts.relation.oid is None:
+        missing = "there is no table to look at"
+        return [
+            schema,
+            _find_missing_table(facts, settings),
+            skipped("columns", missing),
+            skipped("index", missing),
+        ]
+    checks = [
+        schema,
+        _judge_select(facts, settings),
+        _judge_columns(facts, settings),
+        _judge_index(facts, settings),
+    ]
+    if settings.status_writes == StatusWrites.DIRECT:
+        checks.append(_judge_update(facts, settings))
+    return checks
+
+
+def _judge_schema(facts: Facts, settings: Settings) -> Check:
+    relation, schema = facts.relation, _quote(settings.schema)
+    if relation.schema_owner is None:
+        return failed(
+            "schema",
+            f"there is no schema {schema}",
+            mend=f"Set DEFAULT_POSTGRES_SCHEMA to the schema of the orders table{_suggest(facts)}",
+            fault="the schema is missing",
+            blocks=Blocks.EVERYTHING,
+        )
+    if not relation.may_use_schema:
+        return failed(
+            "schema",
+            f"{relation.role} has no USAGE on schema {schema}",
+            mend=f"The owner of the schema, {relation.schema_owner}, runs",
+            sql=(f"GRANT USAGE ON SCHEMA {schema} TO {_quote(relation.role)}",),
+            fault=GRANT_MISSING,
+            blocks=Blocks.EVERYTHING,
+        )
+    return passed("schema", f"{relation.role} has USAGE on {schema}")
+
+
+def _find_missing_table(facts: Facts, settings: Settings) -> Check:
+    return failed(
+        "table",
+        f"there is no table {_quote(settings.schema, settings.table)}",
+        mend=f"Correct {NAMES}{_suggest(facts)}, or create the synced table; one that is created anew needs "
+        "its grants anew",
+        fault="the table is missing",
+        blocks=Blocks.EVERYTHING,
+    )
+
+
+def _suggest(facts: Facts) -> str:
+    """Tables that may have been meant."""
+    meant = " or ".join(
+        f"DEFAULT_POSTGRES_SCHEMA={schema} DEFAULT_POSTGRES_TABLE={table}" for schema, table in facts.similar
+    )
+    return f" ({meant})" if meant else ""
+
+
+def _judge_select(facts: Facts, settings: Settings) -> Check:
+    relation, table = facts.relation, _quote(settings.schema, settings.table)
+    kind = KINDS[relation.kind or "r"]
+    if all(column.may_select for column in facts.columns.values()):
+        return passed("table", f"{relation.role} may SELECT from {kind} {table}")
+    return failed(
+        "table",
+        f"{relation.role} may not SELECT from {kind} {table}",
+        mend=f"The owner of the {kind}, {relation.owner}, runs",
+        sql=(f"GRANT SELECT ON {table} TO {_quote(relation.role)}",),
+        fault=GRANT_MISSING,
+        blocks=Blocks.EVERYTHING,
+    )
+
+
+def _judge_columns(facts: Facts, settings: Settings) -> Check:
+    table = _quote(settings.schema, settings.table)
+    lacking = [name for name in COLUMNS if name not in facts.columns]
+    wrong = [column for column in facts.columns.values() if column.type not in TYPES[column.name]]
+    if not lacking and not wrong:
+        return passed("columns", "those of TPC-H orders")
+    says = [f"{table} has no column {name}" for name in lacking]
+    says += [f"{column.name} is {column.type}, not {TYPES[column.name][0]}" for column in wrong]
+    changes = ", ".join(
+        f"ALTER COLUMN {_quote(column.name)} TYPE {usual} USING {_quote(column.name)}::{usual}"
+        for column in wrong
+        for usual in TYPES[column.name][:1]
+    )
+    mend = f"The table must have the columns of TPC-H orders. Correct {NAMES}, or sync samples.tpch.orders"
+    return failed(
+        "columns",
+        ", ".join(says),
+        mend=f"{mend}; where it is no synced table, its owner runs" if changes else mend,
+        sql=(f"ALTER TABLE {table} {changes}",) if changes else (),
+        fault="the table has other columns",
+        blocks=Blocks.EVERYTHING,
+    )
+
+
+def _judge_index(facts: Facts, settings: Settings) -> Check:
+    relation, table = facts.relation, _quote(settings.schema, settings.table)
+    if relation.kind in ("v", "f"):
+        return passed("index", f"a {KINDS[relation.kind]} has none of its own")
+    if "o_orderkey" not in facts.columns:
+        return skipped("index", "there is no o_orderkey")
+    if not facts.index.lacking:
+        return passed("index", "o_orderkey has one")
+    parts = f"{facts.index.lacking} partitions of {table} have" if relation.kind == "p" else f"{table} has"
+    invalid = ", ".join(facts.index.invalid)
+    # A partitioned table takes no CONCURRENTLY.
+    how = "" if relation.kind == "p" else " CONCURRENTLY"
+    return failed(
+        "index",
+        f"{parts} no index that begins with o_orderkey"
+        + (f"; {invalid} is not valid: it is being built, or building it failed" if invalid else ""),
+        mend="Without one every read goes through the whole table. A synced table that is created anew "
+        f"loses its indexes. The owner, {relation.owner}, runs",
+        sql=(f"CREATE INDEX{how} ON {table} (o_orderkey)",),
+        fault="the key has no index",
+    )
+
+
+def _judge_update(facts: Facts, settings: Settings) -> Check:
+    relation, table = facts.relation, _quote(settings.schema, settings.table)
+    status = facts.columns.get("o_orderstatus")
+    if status is None:
+        return skipped("update", "there is no o_orderstatus")
+    elsewhere = "set STATUS_WRITES=overlay, as for any synced table, which is for reading"
+    if not relation.is_updatable:
+        return failed(
+            "update",
+            f"{table} takes no updates",
+            mend=elsewhere.capitalize(),
+            fault="the table takes no updates",
+            blocks=Blocks.CHANGES,
+        )
+    if not status.may_update:
+        return failed(
+            "update",
+            f"{relation.role} may not UPDATE {table}, and STATUS_WRITES is direct",
+            mend=f"Either {elsewhere}; or the owner of the table, {relation.owner}, runs",
+            sql=(f"GRANT UPDATE (o_orderstatus) ON {table} TO {_quote(relation.role)}",),
+            fault="the grant to update the table is missing",
+            blocks=Blocks.CHANGES,
+        )
+    return passed("update", f"{relation.role} may UPDATE o_orderstatus")
+
+
+def _quote(*names: str) -> str:
+    return sql.Identifier(*names).as_string(None)

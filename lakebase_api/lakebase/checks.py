@@ -1,0 +1,70 @@
+"""What was found of one thing that the service needs, and what mends it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+# The check of the tables that keep status changes; failing it has a kind of problem of its own.
+STATUS_CHANGES = "status_changes"
+# The check of how many connections fit, which the log shows with its figures even when they do.
+CONNECTIONS = "max_connections"
+
+
+class State(StrEnum):
+    """How a check went."""
+
+    OK = "ok"
+    FAILED = "failed"
+    NOT_CHECKED = "not checked"
+
+
+class Blocks(StrEnum):
+    """Which requests cannot be served while a check fails."""
+
+    NOTHING = "nothing"
+    CHANGES = "changes"
+    EVERYTHING = "everything"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check. ``says``, ``mend`` and ``sql`` name roles and tables, and are for the log and a terminal."""
+
+    name: str
+    state: State
+    says: str
+    # Who does what about it, in words; and the statements, to be run as they are.
+    mend: str = ""
+    sql: tuple[str, ...] = ()
+    # As ``says``, without a name of a host, a role or a table.
+    fault: str = ""
+    blocks: Blocks = Blocks.NOTHING
+
+    @property
+    def line(self) -> str:
+        """What was found and what mends it, in one line."""
+        statements = " ".join(f"{statement};" for statement in self.sql)
+        mend = ": ".join(part for part in (self.mend, statements) if part)
+        return f"{self.name}: {self.says}" + (f". {mend}" if mend else "")
+
+
+def passed(name: str, says: str) -> Check:
+    """A check that went well."""
+    return Check(name, State.OK, says)
+
+
+def failed(
+    name: str,
+    says: str,
+    *,
+    mend: str,
+    sql: tuple[str, ...] = (),
+    fault: str = "",
+    blocks: Blocks = Blocks.NOTHING,
+) -> Check:
+    """A check that found something wrong."""
+    return Check(name, State.FAILED, says, mend, sql, fault, blocks)
+
+
+def skipped(name: str, says: str) -> Check:
+    """A check that could not be made."""
+    return Check(name, State.NOT_CHECKED, says)
