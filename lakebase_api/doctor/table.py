@@ -13,11 +13,11 @@ TYPES = {
     "o_orderkey": WHOLE,
     "o_custkey": WHOLE,
     "o_orderstatus": TEXT,
-    "o_totalprice": ("numeric", "double precision", "real", *WHOLE[:3]),
+    "o_totalprice": ("numeric", "double precision", "real", "bigint", "integer", "smallint"),
     "o_orderdate": ("date",),
     "o_orderpriority": TEXT,
     "o_clerk": TEXT,
-    "o_shippriority": ("integer", *WHOLE),
+    "o_shippriority": ("integer", "bigint", "smallint", "numeric"),
     "o_comment": TEXT,
 }
 KINDS = {"r": "table", "p": "partitioned table", "v": "view", "m": "materialized view", "f": "foreign table"}

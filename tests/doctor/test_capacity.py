@@ -1,0 +1,37 @@
+import pytest
+
+from lakebase_api.doctor.capacity import judge_connections
+from lakebase_api.lakebase.checks import State
+from lakebase_api.lakebase.connecting import Connection
+from tests.doctor.conftest import PERSON, Shop
+
+
+@pytest.fixture
+def session(shop: Shop) -> Connection:
+    shop.environment |= {"WEB_CONCURRENCY": "1", "DB_POOL_SIZE": "1", "DB_MAX_OVERFLOW": "0"}
+    session = shop.log_in()
+    session.execute("SET application_name = 'the-app'")
+    return session
+
+
+def count_others(session: Connection, shop: Shop) -> int:
+    says = judge_connections(session, shop.settings).says
+    return int(says.partition("superusers and ")[2].split()[0])
+
+
+def test_sessions_of_others_count_and_those_of_the_app_do_not(shop: Shop, session: Connection) -> None:
+    before = count_others(session, shop)
+    shop.log_in().execute("SET application_name = 'the-app'")
+    assert count_others(session, shop) == before
+    shop.log_in(PERSON).execute("SET application_name = 'the-app'")
+    assert count_others(session, shop) == before + 1
+
+
+def test_what_superusers_keep_is_not_for_the_app(shop: Shop, session: Connection) -> None:
+    free = 200 - 3 - count_others(session, shop)
+    shop.environment["DB_POOL_SIZE"] = str(free)
+    assert judge_connections(session, shop.settings).state is State.OK
+    shop.environment["DB_POOL_SIZE"] = str(free + 1)
+    check = judge_connections(session, shop.settings)
+    assert check.state is State.FAILED
+    assert f"(DB_POOL_SIZE + DB_MAX_OVERFLOW) is at most {free}" in check.mend
