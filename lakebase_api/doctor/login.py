@@ -23,6 +23,7 @@ LOGIN = "Correct DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET, or DATABRICK
 WORKSPACE_MENDS = {
     "invalid_client": (LOGIN, False),
     "unauthenticated": (LOGIN, False),
+    "more than one authorization": ("Unset DATABRICKS_TOKEN, or DATABRICKS_CLIENT_ID", False),
     "cannot configure default": (f"Set DATABRICKS_HOST. {LOGIN}", False),
     "notfound": ("Correct {target}", True),
     "permissiondenied": ("Attach the database to the app, or let its service principal use {target}", True),

@@ -73,7 +73,7 @@ def _set_up_for(connection: Connection, settings: Settings, role: str) -> str:
     check = judge_changes(after, replace(settings, status_writes=StatusWrites.OVERLAY))
     if check.state is State.FAILED:
         raise SetupRefused(check.line)
-    return f"{_describe(after, settings)} {steps} made; {role} may work with them."
+    return f"{_describe(after, settings)} {steps} made; {role} may work with it."
 
 
 def _make(connection: Connection, settings: Settings, role: str) -> str:

@@ -142,9 +142,10 @@ def test_a_token_that_is_refused_points_to_the_role(lakebase: LakebaseStandIn) -
     [
         ({"DATABRICKS_CLIENT_SECRET": "wrong"}, "x-----", "DATABRICKS_CLIENT_SECRET"),
         ({"DATABRICKS_HOST": "http://127.0.0.1:9"}, "x-----", "DATABRICKS_HOST"),
+        ({"DATABRICKS_TOKEN": "t", "DATABRICKS_CLIENT_SECRET": ""}, "x-----", "Unset DATABRICKS_TOKEN"),
         ({"LAKEBASE_ENDPOINT": "projects/p/branches/b/endpoints/e"}, "+x----", "LAKEBASE_ENDPOINT"),
     ],
-    ids=["secret", "host", "endpoint"],
+    ids=["secret", "host", "two logins", "endpoint"],
 )
 def test_what_the_workspace_refuses_is_named_with_its_setting(
     lakebase: LakebaseStandIn, change: dict[str, str], states: str, mend: str

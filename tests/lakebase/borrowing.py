@@ -23,11 +23,14 @@ class Request:
 
 
 def connect(
-    settings: Settings, request: Request | None = None, greet: Callable[[Connection], None] | None = None
+    settings: Settings,
+    request: Request | None = None,
+    greet: Callable[[Connection], None] | None = None,
+    setup: SetupLog | None = None,
 ) -> Database:
     caller = request or Request()
     pool = Pool(settings, Target(settings), greet or (lambda connection: None))
-    return Database(settings, pool, SetupLog(lambda connection: []), lambda: caller)
+    return Database(settings, pool, setup or SetupLog(lambda connection: []), lambda: caller)
 
 
 def ask(connection: Connection, statement: str) -> object:
