@@ -12,10 +12,11 @@ from flask_cors import CORS
 from lakebase_api.doctor.examination import examine
 from lakebase_api.lakebase.lakebase import Lakebase
 from lakebase_api.orders.changes import StatusChanges
+from lakebase_api.orders.counting import OrderCount
 from lakebase_api.orders.history import HistoryQueries
 from lakebase_api.orders.order import Source
 from lakebase_api.orders.queries import OrderQueries
-from lakebase_api.orders.routes import register_orders
+from lakebase_api.orders.routes import OrdersContext, register_orders
 from lakebase_api.orders.status_routes import StatusContext, register_status
 from lakebase_api.orders.status_writer import StatusWriter
 from lakebase_api.settings import Settings, StatusWrites
@@ -98,7 +99,8 @@ def _register_routes(app: Flask, service: Service) -> None:
     queries = OrderQueries(source, shows_changes=shows_changes)
     history = HistoryQueries(source, shows_changes=shows_changes)
     writer = StatusWriter(lakebase.database, StatusChanges(source, settings), settings)
-    register_orders(app, api, lakebase.database, queries)
+    count = OrderCount(lakebase.database, queries, settings)
+    register_orders(app, api, OrdersContext(lakebase.database, queries, count))
     register_status(app, api, StatusContext(writer, history))
     deciding = {
         "token": lakebase.check_token,

@@ -193,6 +193,18 @@ class Settings:
         default=10.0,
         help="Seconds for which requests wait for a database that is away or waking up",
     )
+    count_ttl: float = setting(
+        "COUNT_TTL",
+        field=number(0, 3600),
+        default=5.0,
+        help="Seconds for which a count of the orders is the answer to all who ask",
+    )
+    count_budget: float = setting(
+        "COUNT_BUDGET",
+        field=number(0, 60),
+        default=1.0,
+        help="Seconds to wait for an exact count; then the answer is the planner's estimate",
+    )
     request_timeout: float = setting(
         "REQUEST_TIMEOUT",
         field=number(0.1, 110),

@@ -75,26 +75,46 @@ class Database:
         Raises ``DatabaseUnavailable``, ``DeadlineExceeded``, ``PoolTimeout``, ``TooManyRequests``, and what
         the query raises, except that ``NotSetUp`` takes the place of ``SETUP_FAULTS``.
         """
-        return self._run(lambda connection: query(connection, *args, **kwargs), is_repeatable=True)
+        return self.read_for(self._find_caller(), query, *args, **kwargs)
+
+    def read_for(
+        self,
+        caller: Caller,
+        query: Callable[Concatenate[Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """As ``read``, on behalf of somebody else than the current thread's caller."""
+        return self._run(caller, lambda connection: query(connection, *args, **kwargs))
 
     def write(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As ``read``, but a query that may have reached the server is not tried again.
 
         Raises ``OutcomeUnknown`` too, when the connection was lost meanwhile.
         """
-        return self._run(lambda connection: query(connection, *args, **kwargs), is_repeatable=False)
+        caller = self._find_caller()
+        return self._run(
+            caller, lambda connection: query(connection, *args, **kwargs), is_change=True, is_repeatable=False
+        )
 
     def write_repeatably(
         self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """As ``read``, for a write that does nothing when it was done already."""
-        return self.read(query, *args, **kwargs)
-
-    def _run(self, query: Callable[[Connection], T], *, is_repeatable: bool) -> T:
         caller = self._find_caller()
+        return self._run(caller, lambda connection: query(connection, *args, **kwargs), is_change=True)
+
+    def _run(
+        self,
+        caller: Caller,
+        query: Callable[[Connection], T],
+        *,
+        is_change: bool = False,
+        is_repeatable: bool = True,
+    ) -> T:
         has_conflicted = False
         for attempt in itertools.count():
-            use = _Use(is_change=not is_repeatable)
+            use = _Use(is_change=is_change)
             try:
                 return self._use(query, caller, use)
             except CONFLICTS:

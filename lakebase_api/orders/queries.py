@@ -40,6 +40,9 @@ class OrderPage(msgspec.Struct, frozen=True):
 
 COUNT = "SELECT count(*) FROM {table}"
 
+# The planner knows of partitions and views, and how much a table grew since its statistics were made.
+ESTIMATE = "EXPLAIN (FORMAT JSON) SELECT FROM {table}"
+
 FETCH = "SELECT {columns}, {etag} FROM {orders} WHERE t.o_orderkey = $1 {unless_changes}"
 
 FETCH_AFTER = """
@@ -109,6 +112,7 @@ class OrderQueries:
         self._has_changes = False
         parts = {**source.parts(), "size": sql.Literal(SAMPLE_SIZE), "probes": sql.Literal(SAMPLE_PROBES)}
         self._count = sql.SQL(COUNT).format(**parts).as_bytes(None)
+        self._estimate = sql.SQL(ESTIMATE).format(**parts).as_bytes(None)
         self._find_before = sql.SQL(FIND_BEFORE).format(**parts).as_bytes(None)
         self._sample = sql.SQL(SAMPLE).format(**parts).as_bytes(None)
         self._fetch = self._build_reading(FETCH)
@@ -121,6 +125,11 @@ class OrderQueries:
         """How many orders there are, exactly."""
         [(count,)] = connection.execute(self._count).fetchall()
         return int(count)
+
+    def estimate_orders(self, connection: Connection) -> int:
+        """How many orders the planner expects, in no time."""
+        [([explained],)] = connection.execute(self._estimate).fetchall()
+        return int(explained["Plan"]["Plan Rows"])
 
     def sample_keys(self, connection: Connection) -> list[int]:
         """Five random keys, all different; fewer when the table has fewer rows."""

@@ -7,18 +7,18 @@ from flask import Flask, Response, current_app, request
 
 from lakebase_api.lakebase.database import Database
 from lakebase_api.orders import schemas
+from lakebase_api.orders.counting import Accuracy, OrderCount
 from lakebase_api.orders.order_key import OrderKeyConverter, describe_order_key, refuse_unknown
 from lakebase_api.orders.queries import OrderPage, OrderQueries
 from lakebase_api.web.answers import answer_json
 from lakebase_api.web.documentation import ETAG, HEADERS, DocumentedApi, describe_operation
+from lakebase_api.web.exchange import current_exchange
 from lakebase_api.web.paging import PagesQuerySchema, StreamQuerySchema
 from lakebase_api.web.validation import Blueprint, refuse_query
 
 # Problems that any operation on the database can answer with.
 DATABASE_PROBLEMS = (500, 503, 504)
-# How long a client may keep a count, in seconds.
-COUNT_MAX_AGE = 5
-
+AGE = {"Age": {"description": "Seconds since the count.", "schema": {"type": "integer"}}}
 IF_NONE_MATCH = {
     "in": "header",
     "name": "If-None-Match",
@@ -35,11 +35,12 @@ class OrdersContext:
 
     database: Database
     queries: OrderQueries
+    count: OrderCount
 
 
-def register_orders(app: Flask, api: DocumentedApi, database: Database, queries: OrderQueries) -> None:
-    """Serve the orders operations from that database."""
-    app.extensions["orders"] = OrdersContext(database, queries)
+def register_orders(app: Flask, api: DocumentedApi, context: OrdersContext) -> None:
+    """Serve the operations on orders."""
+    app.extensions["orders"] = context
     app.url_map.converters["order_key"] = OrderKeyConverter
     api.register_converter(OrderKeyConverter, describe_order_key)
     api.register_blueprint(orders)
@@ -51,18 +52,21 @@ def _context() -> OrdersContext:
 
 
 @orders.route("/count")
-@orders.response(200, schemas.CountSchema, headers=HEADERS)
+@orders.arguments(schemas.CountQuerySchema, location="query")
+@orders.response(200, schemas.CountSchema, headers=HEADERS | AGE)
 @orders.doc(**describe_operation("count_orders", 422, *DATABASE_PROBLEMS))
-def count_orders() -> Response:
+def count_orders(query: dict[str, Accuracy]) -> Response:
     """Count the orders.
 
-    The number is exact.
+    Exactly if that is quick, and once for all who ask within seconds; else the number is the database's
+    estimate, until an exact count that goes on meanwhile is done. `accuracy` and `as_of` say which it is.
     """
-    refuse_query()
-    context = _context()
-    response = answer_json({"total_orders": context.database.read(context.queries.count_orders)})
-    response.headers["Cache-Control"] = f"private, max-age={COUNT_MAX_AGE}"
-    response.headers["Age"] = "0"
+    count = _context().count.ask(query.get("accuracy"), current_exchange().deadline)
+    response = answer_json(
+        {"total_orders": count.total, "accuracy": count.accuracy, "as_of": count.as_of.isoformat()}
+    )
+    response.headers["Cache-Control"] = f"private, max-age={round(_context().count.lifetime(count))}"
+    response.headers["Age"] = f"{count.age():.0f}"
     return response
 
 
@@ -112,14 +116,16 @@ def list_order_pages(query: dict[str, Any]) -> Response:
     context = _context()
     page, page_size = query["page"], query["page_size"]
     found = context.database.read(context.queries.fetch_page_at, page, page_size)
-    total = context.database.read(context.queries.count_orders) if query["include_count"] else None
+    count = context.count.ask(None, current_exchange().deadline) if query["include_count"] else None
     pagination = {
         "page": page,
         "page_size": page_size,
-        "total_pages": None if total is None else -(-total // page_size),
-        "total_count": total,
+        "total_pages": count and -(-count.total // page_size),
+        "total_count": count and count.total,
         **_describe_neighbours(found),
     }
+    if count and count.accuracy is Accuracy.ESTIMATED:
+        pagination["total_accuracy"] = count.accuracy
     return answer_json({"orders": found.orders, "pagination": pagination})
 
 

@@ -2,6 +2,7 @@
 
 from marshmallow import Schema, fields
 
+from lakebase_api.orders.counting import Accuracy
 from lakebase_api.web.paging import PagesPaginationSchema, StreamPaginationSchema
 
 
@@ -23,8 +24,21 @@ class OrderSchema(Schema):
     )
 
 
+class CountQuerySchema(Schema):
+    accuracy = fields.Enum(
+        Accuracy,
+        by_value=True,
+        metadata={"description": "`exact` waits for an exact count, `estimated` never counts."},
+    )
+
+
 class CountSchema(Schema):
     total_orders = fields.Integer(required=True, metadata={"example": 1500000})
+    accuracy = fields.String(required=True, metadata={"enum": list(Accuracy), "example": "exact"})
+    as_of = fields.DateTime(
+        required=True,
+        metadata={"description": "When it was counted.", "example": "2026-11-22T10:00:00.123456+00:00"},
+    )
 
 
 class SampleSchema(Schema):

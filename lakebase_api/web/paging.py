@@ -88,3 +88,9 @@ class PagesPaginationSchema(StreamPaginationSchema):
         allow_none=True,
         metadata={"description": "`null` without `include_count`.", "example": 1500000},
     )
+    total_accuracy = fields.String(
+        metadata={
+            "description": "There when `total_count` is an estimate, because counting takes long.",
+            "enum": ["estimated"],
+        }
+    )

@@ -1,0 +1,130 @@
+"""How the orders are counted. A count is held up by a lock that the test has, never by time."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from flask.testing import FlaskClient
+
+from tests.conftest import ORDERS, AppOpener, OrdersDatabase
+from tests.waiting import wait_until
+
+LOCK = 4711
+# Counting the view waits for whoever holds the lock; planning it does not.
+SLOW_VIEW = f"""
+CREATE FUNCTION wait() RETURNS boolean LANGUAGE plpgsql AS
+    'BEGIN PERFORM pg_advisory_xact_lock_shared({LOCK}); RETURN true; END';
+CREATE VIEW slow AS SELECT * FROM orders_synced WHERE (SELECT wait());
+GRANT SELECT ON slow TO orders_app
+"""
+COUNTING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE query LIKE 'SELECT count(*) FROM "public"%' AND wait_event_type = 'Lock'
+"""
+
+
+@pytest.fixture
+def ask(database: OrdersDatabase, open_app: AppOpener) -> Callable[..., dict[str, Any]]:
+    """Asks an app, of these settings, for the count of a table that can be held up."""
+    database.execute(SLOW_VIEW)
+    clients: dict[str, FlaskClient] = {}
+
+    def ask(query: str = "", **settings: str) -> dict[str, Any]:
+        environment = {**database.environment, "DEFAULT_POSTGRES_TABLE": "slow", **settings}
+        client = clients.get(str(settings)) or open_app(environment).test_client()
+        clients[str(settings)] = client
+        answer = client.get(f"/orders/count{query}")
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json or {}, age=int(answer.headers["Age"]), cache=answer.headers["Cache-Control"])
+
+    return ask
+
+
+@contextmanager
+def held_up(database: OrdersDatabase) -> Iterator[None]:
+    with psycopg.connect(database.server.conninfo(database.name), autocommit=True) as holder:
+        holder.execute(f"SELECT pg_advisory_lock({LOCK})".encode())
+        yield
+
+
+def test_who_asks_at_once_shares_one_count(
+    database: OrdersDatabase, ask: Callable[..., dict[str, Any]]
+) -> None:
+    ask("?accuracy=estimated", COUNT_BUDGET="60")
+    with ThreadPoolExecutor(4) as threads:
+        with held_up(database):
+            asked = [threads.submit(ask, COUNT_BUDGET="60") for _ in range(4)]
+            wait_until(lambda: database.execute(COUNTING) == [(1,)])
+        answers = [answer.result() for answer in asked]
+    assert {(answer["total_orders"], answer["accuracy"]) for answer in answers} == {(ORDERS, "exact")}
+    assert len({answer["as_of"] for answer in answers}) == 1
+
+
+def test_a_count_is_the_answer_for_its_time_to_live(
+    database: OrdersDatabase, ask: Callable[..., dict[str, Any]]
+) -> None:
+    first = ask(COUNT_TTL="3600")
+    assert first["cache"] == "private, max-age=3600"
+    database.execute("DELETE FROM orders_synced WHERE o_orderkey = 1")
+    again = ask(COUNT_TTL="3600")
+    assert (again["total_orders"], again["as_of"]) == (ORDERS, first["as_of"])
+    assert ask(COUNT_TTL="0")["total_orders"] == ORDERS - 1
+
+
+def test_a_count_that_takes_long_is_estimated_at_once_and_served_when_it_is_done(
+    database: OrdersDatabase, ask: Callable[..., dict[str, Any]]
+) -> None:
+    settings = {"COUNT_BUDGET": "0.01", "COUNT_TTL": "0"}
+    with held_up(database):
+        estimated = ask(**settings)
+        assert estimated["accuracy"] == "estimated"
+        assert 0.5 * ORDERS <= estimated["total_orders"] <= 1.5 * ORDERS
+        assert ask(**settings)["accuracy"] == "estimated"
+        wait_until(lambda: database.execute(COUNTING) == [(1,)])
+    wait_until(lambda: ask(**settings)["accuracy"] == "exact")
+    exact = ask(**settings)
+    assert exact["total_orders"] == ORDERS
+    assert exact["as_of"] < estimated["as_of"]
+    # It rests for many times what it took, which was more than a time to live of nothing.
+    assert ask(**settings)["as_of"] == exact["as_of"]
+
+
+def test_an_exact_count_is_waited_for_and_an_estimate_never_counts(
+    database: OrdersDatabase, ask: Callable[..., dict[str, Any]]
+) -> None:
+    settings = {"COUNT_BUDGET": "0", "COUNT_TTL": "0"}
+    with ThreadPoolExecutor(1) as threads:
+        with held_up(database):
+            assert ask("?accuracy=estimated", **settings)["accuracy"] == "estimated"
+            assert database.execute(COUNTING) == [(0,)]
+            exact = threads.submit(ask, "?accuracy=exact", **settings)
+            wait_until(lambda: database.execute(COUNTING) == [(1,)])
+        assert exact.result()["accuracy"] == "exact"
+
+
+def test_pages_say_when_their_total_is_an_estimate(database: OrdersDatabase, open_app: AppOpener) -> None:
+    client = open_app({**database.environment, "COUNT_BUDGET": "0", "COUNT_TTL": "3600"}).test_client()
+    estimated = client.get("/orders/pages?page_size=1").json
+    assert estimated is not None
+    assert estimated["pagination"]["total_accuracy"] == "estimated"
+    wait_until(lambda: "total_accuracy" not in client.get("/orders/pages?page_size=1").text)
+    exact = client.get("/orders/pages?page_size=1").json
+    assert exact is not None
+    assert (exact["pagination"]["total_count"], exact["pagination"]["total_pages"]) == (ORDERS, ORDERS)
+
+
+def test_the_estimate_sums_over_partitions(database: OrdersDatabase, open_app: AppOpener) -> None:
+    database.execute(
+        "CREATE TABLE parts (LIKE orders_synced) PARTITION BY HASH (o_orderkey);"
+        "CREATE TABLE part_0 PARTITION OF parts FOR VALUES WITH (MODULUS 2, REMAINDER 0);"
+        "CREATE TABLE part_1 PARTITION OF parts FOR VALUES WITH (MODULUS 2, REMAINDER 1);"
+        "INSERT INTO parts SELECT * FROM orders_synced; ANALYZE part_0, part_1;"
+        "GRANT SELECT ON parts TO orders_app"
+    )
+    client = open_app({**database.environment, "DEFAULT_POSTGRES_TABLE": "parts"}).test_client()
+    body = client.get("/orders/count?accuracy=estimated").json
+    assert body is not None
+    assert (body["total_orders"], body["accuracy"]) == (ORDERS, "estimated")
