@@ -3,8 +3,9 @@
 from psycopg import sql
 
 from lakebase_api.doctor.capacity import judge_connections
+from lakebase_api.doctor.catalogues import gather_facts
 from lakebase_api.doctor.changes import judge_changes
-from lakebase_api.doctor.facts import Relation, gather_facts
+from lakebase_api.doctor.facts import Relation
 from lakebase_api.doctor.table import judge_table
 from lakebase_api.lakebase.checks import CONNECTIONS, STATUS_CHANGES, Check, failed, passed, skipped
 from lakebase_api.lakebase.connecting import Connection

@@ -7,9 +7,10 @@ import psycopg
 from psycopg import sql
 
 from lakebase_api.doctor.app_role import find_app_role
+from lakebase_api.doctor.catalogues import gather_facts
 from lakebase_api.doctor.changes import SETUP, is_current, judge_changes
 from lakebase_api.doctor.examination import miss_role
-from lakebase_api.doctor.facts import Facts, gather_facts
+from lakebase_api.doctor.facts import Facts
 from lakebase_api.doctor.login import log_in
 from lakebase_api.environment import SettingsError, load_settings
 from lakebase_api.lakebase.checks import State

@@ -2,7 +2,8 @@
 
 from psycopg import sql
 
-from lakebase_api.doctor.facts import COLUMNS, Facts
+from lakebase_api.doctor.catalogues import COLUMNS
+from lakebase_api.doctor.facts import Facts
 from lakebase_api.lakebase.checks import Blocks, Check, failed, passed, skipped
 from lakebase_api.settings import Settings, StatusWrites
 
@@ -135,13 +136,15 @@ def _judge_index(facts: Facts, settings: Settings) -> Check:
         return skipped("index", "there is no o_orderkey")
     if not facts.index.lacking:
         return passed("index", "o_orderkey has one")
-    parts = f"{facts.index.lacking} partitions of {table} have" if relation.kind == "p" else f"{table} has"
+    without = "has no index that begins with o_orderkey"
+    if relation.kind == "p":
+        without = f"has {facts.index.lacking} of its partitions without an index that begins with o_orderkey"
     invalid = ", ".join(facts.index.invalid)
     # A partitioned table takes no CONCURRENTLY.
     how = "" if relation.kind == "p" else " CONCURRENTLY"
     return failed(
         "index",
-        f"{parts} no index that begins with o_orderkey"
+        f"{table} {without}"
         + (f"; {invalid} is not valid: it is being built, or building it failed" if invalid else ""),
         mend="Without one every read goes through the whole table. A synced table that is created anew "
         f"loses its indexes. The owner, {relation.owner}, runs",

@@ -1,0 +1,150 @@
+"""Asks the database's catalogues about a role and the tables it needs.
+
+Only catalogues are read. No lock is taken on the orders table but, on what is not a table, that of a SELECT.
+"""
+
+from psycopg import errors, sql
+from psycopg.rows import class_row
+
+from lakebase_api.doctor.facts import Column, Facts, Index, Privilege, Relation
+from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.orders import overlay
+from lakebase_api.orders.order import Order
+from lakebase_api.settings import Settings
+
+COLUMNS = Order.__struct_fields__
+
+# The privileges of a role, by its oid; what is asked of an oid that is NULL is NULL.
+FIND_RELATION = """
+SELECT role.oid AS role_oid, role.rolname AS role, role.rolcanlogin AS may_log_in,
+       current_database() AS database,
+       has_database_privilege(role.oid, current_database(), 'CONNECT') AS may_connect,
+       has_database_privilege(role.oid, current_database(), 'CREATE') AS may_create,
+       -- 6171 is pg_database_owner, who has the schema "public" and is whoever has the database.
+       pg_get_userbyid(CASE home.nspowner WHEN 6171 THEN datdba ELSE home.nspowner END) AS schema_owner,
+       has_schema_privilege(role.oid, home.oid, 'USAGE') AS may_use_schema,
+       relation.oid AS oid, relation.relkind::text AS kind, pg_get_userbyid(relation.relowner) AS owner,
+       -- 4 is UPDATE. Asked only of what may not take one, because it opens the relation.
+       relation.relkind IN ('r', 'p') OR (pg_relation_is_updatable(relation.oid, true) & 4) = 4
+           AS is_updatable,
+       pg_get_userbyid(own.nspowner) AS status_schema_owner,
+       has_schema_privilege(role.oid, own.oid, 'USAGE') AS may_use_status_schema,
+       has_schema_privilege(role.oid, own.oid, 'CREATE') AS may_create_in_status_schema
+FROM pg_roles AS role JOIN pg_database ON datname = current_database()
+LEFT JOIN pg_namespace AS home ON home.nspname = %(schema)s
+LEFT JOIN pg_class AS relation ON relation.relnamespace = home.oid AND relation.relname = %(table)s
+      AND relation.relkind IN ('r', 'p', 'v', 'm', 'f')
+LEFT JOIN pg_namespace AS own ON own.nspname = %(status_schema)s
+WHERE role.rolname = coalesce(%(role)s, current_user)
+"""
+
+FIND_COLUMNS = """
+SELECT attname AS name, (CASE typtype WHEN 'd' THEN typbasetype ELSE atttypid END)::regtype::text AS type,
+       has_column_privilege(%(role)s::oid, attrelid, attnum, 'SELECT') AS may_select,
+       has_column_privilege(%(role)s::oid, attrelid, attnum, 'UPDATE') AS may_update
+FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid
+WHERE attrelid = %(oid)s::oid AND attnum > 0 AND attname = ANY(%(columns)s)
+"""
+
+# An index of a partitioned table is one of each of its partitions, and they may also have their own.
+FIND_INDEX = """
+WITH RECURSIVE part AS (
+    SELECT oid, relkind FROM pg_class WHERE oid = %(oid)s::oid
+    UNION ALL
+    SELECT child.oid, child.relkind
+    FROM part JOIN pg_inherits ON inhparent = part.oid AND part.relkind = 'p'
+              JOIN pg_class AS child ON child.oid = inhrelid
+), on_key AS (
+    SELECT indrelid, relname, indisvalid
+    FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+         JOIN pg_am ON pg_am.oid = relam AND amname = 'btree'
+         JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0] AND attname = 'o_orderkey'
+    WHERE indrelid IN (SELECT oid FROM part WHERE relkind IN ('r', 'm')) AND indpred IS NULL
+)
+SELECT count(*) FILTER (WHERE NOT EXISTS (SELECT FROM on_key WHERE indrelid = oid AND indisvalid)) AS lacking,
+       ARRAY(SELECT relname::text FROM on_key WHERE NOT indisvalid) AS invalid
+FROM part WHERE relkind IN ('r', 'm')
+"""
+
+FIND_PRIVILEGES = """
+SELECT wanted.name AS "table", privilege,
+       has_table_privilege(%(role)s::oid, pg_class.oid, privilege) AS is_granted
+FROM unnest(%(tables)s::text[], %(privileges)s::text[]) AS wanted(name, privilege)
+LEFT JOIN pg_namespace ON nspname = %(schema)s
+LEFT JOIN pg_class ON relnamespace = pg_namespace.oid AND relname = wanted.name AND relkind = 'r'
+"""
+
+FIND_SIMILAR = """
+SELECT nspname::text, relname::text
+FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+     JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE attname = ANY(%(columns)s) AND attnum > 0
+      AND relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT relispartition
+GROUP BY nspname, relname HAVING count(*) = cardinality(%(columns)s)
+ORDER BY nspname, relname LIMIT 3
+"""
+
+
+def gather_facts(connection: Connection, settings: Settings, role: str | None = None) -> Facts | None:
+    """What the catalogues say of this role, by default that of the session; ``None`` when there is none.
+
+    A few short statements on a connection in autocommit mode. Raises psycopg's errors.
+    """
+    relation = _find_relation(connection, settings, role)
+    if relation is None:
+        return None
+    columns = _find_columns(connection, relation)
+    return Facts(
+        relation=relation,
+        columns={column.name: column for column in columns},
+        index=_find_index(connection, relation),
+        privileges=_find_privileges(connection, relation.role_oid, settings.status_schema),
+        version=_find_version(connection, settings.status_schema),
+        similar=[] if relation.oid else _find_similar(connection),
+    )
+
+
+def _find_relation(connection: Connection, settings: Settings, role: str | None) -> Relation | None:
+    names = {
+        "role": role,
+        "schema": settings.schema,
+        "table": settings.table,
+        "status_schema": settings.status_schema,
+    }
+    return connection.cursor(row_factory=class_row(Relation)).execute(FIND_RELATION, names).fetchone()
+
+
+def _find_columns(connection: Connection, relation: Relation) -> list[Column]:
+    values = {"role": relation.role_oid, "oid": relation.oid, "columns": list(COLUMNS)}
+    return connection.cursor(row_factory=class_row(Column)).execute(FIND_COLUMNS, values).fetchall()
+
+
+def _find_index(connection: Connection, relation: Relation) -> Index:
+    cursor = connection.cursor(row_factory=class_row(Index)).execute(FIND_INDEX, {"oid": relation.oid})
+    [index] = cursor.fetchall()
+    return index
+
+
+def _find_privileges(connection: Connection, role: int, schema: str) -> list[Privilege]:
+    wanted = [
+        (table, privilege)
+        for table, privileges in overlay.TABLE_PRIVILEGES.items()
+        for privilege in privileges.split(", ")
+    ]
+    tables, privileges = zip(*wanted, strict=True)
+    values = {"role": role, "schema": schema, "tables": list(tables), "privileges": list(privileges)}
+    return connection.cursor(row_factory=class_row(Privilege)).execute(FIND_PRIVILEGES, values).fetchall()
+
+
+def _find_version(connection: Connection, schema: str) -> int | None:
+    """The session's own rights decide, whichever role is looked at."""
+    try:
+        statement = sql.SQL(overlay.READ_VERSION).format(schema=sql.Identifier(schema))
+        [(version,)] = connection.execute(statement).fetchall()
+    except (errors.InsufficientPrivilege, errors.UndefinedTable, errors.InvalidSchemaName):
+        return None
+    return int(version)
+
+
+def _find_similar(connection: Connection) -> list[tuple[str, str]]:
+    return connection.execute(FIND_SIMILAR, {"columns": list(COLUMNS)}).fetchall()
