@@ -22,6 +22,9 @@ class Watchdog:
         self._changed = threading.Condition()
         self._deadlines: dict[Connection[tuple[object, ...]], float] = {}
         self._is_open = False
+        # Whether there was any use since the last look; and whether nobody looks before there is one.
+        self._was_used = False
+        self._is_asleep = False
 
     def open(self) -> None:
         """Start watching. Call it after the fork."""
@@ -38,7 +41,8 @@ class Watchdog:
         """End the use of the connection after ``deadline``, a time of ``time.monotonic()`` in seconds."""
         with self._changed:
             self._deadlines[connection] = deadline
-            if len(self._deadlines) == 1:
+            self._was_used = True
+            if self._is_asleep:
                 self._changed.notify()
 
     def release(self, connection: Connection[tuple[object, ...]]) -> None:
@@ -49,8 +53,12 @@ class Watchdog:
     def _run(self) -> None:
         with self._changed:
             while self._is_open:
-                # Nothing wakes up while no connection is used.
-                self._changed.wait(INTERVAL if self._deadlines else None)
+                # Nothing wakes up while no connection is used. Under load uses follow each other closely: to
+                # wake this thread for each would cost more than the query.
+                self._is_asleep = not self._was_used and not self._deadlines
+                self._was_used = False
+                self._changed.wait(None if self._is_asleep else INTERVAL)
+                self._is_asleep = False
                 self._cut_overdue(time.monotonic() - GRACE)
 
     def _cut_overdue(self, now: float) -> None:
