@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -29,8 +30,12 @@ class Connection:
         self.server = server
         # Reads what it is given, never the socket.
         self.parser = RequestParser(config, (), client)
+        # What has come of the request that no thread works on yet.
         self.incoming = IncomingRequest()
+        # None while a thread works on a request.
         self.group: Group | None = None
+        # Whether the loop reads what the client sends.
+        self.is_read = False
 
     def tell(self, text: bytes) -> None:
         """Send a few bytes, or nothing if that would have to wait."""
@@ -42,49 +47,63 @@ class Connection:
 
         Raises ``StopIteration`` when no more requests may come, and gunicorn's errors when it makes no sense.
         """
-        self.parser.unreader.unread(bytes(self.incoming.data))
+        incoming = self.incoming
+        self.incoming = incoming.split()
+        self.parser.unreader.unread(bytes(incoming.data))
         try:
             request = next(self.parser)
         except NoMoreData:
             raise LimitRequestHeaders("it does not end") from None
         # The client was told to continue when its head had come.
         request._expected_100_continue = False
-        if self.incoming.cut:
+        if incoming.cut:
             request.force_close()
-        if self.incoming.chunked:
-            request.body = self._read_chunks(request)
+        if incoming.chunked:
+            request.body = _read_chunks(request, GREATEST_BODY + 1 if incoming.cut else None)
         return request
 
-    def _read_chunks(self, request: Request) -> BytesIO:
-        try:
-            return BytesIO(request.body.read(GREATEST_BODY + 1 if self.incoming.cut else None))
-        except OSError:  # what gunicorn raises about chunks; the app would have to know
-            raise InvalidHeader("TRANSFER-ENCODING", req=request) from None
+    def finish_body(self) -> bool:
+        """Whether gunicorn ends the request where it was cut out of the bytes; else nothing more is sure."""
+        return bool(self.parser.finish_body()) and not self.parser.unreader.take_buffered()
+
+
+def _read_chunks(request: Request, most: int | None) -> BytesIO:
+    try:
+        return BytesIO(request.body.read(most))
+    except OSError:  # what gunicorn raises about chunks; the app would have to know
+        raise InvalidHeader("TRANSFER-ENCODING", req=request) from None
 
 
 class Group:
-    """Connections that wait for the same, in the order in which they began, at most ``seconds`` each."""
+    """Connections that wait for the same, in the order in which they began, at most ``seconds`` each.
+
+    Threads may add; only one takes away.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._since: OrderedDict[Connection, float] = OrderedDict()
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._since)
 
     def add(self, connection: Connection) -> None:
         """Begin to wait."""
-        connection.group = self
-        self._since[connection] = time.monotonic()
+        with self._lock:
+            connection.group = self
+            self._since[connection] = time.monotonic()
 
     def remove(self, connection: Connection) -> None:
         """Wait no more."""
-        connection.group = None
-        del self._since[connection]
+        with self._lock:
+            connection.group = None
+            del self._since[connection]
 
     def oldest(self) -> Connection:
         """Which has waited longest."""
-        return next(iter(self._since))
+        with self._lock:
+            return next(iter(self._since))
 
     def overdue(self) -> Iterator[Connection]:
         """Those that have waited too long; each must be removed before the next is asked for."""

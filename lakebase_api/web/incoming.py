@@ -21,15 +21,17 @@ CHUNK_SIZE = re.compile(rb"([0-9a-f]{1,8})[ \t]*(;.*)?", re.IGNORECASE)
 class IncomingRequest:
     """One request on its way in.
 
+    ``is_whole`` says that there is nothing more to wait for.
     ``cut`` says that the rest will not be read: it is more than anybody may send, or makes no sense.
     ``chunked`` says that the length of the body is not known before its end.
     ``awaits_continue`` says that the client sends its body once it is told "100 Continue".
     """
 
-    __slots__ = ("_chunk", "_end", "_head", "awaits_continue", "chunked", "cut", "data")
+    __slots__ = ("_chunk", "_end", "_head", "awaits_continue", "chunked", "cut", "data", "is_whole")
 
     def __init__(self) -> None:
         self.data = bytearray()
+        self.is_whole = False
         self.cut = False
         self.chunked = False
         self.awaits_continue = False
@@ -43,14 +45,23 @@ class IncomingRequest:
         if not self._head:
             end = self.data.find(END_OF_HEAD, searched)
             if end < 0:
-                self.cut = len(self.data) > GREATEST_HEAD
-                return self.cut
+                self.cut = self.is_whole = len(self.data) > GREATEST_HEAD
+                return self.is_whole
             self._begin_body(end)
         if self.chunked:
             self._follow_chunks()
         if not self._end and len(self.data) - self._head > GREATEST_FRAMED_BODY:
             self.cut = True
-        return self.cut or 0 < self._end <= len(self.data)
+        self.is_whole = self.cut or 0 < self._end <= len(self.data)
+        return self.is_whole
+
+    def split(self) -> "IncomingRequest":
+        """What has come after the end of this request, as the beginning of the next one."""
+        following = IncomingRequest()
+        if not self.cut and len(self.data) > self._end:
+            following.add(bytes(self.data[self._end :]))
+            del self.data[self._end :]
+        return following
 
     def _begin_body(self, end: int) -> None:
         self._head = self._end = end + len(END_OF_HEAD)

@@ -2,25 +2,25 @@
 
 gunicorn's thread worker reads requests in its threads, for as long as a client likes. Here the loop that
 waits for connections also reads them, and a thread is given a request once it is whole. Hence every
-connection that no thread works on is in one of three groups, each with a time limit. Plain HTTP/1 only: TLS
-ends at the platform's proxy.
+connection that no thread works on is in one of three groups, each with a time limit. When a thread has
+answered it puts the connection back by itself: the loop need not wake up for it. Plain HTTP/1 only: TLS ends
+at the platform's proxy.
 """
 
 import errno
 import os
 import selectors
 import socket
+import threading
 import time
-from collections.abc import Iterable
-from concurrent.futures import Future
 from functools import partial
 from typing import Any
-from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+from wsgiref.types import WSGIApplication
 
 from gunicorn.workers.gthread import ThreadWorker
 
 from lakebase_api.web.connections import CONTINUE, TIMED_OUT, Connection, Group
-from lakebase_api.web.incoming import IncomingRequest
+from lakebase_api.web.outgoing import answer
 from lakebase_api.web.process import CLOSE_TIMEOUT
 
 READ_SIZE = 16 * 1024
@@ -29,6 +29,8 @@ READ_SIZE = 16 * 1024
 CLOSING_TIME = 2.0
 # Once the listeners are shut, seconds from the last sign of a client until its idle connection is closed.
 LAST_IDLE_TIME = 1.0
+# Seconds between two looks at what is overdue.
+LOOK_INTERVAL = 0.1
 # Seconds left to be gone before the master kills, once what the app holds open is closed.
 EXIT_MARGIN = 1.0
 
@@ -45,24 +47,12 @@ class Worker(ThreadWorker):
         """Set for how many seconds to go on accepting after SIGTERM, and to wait for a client's bytes."""
         self.drain_delay = drain_delay
         self.client_timeout = client_timeout
-        # Else gunicorn closes connections after an answer when there are many; here the idlest make room.
-        self.max_keepalived = self.worker_connections
+        # Of what a thread and the loop decide together: who goes on with a connection.
+        self.deciding = threading.Lock()
+        self.looked_at = 0.0
         self.idle = Group(self.cfg.keepalive)
         self.sending = Group(client_timeout)
         self.closing = Group(CLOSING_TIME)
-
-    def load_wsgi(self) -> None:
-        """As gunicorn; and the last moment decides whether an answer says ``Connection: close``."""
-        super().load_wsgi()
-        app = self.wsgi
-
-        def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            answer = app(environ, start_response)
-            if not self.alive:
-                start_response.__self__.force_close()  # type: ignore[attr-defined]
-            return answer
-
-        self.wsgi = serve
 
     def run(self) -> None:
         """Serve until SIGTERM, then drain: accept a little longer, shut the listeners, finish the rest."""
@@ -70,8 +60,6 @@ class Worker(ThreadWorker):
         self.poller.register(wakeups.fileno(), selectors.EVENT_READ, wakeups.run_callbacks)
         while self.alive:
             self._turn(1.0)
-            if not self.is_parent_alive():
-                self.alive = False
         leave_at = time.monotonic() + self.cfg.graceful_timeout - CLOSE_TIMEOUT - EXIT_MARGIN
         self.log.info("Draining: connections are accepted for %g s more", self.drain_delay)
         shut_at = time.monotonic() + self.drain_delay
@@ -103,7 +91,7 @@ class Worker(ThreadWorker):
 
     def read(self, connection: Connection, sock: socket.socket) -> None:
         """Take what a client sent."""
-        if not connection.group:  # dropped in this very turn
+        if sock.fileno() < 0:  # dropped in this very turn
             return
         try:
             data = os.read(sock.fileno(), READ_SIZE)
@@ -111,17 +99,36 @@ class Worker(ThreadWorker):
             return
         except OSError:  # reset
             data = b""
-        if not data:
-            self._drop(connection)
-        elif connection.group is not self.closing:
+        if data:
             self._take(connection, data)
+        elif connection.group:
+            self._drop(connection)
+        else:
+            self._stop_reading(connection)  # the thread will see that the client is gone
+
+    def enqueue_req(self, connection: Connection) -> None:
+        """Have a thread answer the request that has come in."""
+        self.tpool.submit(self.serve, connection)
+
+    def serve(self, connection: Connection) -> None:
+        """Answer the request, and those that come in meanwhile. Runs in a thread."""
+        while self.handle(connection):
+            with self.deciding:
+                if not connection.incoming.is_whole:
+                    if connection.is_read and not connection.incoming.data:
+                        self.idle.add(connection)
+                    else:
+                        self.method_queue.defer(self._go_on, connection)
+                    return
+        self.method_queue.defer(self._hang_up, connection)
 
     def handle(self, connection: Connection) -> bool:
         """Answer a request. Whether the connection is good for another. Runs in a thread."""
         request = None
         try:
             request = connection.parse()
-            return bool(self.handle_request(request, connection) and connection.parser.finish_body())
+            is_kept = answer(self.wsgi, request, connection, self.cfg, lambda: not self.alive)
+            return is_kept and connection.finish_body()
         except StopIteration:  # gunicorn's way to say that the connection ends
             pass
         except OSError as error:
@@ -130,22 +137,19 @@ class Worker(ThreadWorker):
             self.handle_error(request, connection.sock, connection.client, error)
         return False
 
-    def finish_request(self, connection: Connection, done: Future[bool]) -> None:
-        """Go on with a connection that a thread has worked on."""
-        if done.cancelled() or done.exception() or not done.result():
-            self._hang_up(connection)
-            return
-        connection.incoming = IncomingRequest()
-        self._wait(connection, self.idle)
-        if pipelined := connection.parser.unreader.take_buffered():
-            self._take(connection, pipelined)
-
     def _turn(self, seconds: float) -> None:
         """Wait so long for something to happen, and do what is due."""
-        self.notify()
         has_room = self.nr_conns < self.worker_connections
         self.set_accept_enabled(bool(has_room or self.idle or self.closing or self.sending))
         self.wait_for_and_dispatch_events(seconds)
+        if time.monotonic() >= self.looked_at + LOOK_INTERVAL:
+            self.looked_at = time.monotonic()
+            self._look_after()
+
+    def _look_after(self) -> None:
+        self.notify()
+        if not self.is_parent_alive():
+            self.alive = False
         for connection in self.sending.overdue():
             self._leave_group(connection)
             connection.tell(TIMED_OUT)
@@ -161,26 +165,47 @@ class Worker(ThreadWorker):
                 return
 
     def _take(self, connection: Connection, data: bytes) -> None:
-        incoming = connection.incoming
-        if incoming.add(data):
-            self._leave_group(connection)
-            self.enqueue_req(connection)
+        if connection.group is self.closing:
             return
-        if connection.group is self.idle:
-            self.idle.remove(connection)
-            self.sending.add(connection)
-        if incoming.awaits_continue:
-            incoming.awaits_continue = False
-            connection.tell(CONTINUE)
+        with self.deciding:
+            connection.incoming.add(data)
+            is_whole = connection.incoming.is_whole
+            if not connection.group:
+                # A thread is at the request before; it goes on with this one, and two are enough to keep.
+                if is_whole:
+                    self._stop_reading(connection)
+                return
+            if not is_whole and connection.group is self.sending:
+                return  # the time to send it all goes on
+            connection.group.remove(connection)
+        self._go_on(connection)
+
+    def _go_on(self, connection: Connection) -> None:
+        """Decide what happens to a connection that is in no group and that no thread works on."""
+        if connection.incoming.is_whole:
+            self.enqueue_req(connection)
+        elif not connection.incoming.data:
+            self._wait(connection, self.idle)
+        else:
+            self._wait(connection, self.sending)
+            if connection.incoming.awaits_continue:
+                connection.incoming.awaits_continue = False
+                connection.tell(CONTINUE)
 
     def _wait(self, connection: Connection, group: Group) -> None:
         group.add(connection)
-        self.poller.register(connection.sock, selectors.EVENT_READ, partial(self.read, connection))
+        if not connection.is_read:
+            connection.is_read = True
+            self.poller.register(connection.sock, selectors.EVENT_READ, partial(self.read, connection))
+
+    def _stop_reading(self, connection: Connection) -> None:
+        if connection.is_read:
+            connection.is_read = False
+            self.poller.unregister(connection.sock)
 
     def _leave_group(self, connection: Connection) -> None:
         if connection.group:
             connection.group.remove(connection)
-            self.poller.unregister(connection.sock)
 
     def _hang_up(self, connection: Connection) -> None:
         """Close our side, and wait for the client to close its own."""
@@ -193,6 +218,7 @@ class Worker(ThreadWorker):
 
     def _drop(self, connection: Connection) -> None:
         self._leave_group(connection)
+        self._stop_reading(connection)
         connection.sock.close()
         self.nr_conns -= 1
 

@@ -1,0 +1,99 @@
+"""Has the app answer a request and sends the answer: as gunicorn does, but in one piece."""
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from typing import IO
+from wsgiref.types import WSGIApplication
+
+from gunicorn.config import Config
+from gunicorn.http.message import Request
+from gunicorn.http.wsgi import FileWrapper, create
+
+from lakebase_api.web.connections import Connection
+
+logger = logging.getLogger(__name__)
+
+# What is larger is not copied to be sent in one with the head.
+WORTH_JOINING = 64 * 1024
+
+
+class Outgoing:
+    """A socket as gunicorn's response writes to it. ``flush`` when the answer is whole.
+
+    Each send lets another thread run and has to wait until that one pauses: the head alone is not worth it.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._held = b""
+        self.has_begun = False
+
+    def sendall(self, data: bytes) -> None:
+        """Send that, or hold it back if it is short. Raises ``OSError``, as do the other methods."""
+        if len(self._held) + len(data) <= WORTH_JOINING:
+            self._held += data
+        else:
+            self.flush()
+            self._send(data)
+
+    def sendfile(self, file: IO[bytes], offset: int = 0, count: int | None = None) -> int:
+        """Send the content of a file."""
+        self.flush()
+        return self._sock.sendfile(file, offset, count)
+
+    def flush(self) -> None:
+        """Send what was held back."""
+        if self._held:
+            data, self._held = self._held, b""
+            self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        self.has_begun = True
+        # The socket has a timeout: its own methods ask the system first whether it takes any bytes.
+        try:
+            sent = os.write(self._sock.fileno(), data)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(data):
+            self._sock.sendall(memoryview(data)[sent:])
+
+
+def answer(
+    app: WSGIApplication,
+    request: Request,
+    connection: Connection,
+    config: Config,
+    is_last: Callable[[], bool],
+) -> bool:
+    """Answer a request. Whether the connection may be kept: not if ``is_last`` once the app has answered.
+
+    Without gunicorn's hooks and access log, which would be made for each request and not written. Raises
+    what goes wrong before anything was sent, and ``OSError`` when the client is gone.
+    """
+    outgoing = Outgoing(connection.sock)
+    response, environ = create(request, outgoing, connection.client, connection.server, config)
+    environ["wsgi.multithread"] = True
+    body = app(environ, response.start_response)
+    try:
+        if is_last():
+            response.force_close()
+        if isinstance(body, FileWrapper):
+            response.write_file(body)
+        else:
+            for item in body:
+                response.write(item)
+        response.close()
+        outgoing.flush()
+    except OSError:
+        raise
+    except Exception:
+        if not outgoing.has_begun:
+            raise
+        logger.exception("An answer was cut short")
+        return False
+    finally:
+        if hasattr(body, "close"):
+            body.close()
+    return not response.should_close()
