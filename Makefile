@@ -5,6 +5,8 @@ PORT ?= 8000
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+# What the benchmark compares the service with has requirements of its own.
+USUAL := .venv-bench
 
 # A moved clone or an upgraded Python leaves a .venv that no longer runs: make it anew.
 ifneq ($(wildcard $(STAMP)),)
@@ -14,7 +16,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test serve faults check clean broken
+.PHONY: help run test serve faults bench check clean broken
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' '$(firstword $(MAKEFILE_LIST))'
@@ -34,6 +36,9 @@ test: $(STAMP)  ## Run the tests on an embedded PostgreSQL
 faults: $(STAMP)  ## Break everything around the service for ten minutes, and hold the figures against bounds
 	@exec $(BIN)/python -m benchmarks.faults $(if $(ONLY),--only $(ONLY))
 
+bench: $(STAMP) $(USUAL)/.installed  ## Compare what a request costs with the least and with the usual stack; needs wrk
+	@exec $(BIN)/python -m benchmarks.bench $(if $(ONLY),--only '$(ONLY)')
+
 check: $(STAMP)  ## Lint, formatting, types, and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -41,7 +46,7 @@ check: $(STAMP)  ## Lint, formatting, types, and who may import whom
 	$(BIN)/lint-imports
 
 clean:  ## Remove .venv, the local data and the tools' caches
-	rm -rf .venv .local .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf .venv $(USUAL) .local .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is the last thing written and goes before anything changes: without it .venv is made from nothing.
@@ -58,3 +63,9 @@ $(STAMP): requirements.txt requirements-dev.txt $(BROKEN)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt || \
 	  { echo 'pip could not install requirements-dev.txt: see its message above, then run this again.' >&2; exit 1; }
 	@echo '$(CURDIR)' >$@
+
+$(USUAL)/.installed: $(STAMP) benchmarks/requirements.txt
+	@rm -rf $(USUAL)
+	@$(BIN)/python -m venv $(USUAL)
+	@$(USUAL)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	@touch $@

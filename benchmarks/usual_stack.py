@@ -1,0 +1,187 @@
+"""The usual stack: FastAPI, SQLAlchemy async, asyncpg and pydantic on uvicorn, as its templates write it.
+
+A program of its own with requirements of its own; it shares nothing with the service but the table.
+"""
+
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import URL, BigInteger, Numeric, func, select
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+URL_OF_DATABASE = URL.create(
+    "postgresql+asyncpg",
+    username=os.environ["PGUSER"],
+    password=os.environ["PGPASSWORD"],
+    host=os.environ["PGHOST"],
+    port=int(os.environ["PGPORT"]),
+    database=os.environ["PGDATABASE"],
+)
+
+engine = create_async_engine(
+    URL_OF_DATABASE,
+    pool_size=5,
+    max_overflow=10,
+    pool_timeout=30,
+    pool_recycle=3600,
+    connect_args={"command_timeout": 10, "ssl": False},
+)
+new_session = async_sessionmaker(engine, expire_on_commit=False)
+app = FastAPI()
+
+
+async def open_session() -> AsyncIterator[AsyncSession]:
+    async with new_session() as session:
+        yield session
+
+
+Session = Annotated[AsyncSession, Depends(open_session)]
+PageSize = Annotated[int, Query(ge=1, le=1000)]
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Order(Base):
+    __tablename__ = "orders_synced"
+    __table_args__ = {"schema": "public"}  # noqa: RUF012  SQLAlchemy's way
+
+    o_orderkey: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    o_custkey: Mapped[int | None] = mapped_column(BigInteger)
+    o_orderstatus: Mapped[str | None]
+    o_totalprice: Mapped[Decimal | None] = mapped_column(Numeric(18, 2))
+    o_orderdate: Mapped[date | None]
+    o_orderpriority: Mapped[str | None]
+    o_clerk: Mapped[str | None]
+    o_shippriority: Mapped[int | None]
+    o_comment: Mapped[str | None]
+
+
+class OrderRead(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    o_orderkey: int
+    o_custkey: int | None
+    o_orderstatus: str | None
+    o_totalprice: float | None
+    o_orderdate: date | None
+    o_orderpriority: str | None
+    o_clerk: str | None
+    o_shippriority: int | None
+    o_comment: str | None
+
+
+class CursorPagination(BaseModel):
+    page_size: int
+    has_next: bool
+    has_previous: bool
+    next_cursor: int | None
+    previous_cursor: int | None
+
+
+class PagePagination(CursorPagination):
+    page: int
+    total_pages: int | None
+    total_count: int | None
+
+
+class OrderStream(BaseModel):
+    orders: list[OrderRead]
+    pagination: CursorPagination
+
+
+class OrderPages(BaseModel):
+    orders: list[OrderRead]
+    pagination: PagePagination
+
+
+class StatusUpdate(BaseModel):
+    o_orderstatus: Literal["F", "O", "P"]
+
+
+class StatusRead(BaseModel):
+    o_orderkey: int
+    o_orderstatus: str
+    message: str
+
+
+@app.middleware("http")
+async def add_process_time(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    started = time.perf_counter()
+    response = await call_next(request)
+    response.headers["X-Process-Time"] = f"{time.perf_counter() - started:.6f}"
+    return response
+
+
+@app.get("/orders/pages", response_model=OrderPages)
+async def list_order_pages(
+    session: Session,
+    page: Annotated[int, Query(ge=1)] = 1,
+    page_size: PageSize = 100,
+    include_count: bool = True,
+) -> OrderPages:
+    total = await session.scalar(select(func.count(Order.o_orderkey))) if include_count else None
+    offset = (page - 1) * page_size
+    statement = select(Order).order_by(Order.o_orderkey).offset(offset).limit(page_size + 1)
+    found = (await session.scalars(statement)).all()
+    orders = [OrderRead.model_validate(order) for order in found[:page_size]]
+    has_next = len(found) > page_size
+    pagination = PagePagination(
+        page=page,
+        page_size=page_size,
+        total_pages=None if total is None else -(-total // page_size),
+        total_count=total,
+        has_next=has_next,
+        has_previous=page > 1,
+        next_cursor=orders[-1].o_orderkey if has_next else None,
+        previous_cursor=orders[0].o_orderkey if orders and page > 1 else None,
+    )
+    return OrderPages(orders=orders, pagination=pagination)
+
+
+@app.get("/orders/stream", response_model=OrderStream)
+async def stream_orders(
+    session: Session, cursor: Annotated[int, Query(ge=0)] = 0, page_size: PageSize = 100
+) -> OrderStream:
+    statement = select(Order).where(Order.o_orderkey > cursor).order_by(Order.o_orderkey)
+    found = (await session.scalars(statement.limit(page_size + 1))).all()
+    orders = [OrderRead.model_validate(order) for order in found[:page_size]]
+    has_next = len(found) > page_size
+    pagination = CursorPagination(
+        page_size=page_size,
+        has_next=has_next,
+        has_previous=cursor > 0,
+        next_cursor=orders[-1].o_orderkey if has_next else None,
+        previous_cursor=max(0, cursor - page_size) if cursor > 0 else None,
+    )
+    return OrderStream(orders=orders, pagination=pagination)
+
+
+@app.get("/orders/{order_key}", response_model=OrderRead)
+async def get_order(order_key: int, session: Session) -> Order:
+    return await _find(session, order_key)
+
+
+@app.post("/orders/{order_key}/status", response_model=StatusRead)
+async def update_order_status(order_key: int, body: StatusUpdate, session: Session) -> StatusRead:
+    order = await _find(session, order_key)
+    order.o_orderstatus = body.o_orderstatus
+    await session.commit()
+    message = "Order status updated successfully"
+    return StatusRead(o_orderkey=order_key, o_orderstatus=body.o_orderstatus, message=message)
+
+
+async def _find(session: AsyncSession, order_key: int) -> Order:
+    found = await session.scalars(select(Order).where(Order.o_orderkey == order_key))
+    order: Order | None = found.first()
+    if order is None:
+        raise HTTPException(404, f"Order {order_key} not found")
+    return order
