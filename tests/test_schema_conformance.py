@@ -3,6 +3,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import OrdersDatabase
 from tests.gunicorn_process import GunicornProcess
 
@@ -31,6 +33,8 @@ def before_call(context, case, kwargs):
 """
 
 
+# Thousands of requests: on a busy machine that takes longer than a test usually may.
+@pytest.mark.timeout(300)
 def test_every_answer_to_valid_and_invalid_input_is_as_documented(
     database: OrdersDatabase, start_gunicorn: Callable[[dict[str, str]], GunicornProcess], tmp_path: Path
 ) -> None:

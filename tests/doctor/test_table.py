@@ -7,7 +7,7 @@ from lakebase_api.doctor.table import TYPES
 from tests.conftest import AppOpener
 from tests.doctor.conftest import APP, Shop
 
-PATHS = ("/orders/1", "/orders/pages?page_size=3", "/orders/stream?cursor=2&page_size=3", "/orders/count")
+PATHS = ("/orders/1", "/orders/pages?page_size=3", "/orders/stream?cursor=2&page_size=3")
 DROP_KEY = "ALTER TABLE orders_synced DROP CONSTRAINT orders_synced_pkey"
 PARTITIONED = """
 CREATE TABLE parted (LIKE orders_synced) PARTITION BY RANGE (o_orderkey);
