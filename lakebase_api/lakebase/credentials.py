@@ -15,7 +15,8 @@ SHORTEST_USEFUL_LIFE = 1.0
 LONGEST_RESERVE = 300.0
 # Refreshing up to this part earlier keeps workers from asking all at the same moment.
 JITTER = 0.1
-# However many connections wait for a token, after a failure the workspace is not asked more often.
+# However many connections wait for a token, after a failure the workspace is not asked more often: from the
+# beginning of one mint to that of the next, since one that took long to fail has kept them waiting already.
 PAUSE_AFTER_FAILURE = 2.0
 
 
@@ -107,10 +108,11 @@ class CredentialHolder:
 
     def _attempt(self) -> None:
         logger.info("Background token refresh: Generating fresh PostgreSQL OAuth token")
+        began = time.monotonic()
         try:
             self._current = self._mint()
         except CredentialError as error:
-            self.error, self._failed_at = error, time.monotonic()
+            self.error, self._failed_at = error, began
         else:
             self.error = None
             self._minted_at = time.monotonic()

@@ -21,11 +21,13 @@ from lakebase_api.settings import Settings, TargetKind
 
 T = TypeVar("T")
 
-HTTP_TIMEOUT = 5
-# The rotation tries again by itself: the SDK's own retries, up to 300 s otherwise, only hide a failure.
-RETRY_TIMEOUT = 2
-# The SDK's OAuth request has no time limit of its own.
-CALL_DEADLINE = 10.0
+HTTP_TIMEOUT = 3
+# The rotation tries again by itself: the SDK's own retries, up to 300 s otherwise, only hide a failure. It
+# sleeps for a second or two after each in any case.
+RETRY_TIMEOUT = 1
+# The SDK's OAuth request has no time limit of its own. A call may have been lost just before the workspace
+# came back: with the second until the next connect, this makes up the 5 s in which the service must recover.
+CALL_DEADLINE = 3.5
 # What the SDK and requests raise: a refusal and an unreachable host are OSErrors, a refused OAuth login is a
 # ValueError, and malformed answers surface as the others.
 SDK_ERRORS = (OSError, ValueError, RuntimeError, KeyError, AttributeError, TypeError)
@@ -106,7 +108,7 @@ class Workspace:
         if not wait([answer], timeout=CALL_DEADLINE).done:
             # The hung call holds the client's own locks: the next call needs another client.
             self._client = None
-            raise CredentialError(f"{what}: no answer within {CALL_DEADLINE:.0f} s")
+            raise CredentialError(f"{what}: no answer within {CALL_DEADLINE:g} s")
         try:
             found = answer.result()
         except SDK_ERRORS as error:

@@ -119,6 +119,22 @@ def test_a_workspace_that_just_refused_is_not_asked_again_at_once() -> None:
     assert len(asked) == 1
 
 
+def test_a_workspace_that_took_long_to_fail_is_asked_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lakebase_api.lakebase.credentials.PAUSE_AFTER_FAILURE", 0.1)
+    asked = []
+
+    def mint() -> Credential:
+        asked.append(1)
+        time.sleep(0.1)
+        raise CredentialError("no answer")
+
+    holder = CredentialHolder(mint)
+    for _ in range(2):
+        with pytest.raises(CredentialError, match="no answer"):
+            holder.token()
+    assert len(asked) == 2
+
+
 def test_a_refused_token_is_replaced_but_a_late_refusal_of_an_old_one_is_not_heard() -> None:
     tokens = iter([credential("old"), credential("new")])
     holder = CredentialHolder(lambda: next(tokens))

@@ -62,10 +62,7 @@ def test_a_malformed_answer_is_an_error_without_the_token(stand_in: StandIn, kin
     assert not stand_in.leaked_in(str(caught.value))
 
 
-def test_a_workspace_that_cannot_be_reached_is_an_error(
-    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(workspace_module, "RETRY_TIMEOUT", 1)
+def test_a_workspace_that_cannot_be_reached_is_an_error(stand_in: StandIn) -> None:
     workspace = connect(stand_in)
     stand_in.refuse_connections()
     with pytest.raises(CredentialError):

@@ -88,6 +88,11 @@ class Faults:
                     del self._faults[target]
             return fault
 
+    def switch_off(self) -> None:
+        """Switch everything off. Held requests are held on."""
+        with self._lock:
+            self._faults.clear()
+
     def clear(self) -> None:
         """Switch everything off and let held requests go."""
         with self._lock:

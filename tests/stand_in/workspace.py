@@ -117,6 +117,10 @@ class Workspace:
         self._faults.clear()
         self._http.close()
 
+    def answer_again(self) -> None:
+        """Switch faults off. Requests that nobody answered so far are lost, and hang on until ``heal``."""
+        self._faults.switch_off()
+
     def heal(self) -> None:
         """Put everything right: faults off, held requests dropped, listening on the same port."""
         self._faults.clear()
