@@ -9,7 +9,7 @@ from psycopg import Connection, Error
 
 # The server's own limit comes first; this is for a network that went silent.
 GRACE = 0.25
-INTERVAL = 0.1
+INTERVAL = 0.05
 
 
 class Watchdog:
