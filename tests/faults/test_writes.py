@@ -1,0 +1,62 @@
+"""What becomes of a write whose connection dies, or whose node is no longer the primary."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.conftest import ROLE, OrdersDatabase
+from tests.fault_proxy import FaultProxy
+from tests.faults.service import (
+    ONE_CONNECTION,
+    SESSIONS,
+    WAITING,
+    AppStarter,
+    assert_retryable,
+    locked,
+    set_status,
+)
+
+BUSY = f"SELECT count(*) {SESSIONS} AND state = 'active'"
+# Counts the updates that were made, whoever was told what.
+COUNT_UPDATES = """
+CREATE TABLE made (order_key bigint);
+CREATE FUNCTION note_update() RETURNS trigger SECURITY DEFINER LANGUAGE plpgsql AS
+    'BEGIN INSERT INTO public.made VALUES (NEW.o_orderkey); RETURN NEW; END';
+CREATE TRIGGER note_update AFTER UPDATE ON orders_synced FOR EACH ROW EXECUTE FUNCTION note_update()
+"""
+MADE = "SELECT count(*) FROM made"
+
+
+def test_a_write_that_may_have_been_made_is_not_repeated_and_says_so(
+    database: OrdersDatabase, proxy: FaultProxy, start: AppStarter
+) -> None:
+    database.execute(COUNT_UPDATES)
+    gunicorn = start()
+    with locked(database, "EXCLUSIVE"), ThreadPoolExecutor(1) as threads:
+        answer = threads.submit(set_status, gunicorn, "F")
+        gunicorn.wait_until(lambda: database.execute(WAITING) == [(1,)])
+        proxy.cut()
+        assert_retryable(answer.result(), "outcome-unknown")
+    gunicorn.wait_until(lambda: database.execute(BUSY) == [(0,)])
+    assert database.execute(MADE) == [(1,)]
+
+
+def test_a_write_that_finds_its_connection_dead_is_made_once(
+    database: OrdersDatabase, proxy: FaultProxy, start: AppStarter
+) -> None:
+    database.execute(COUNT_UPDATES)
+    gunicorn = start()
+    assert gunicorn.get("/orders/1").status_code == 200
+    proxy.cut()
+    assert set_status(gunicorn, "F").status_code == 200
+    assert database.execute(MADE) == [(1,)]
+
+
+def test_a_write_on_a_demoted_node_is_answered_503_and_the_next_reaches_the_new_primary(
+    database: OrdersDatabase, start: AppStarter
+) -> None:
+    only_reading = f"ALTER ROLE {ROLE} IN DATABASE {database.name} SET default_transaction_read_only = on"
+    database.execute(only_reading)
+    gunicorn = start(**ONE_CONNECTION)
+    assert gunicorn.get("/orders/1").status_code == 200
+    database.execute(only_reading.replace("= on", "= off"))
+    assert_retryable(set_status(gunicorn, "P"), "database-unavailable")
+    assert set_status(gunicorn, "P").status_code == 200
