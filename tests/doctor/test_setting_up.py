@@ -15,6 +15,12 @@ from tests.lakebase_stand_in import LakebaseStandIn
 OWNER = "SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'lakebase_api'"
 WORK = "INSERT INTO lakebase_api.order_status VALUES (1, 'public', 'orders_synced', 'F', 'O', 1)"
 
+FORBID_GRANTS = """
+CREATE FUNCTION forbid() RETURNS event_trigger LANGUAGE plpgsql AS
+    'BEGIN RAISE EXCEPTION ''no grants today''; END';
+CREATE EVENT TRIGGER forbid ON ddl_command_start WHEN TAG IN ('GRANT') EXECUTE FUNCTION forbid();
+"""
+
 
 def refuse(environment: dict[str, str], role: str | None = None) -> str:
     with pytest.raises(SetupRefused) as caught:
@@ -149,3 +155,9 @@ def test_a_failure_half_way_leaves_nothing_behind(shop: Shop) -> None:
     assert "already exists. Nothing was changed." in refuse(shop.environment)
     with pytest.raises(psycopg.errors.UndefinedTable):
         shop.execute("SELECT FROM lakebase_api.order_status")
+
+
+def test_without_the_grants_nothing_is_made(shop: Shop, person: dict[str, str]) -> None:
+    shop.execute(FORBID_GRANTS)
+    assert "no grants today. Nothing was changed." in refuse(person, APP)
+    assert shop.execute(OWNER) == []
