@@ -96,7 +96,7 @@ class HistoryQueries:
         is_there, synced, changed, synced_then = found[0] if found else (False, None, None, None)
         return History(
             o_orderkey=order_key,
-            o_orderstatus=synced if changed is None else changed,
+            o_orderstatus=changed if is_there and changed is not None else synced,
             synced_status=synced,
             status_conflict=is_there and changed is not None and synced not in (synced_then, changed),
             changes=changes[:page_size],
