@@ -58,8 +58,11 @@ def _read_if_match() -> list[str] | None:
     if "If-Match" not in request.headers:
         return None
     etags = request.if_match
+    if etags.star_tag:
+        return [ANY_ETAG]
     # A weak ETag never matches here: https://www.rfc-editor.org/rfc/rfc9110#name-if-match
-    return [ANY_ETAG] if etags.star_tag else sorted(filter(None, etags.as_set(include_weak=False)))
+    # An asterisk in quotes is an ETag, which no order has.
+    return sorted(etag for etag in etags.as_set(include_weak=False) if etag and etag != ANY_ETAG)
 
 
 def _read_idempotency_key() -> str | None:
