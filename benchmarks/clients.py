@@ -25,7 +25,7 @@ GROWTH_BOUND = 40
 def crowd(lakebase: LakebaseStandIn) -> Iterator[Figure]:
     """10,000 clients have had an answer and keep their connections."""
     with serve(lakebase) as gunicorn, ExitStack() as stack:
-        before = _memory(gunicorn)
+        before = measure_memory(gunicorn)
         with probing(gunicorn) as probes:
             for _ in range(CROWD):
                 client = socket.create_connection(("127.0.0.1", gunicorn.port), PATIENCE)
@@ -35,7 +35,7 @@ def crowd(lakebase: LakebaseStandIn) -> Iterator[Figure]:
             probes.wait_for_each(10)
         yield failed(count_failures(probes.samples), "failed new clients")
         yield Figure("slowest new client", slowest(probes.samples), "ms", at_most=PROBE_BOUND)
-        yield Figure("growth of all workers", _memory(gunicorn) - before, "MB", at_most=GROWTH_BOUND)
+        yield Figure("growth of all workers", measure_memory(gunicorn) - before, "MB", at_most=GROWTH_BOUND)
 
 
 def stop_stalled(lakebase: LakebaseStandIn) -> Iterator[Figure]:
@@ -54,7 +54,11 @@ def stop_stalled(lakebase: LakebaseStandIn) -> Iterator[Figure]:
     yield Figure("exit status", status, at_most=0, at_least=0)
 
 
-def _memory(gunicorn: GunicornProcess) -> float:
+def find_workers(gunicorn: GunicornProcess) -> list[psutil.Process]:
+    """Its worker processes."""
+    return psutil.Process(gunicorn.process.pid).children()
+
+
+def measure_memory(gunicorn: GunicornProcess) -> float:
     """What the workers hold, in MB."""
-    workers = psutil.Process(gunicorn.process.pid).children()
-    return float(sum(worker.memory_info().rss for worker in workers)) / 1e6
+    return float(sum(worker.memory_info().rss for worker in find_workers(gunicorn))) / 1e6

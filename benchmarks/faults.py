@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from benchmarks import clients, conditions, outages, pressure, rolling_restart, tokens
+from benchmarks import clients, conditions, fuzz, outages, pressure, rolling_restart, tokens
 from benchmarks.harness import Figure, Lateness, open_lakebase
 from tests.lakebase_stand_in import LakebaseStandIn
 
@@ -36,6 +36,7 @@ SCENARIOS: dict[str, Scenario] = {
     "boot": conditions.boot,
     "demoted": conditions.demote,
     "crowd": clients.crowd,
+    "fuzz": fuzz.fuzz,
     "stop-stalled": clients.stop_stalled,
     "rolling-restart": rolling_restart.roll,
 }

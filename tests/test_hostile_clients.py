@@ -8,66 +8,10 @@ import pytest
 
 from tests.conftest import OrdersDatabase
 from tests.gunicorn_process import PATIENCE, GunicornProcess
+from tests.raw_exchange import exchange
+from tests.seeds import BAD, HALF, HEAD, POST, SEEDS, chunk, post
 
-HEAD = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
-POST = b"POST /orders/1/status HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-HALF_A_BODY = POST + b"Content-Length: 2000\r\n\r\n{"
-HALF_A_CHUNK = POST + b"Transfer-Encoding: chunked\r\n\r\n7D0\r\n{"
-
-BEYOND_64_BITS = "9" * 30
-BAD_VALUES = [
-    "%00",
-    "1%00",
-    "%",
-    "%zz",
-    "%ff%fe",
-    "%C3%28",
-    "%ED%A0%80",
-    BEYOND_64_BITS,
-    f"-{BEYOND_64_BITS}",
-]
-BAD_TARGETS = [
-    "/orders/{}",
-    "/orders/pages?page={}",
-    "/orders/pages?page_size={}",
-    "/orders/pages?include_count={}",
-]
-BAD_TARGETS += [
-    "/orders/stream?cursor={}",
-    "/orders/stream?page_size={}",
-    "/orders/count?{}=1",
-    "/{}",
-    "/problems/{}",
-]
-BAD_REQUESTS = {
-    "one header of 1 MB": HEAD + b"A: " + b"x" * 1_000_000 + b"\r\n\r\n",
-    "headers of 1 MB": HEAD + b"A: xxxxxxxxxxxxxxx\r\n" * 50_000 + b"\r\n",
-    "a request line of 1 MB": b"GET /" + b"x" * 1_000_000 + b" HTTP/1.1\r\n\r\n",
-    "no line at all": b"x" * 1_000_000,
-    "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",
-    "NUL in the path": b"GET /orders/\x00 HTTP/1.1\r\n\r\n",
-    "NUL in a header": HEAD + b"X-Request-Id: a\x00b\r\n\r\n",
-    "no UTF-8 in the path": b"GET /orders/\xff HTTP/1.1\r\n\r\n",
-    "two lengths": POST + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}",
-    "a length and chunks": POST + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "a length beyond 64 bits": POST + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n",
-    "a length below 0": POST + b"Content-Length: -1\r\n\r\n",
-    "a chunk of no size": POST + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n",
-    "chunks beyond the limit": POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 50_000,
-    "a chunk beyond the limit": POST + b"Transfer-Encoding: chunked\r\n\r\nFFFFFF\r\n" + b"x" * 1_000_000,
-}
-BAD_BODIES = {
-    "no UTF-8": b'{"o_orderstatus": "\xff\xfe"}',
-    "NUL": b'{"o_orderstatus": "\x00"}',
-    "an escaped NUL": b'{"o_orderstatus": "\\u0000"}',
-    "half a character": b'{"o_orderstatus": "\\ud800"}',
-    "beyond 64 bits": b'{"o_orderstatus": ' + BEYOND_64_BITS.encode() + b"}",
-    "beyond every number": b'{"o_orderstatus": 1e999999}',
-    "NaN": b'{"o_orderstatus": NaN}',
-    "nested lists": b"[" * 30_000 + b"]" * 30_000,
-    "nested objects": b'{"o_orderstatus":' * 3_000 + b"1" + b"}" * 3_000,
-    "empty": b"",
-}
+HALF_A_BODY, HALF_A_CHUNK = HALF["half a body"], HALF["half a chunk"]
 
 
 class Clients:
@@ -171,25 +115,25 @@ def test_when_connections_run_out_the_idlest_is_closed(clients: Clients) -> None
 
 def test_whatever_is_sent_is_the_clients_fault(clients: Clients) -> None:
     clients.start({"CLIENT_TIMEOUT": "1"})
-    texts = dict(BAD_REQUESTS)
-    for name, body in BAD_BODIES.items():
-        texts[name] = POST + b"Content-Length: %d\r\n\r\n" % len(body) + body
-    for target in BAD_TARGETS:
-        for value in BAD_VALUES:
-            path = target.format(value)
-            texts[path] = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-    statuses = {name: clients.status_of(text) for name, text in texts.items()}
+    statuses = {name: clients.status_of(text) for name, text in BAD.items()}
     assert {name: status for name, status in statuses.items() if status and not 400 <= status < 500} == {}
     # A header that gunicorn would obey.
     assert clients.status_of(HEAD + b"SCRIPT_NAME: /elsewhere\r\n\r\n") == 200
 
 
+def test_every_seed_of_the_fuzzing_is_answered_or_closed_and_the_next_client_served(clients: Clients) -> None:
+    clients.start({})
+    for name, text in SEEDS.items():
+        statuses = exchange(clients.gunicorn.port, [text], PATIENCE)
+        assert [status for status in statuses if status >= 500] == [], name
+        assert clients.is_served(), name
+
+
 def test_bodies_of_every_framing_are_read(clients: Clients) -> None:
     clients.start({})
     body = b'{"o_orderstatus": "X"}'
-    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
-    assert clients.status_of(POST + b"Content-Length: %d\r\n\r\n" % len(body) + body) == 422
-    assert clients.status_of(POST + b"Transfer-Encoding: chunked\r\n\r\n" + chunks) == 422
+    assert clients.status_of(post(body)) == 422
+    assert clients.status_of(chunk(body, 1)) == 422
     client = clients.send(POST + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body))
     with client.makefile("rb") as answer:
         assert answer.readline() + answer.readline() == b"HTTP/1.1 100 Continue\r\n\r\n"
