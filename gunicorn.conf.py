@@ -38,6 +38,10 @@ forwarder_headers = ""
 # All gunicorns of a user would share it.
 control_socket_disable = True
 logconfig_dict = build_logging_config(settings)
+# No line of ours says where in the code, or in which thread, it was logged.
+# https://docs.python.org/3/howto/logging.html#optimization
+logging._srcfile = None
+logging.logThreads = logging.logMultiprocessing = False
 
 
 def when_ready(server: Any) -> None:
