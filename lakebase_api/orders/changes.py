@@ -33,13 +33,20 @@ SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[])
 WITH ORDINALITY AS item (o_orderkey, wanted, if_match, place)
 """
 
+# Not the version that the order shows: the history may have later ones, of changes made in the table itself.
+LAST_VERSION = """
+(SELECT coalesce(max(version), 0) AS version FROM {history} AS h WHERE h.o_orderkey = item.o_orderkey
+AND h.source_schema = {source_schema} AND h.source_table = {source_table}) AS last
+"""
+
 OVERLAID = """
 SELECT item.*, t.o_orderkey IS NOT NULL AS is_known, t.o_orderstatus::text AS synced_status,
-    {status} AS status, s.o_orderstatus IS NULL AS is_withdrawn, {version} AS version,
+    {status} AS status, s.o_orderstatus IS NULL AS is_withdrawn, last.version,
     {etag} AS etag, {next_etag} AS next_etag
 FROM item LEFT JOIN {table} AS t ON t.o_orderkey = item.o_orderkey
 LEFT JOIN {statuses} AS s ON s.o_orderkey = item.o_orderkey
     AND s.source_schema = {source_schema} AND s.source_table = {source_table}
+CROSS JOIN LATERAL {last_version}
 """
 WRITE_OVERLAY = """
 INSERT INTO {statuses} (o_orderkey, source_schema, source_table, o_orderstatus, synced_status, version)
@@ -53,14 +60,12 @@ SET o_orderstatus = excluded.o_orderstatus, synced_status = excluded.synced_stat
 # Others than this service may update the table: its rows are locked, in one order, and read as they are then.
 DIRECT = """
 SELECT item.*, t.o_orderkey IS NOT NULL AS is_known, NULL AS synced_status,
-    t.o_orderstatus::text AS status, false AS is_withdrawn,
-    coalesce((
-        SELECT max(version) FROM {history} AS h WHERE h.o_orderkey = item.o_orderkey
-        AND h.source_schema = {source_schema} AND h.source_table = {source_table}
-    ), 0) AS version, {etag} AS etag, {next_etag} AS next_etag
+    t.o_orderstatus::text AS status, false AS is_withdrawn, last.version,
+    {etag} AS etag, {next_etag} AS next_etag
 FROM item LEFT JOIN (
     SELECT * FROM {table} WHERE o_orderkey IN (SELECT o_orderkey FROM item) ORDER BY o_orderkey FOR UPDATE
 ) AS t ON t.o_orderkey = item.o_orderkey
+CROSS JOIN LATERAL {last_version}
 """
 WRITE_DIRECT = """
 UPDATE {table} AS t SET o_orderstatus = recorded.new_status
@@ -189,13 +194,11 @@ def _build_parts(source: Source, settings: Settings) -> dict[str, sql.Composable
     }
     status, version = ("t.o_orderstatus", "0") if is_direct else (CHANGED_STATUS, CHANGES_MADE)
     own_status, next_version = (
-        ("item.wanted", "0")
-        if is_direct
-        else ("coalesce(item.wanted, t.o_orderstatus)", f"{CHANGES_MADE} + 1")
+        ("item.wanted", "0") if is_direct else ("coalesce(item.wanted, t.o_orderstatus)", "last.version + 1")
     )
     current = {
         "status": sql.SQL(status),
-        "version": sql.SQL(version),
+        "last_version": sql.SQL(LAST_VERSION).format(**names),
         "etag": compute_etag(status, version),
         "next_etag": compute_etag(own_status, next_version),
     }
