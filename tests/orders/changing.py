@@ -1,0 +1,129 @@
+"""Asking an app for changes of status, and looking at what became of them."""
+
+import itertools
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from tests.conftest import OrdersDatabase
+from tests.gunicorn_process import PATIENCE
+
+MERGE_PATCH = "application/merge-patch+json"
+WAITING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = 'orders_app' AND wait_event_type = 'Lock'
+"""
+# Above those of the orders that are there.
+own_keys = itertools.count(10_000_000)
+
+
+def add_order(database: OrdersDatabase, status: str = "O", table: str = "orders_synced") -> int:
+    """A new order in the table; its key."""
+    key = next(own_keys)
+    database.execute(f"INSERT INTO {table} (o_orderkey, o_orderstatus) VALUES ({key}, '{status}')")
+    return key
+
+
+def set_status(
+    client: FlaskClient, order_key: int, status: str, headers: Mapping[str, str] | None = None
+) -> TestResponse:
+    """Change the status as clients of the template do."""
+    return client.post(f"/orders/{order_key}/status", json={"o_orderstatus": status}, headers=headers)
+
+
+def patch_status(
+    client: FlaskClient, order_key: int, status: str, headers: Mapping[str, str] | None = None
+) -> TestResponse:
+    """Change the status by a merge patch."""
+    body = f'{{"o_orderstatus": "{status}"}}'
+    return client.patch(f"/orders/{order_key}", data=body, content_type=MERGE_PATCH, headers=headers)
+
+
+def withdraw(client: FlaskClient, order_key: int, headers: Mapping[str, str] | None = None) -> TestResponse:
+    """Withdraw the change."""
+    return client.delete(f"/orders/{order_key}/status", headers=headers)
+
+
+def set_statuses(
+    client: FlaskClient,
+    items: list[dict[str, Any]],
+    query: str = "",
+    headers: Mapping[str, str] | None = None,
+) -> TestResponse:
+    """Change the status of many orders."""
+    return client.post(f"/orders/status{query}", json=items, headers=headers)
+
+
+def read(client: FlaskClient, path: str) -> Any:
+    """What a path answers with 200."""
+    answer = client.get(path)
+    assert answer.status_code == 200, answer.text
+    return answer.json
+
+
+def status_of(client: FlaskClient, order_key: int) -> str | None:
+    """The status that is shown."""
+    status: str | None = read(client, f"/orders/{order_key}")["o_orderstatus"]
+    return status
+
+
+def etag_of(client: FlaskClient, order_key: int) -> str:
+    """The ETag as its header has it."""
+    return client.get(f"/orders/{order_key}").headers["ETag"]
+
+
+def changes_of(client: FlaskClient, order_key: int) -> list[tuple[int, str | None, str | None]]:
+    """Version, old and new status of each change, the newest first."""
+    history = read(client, f"/orders/{order_key}/history?page_size=1000")
+    return [(each["version"], each["old_status"], each["new_status"]) for each in history["changes"]]
+
+
+def assert_problem(answer: TestResponse, status: int, kind: str) -> Any:
+    """The body of an answer with this problem."""
+    assert answer.status_code == status, answer.text
+    assert answer.content_type == "application/problem+json"
+    assert answer.json is not None
+    assert answer.json["type"] == f"/problems/{kind}"
+    return answer.json
+
+
+def assert_replayed(again: TestResponse, first: TestResponse) -> None:
+    """The answer is that of before, and says so."""
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert "Idempotent-Replayed" not in first.headers
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert again.json == first.json
+    assert again.headers.get("ETag") == first.headers.get("ETag")
+
+
+@contextmanager
+def held_change(
+    database: OrdersDatabase, order_key: int, version: int = 1, table: str = "orders_synced"
+) -> Iterator[None]:
+    """Another writer has made this change of the order and does not end: who wants to make it waits.
+
+    What it did is undone on leaving.
+    """
+    change = (
+        "INSERT INTO lakebase_api.order_status_history (o_orderkey, source_schema, source_table, version,"
+        f" is_withdrawal, changed_by, request_id) VALUES ({order_key}, 'public', '{table}', {version},"
+        " false, 'another', 'another')"
+    )
+    with psycopg.connect(database.server.conninfo(database.name)) as holder:
+        holder.execute(change.encode())
+        yield
+        holder.rollback()
+
+
+def wait_for_waiting(database: OrdersDatabase, sessions: int = 1) -> None:
+    """Wait until so many sessions of the app wait for another. Raises ``TimeoutError``."""
+    deadline = time.monotonic() + PATIENCE
+    while database.execute(WAITING) != [(sessions,)]:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{database.execute(WAITING)} wait")
+        time.sleep(0.02)

@@ -1,0 +1,37 @@
+"""A database in which tests change orders of their own, so that not each of them needs one."""
+
+import psycopg
+import pytest
+from flask.testing import FlaskClient
+
+from lakebase_api.local.postgres import EmbeddedPostgres
+from lakebase_api.orders import overlay
+from tests.conftest import PASSWORD, ROLE, AppOpener, OrdersDatabase, clone_database
+from tests.orders.changing import add_order
+
+
+@pytest.fixture(scope="session")
+def shared_database(server: EmbeddedPostgres) -> OrdersDatabase:
+    """A database shared by tests of which each changes only orders that it adds; it has had changes."""
+    database = clone_database(server, "orders_changed")
+    with psycopg.connect(server.conninfo(database.name, ROLE, PASSWORD), autocommit=True) as connection:
+        overlay.set_up(connection, "lakebase_api")
+    return database
+
+
+@pytest.fixture
+def order_key(shared_database: OrdersDatabase) -> int:
+    """An open order that no other test knows."""
+    return add_order(shared_database)
+
+
+@pytest.fixture
+def writer(shared_database: OrdersDatabase, open_app: AppOpener) -> FlaskClient:
+    """A client of an app on the shared database."""
+    return open_app(shared_database.environment).test_client()
+
+
+@pytest.fixture
+def idempotency_key(order_key: int) -> dict[str, str]:
+    """The header with a key that no other test uses."""
+    return {"Idempotency-Key": f'"key-{order_key}"'}

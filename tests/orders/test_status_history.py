@@ -1,0 +1,121 @@
+"""The history of an order's status: what changed, when, by whom, on whose request."""
+
+from datetime import UTC, datetime
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.conftest import AppOpener, OrdersDatabase
+from tests.orders.changing import add_order, assert_problem, read, set_status, set_statuses, withdraw
+
+IDENTITY = {
+    "X-Forwarded-Email": "ada@example.com",
+    "X-Forwarded-Preferred-Username": "ada",
+    "X-Forwarded-User": "1234@5678",
+}
+
+
+def changed_by(client: FlaskClient, order_key: int, headers: dict[str, str]) -> str:
+    """Who is recorded for a change that these headers come with."""
+    assert set_status(client, order_key, "F", headers).status_code == 200
+    [change] = read(client, f"/orders/{order_key}/history")["changes"]
+    return str(change["changed_by"])
+
+
+def test_a_change_is_recorded_with_what_was_asked_when_and_how(writer: FlaskClient, order_key: int) -> None:
+    before = datetime.now(UTC)
+    set_status(writer, order_key, "F", {"X-Request-Id": "request-1", "Idempotency-Key": r'"a \"key\" \\"'})
+    after = datetime.now(UTC)
+    history = read(writer, f"/orders/{order_key}/history")
+    [change] = history.pop("changes")
+    assert history == {
+        "o_orderkey": order_key,
+        "o_orderstatus": "F",
+        "synced_status": "O",
+        "status_conflict": False,
+        "pagination": {"page_size": 100, "has_next": False, "next_cursor": None},
+    }
+    assert before <= datetime.fromisoformat(change.pop("changed_at")) <= after
+    assert change == {
+        "version": 1,
+        "old_status": "O",
+        "new_status": "F",
+        "synced_status": "O",
+        "is_withdrawal": False,
+        "changed_by": "anonymous",
+        "request_id": "request-1",
+        "idempotency_key": 'a "key" \\',
+    }
+
+
+def test_changes_of_all_kinds_come_newest_first_and_each_follows_from_the_one_before(
+    writer: FlaskClient, order_key: int
+) -> None:
+    set_status(writer, order_key, "F")
+    set_statuses(writer, [{"o_orderkey": order_key, "o_orderstatus": "P"}])
+    withdraw(writer, order_key)
+    changes = read(writer, f"/orders/{order_key}/history")["changes"]
+    described = [(each["version"], each["old_status"], each["new_status"]) for each in changes]
+    assert described == [(3, "P", "O"), (2, "F", "P"), (1, "O", "F")]
+    moments = [each["changed_at"] for each in changes]
+    assert moments == sorted(moments, reverse=True)
+
+
+def test_pages_of_the_history_show_every_change_once_even_if_one_is_added_meanwhile(
+    writer: FlaskClient, order_key: int
+) -> None:
+    for status in "FPOFP":
+        set_status(writer, order_key, status)
+    path = f"/orders/{order_key}/history?page_size=2"
+    seen: list[int] = []
+    cursor: int | None = None
+    while not seen or cursor is not None:
+        page = read(writer, path + (f"&cursor={cursor}" if cursor else ""))
+        seen += [change["version"] for change in page["changes"]]
+        cursor = page["pagination"]["next_cursor"]
+        assert page["pagination"]["has_next"] == (cursor is not None)
+        assert page["o_orderstatus"] == ("P" if len(seen) == 2 else "O")
+        set_status(writer, order_key, "O")
+    assert seen == [5, 4, 3, 2, 1]
+
+
+@pytest.mark.parametrize("query", ["page_size=0", "page_size=1001", "cursor=0", "cursor=x", "page=1"])
+def test_wrong_parameters_of_the_history_are_refused(reader: FlaskClient, query: str) -> None:
+    assert_problem(reader.get(f"/orders/1/history?{query}"), 422, "invalid-request")
+
+
+def test_an_order_never_known_has_no_history_before_and_after_there_are_changes(
+    database: OrdersDatabase, client: FlaskClient
+) -> None:
+    assert_problem(client.get("/orders/8/history"), 404, "order-not-found")
+    assert set_status(client, 1, "F").status_code == 200
+    assert_problem(client.get("/orders/8/history"), 404, "order-not-found")
+    assert read(client, "/orders/2/history")["changes"] == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"DATABRICKS_APP_NAME": "orders"}, {"TRUST_FORWARDED_IDENTITY": "true"}],
+    ids=["Databricks Apps", "setting"],
+)
+def test_the_caller_is_who_the_trusted_headers_say(
+    shared_database: OrdersDatabase, open_app: AppOpener, settings: dict[str, str]
+) -> None:
+    client = open_app({**shared_database.environment, **settings}).test_client()
+    headers = dict(IDENTITY)
+    for name, caller in IDENTITY.items():
+        assert changed_by(client, add_order(shared_database), headers) == caller
+        del headers[name]
+    assert changed_by(client, add_order(shared_database), headers) == "anonymous"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"DATABRICKS_APP_NAME": "orders", "TRUST_FORWARDED_IDENTITY": "false"}],
+    ids=["elsewhere", "setting"],
+)
+def test_the_caller_is_anonymous_where_the_headers_are_not_trusted(
+    shared_database: OrdersDatabase, open_app: AppOpener, settings: dict[str, str]
+) -> None:
+    client = open_app({**shared_database.environment, **settings}).test_client()
+    assert changed_by(client, add_order(shared_database), IDENTITY) == "anonymous"
