@@ -10,10 +10,11 @@ from functools import partial
 from benchmarks.comparison import BOTH_CPU, CPU, MEMORY, P99, RATE, SHARE, TIME, Bound, Measurement
 from benchmarks.services import Running
 from benchmarks.workbench import Workbench
-from lakebase_api.settings import VARIABLES
 
 CONNECTIONS = 8
 PRODUCT, FLOOR, USUAL = "product", "floor", "usual stack"
+# The product on a table of its own: reads take the table as it is.
+DIRECT = "product, direct"
 ALL = (PRODUCT, FLOOR, USUAL)
 STATUSES = "FOP"
 LOGGED_REQUEST = re.compile(r"\[(\d+)\] \[[^]]*\] [\w.]+: Request: ")
@@ -125,8 +126,19 @@ CASES = [
     Case(
         "status update, direct",
         update,
-        ("product, direct", FLOOR, USUAL),
+        (DIRECT, FLOOR, USUAL),
         (Bound(CPU, USUAL, at_most=0.24), Bound(CPU, FLOOR, at_most=1.5)),
+    ),
+    Case("status update, overlay", update, (PRODUCT, USUAL)),
+    # What it costs to show 100,000 changes that are kept beside the table, of its 1.5 million orders.
+    Case(
+        "order by key, changes shown", read_orders, (PRODUCT, DIRECT), (Bound(BOTH_CPU, DIRECT, at_most=1.1),)
+    ),
+    Case(
+        "stream, 100 rows, changes shown",
+        partial(stream, size=100),
+        (PRODUCT, DIRECT),
+        (Bound(BOTH_CPU, DIRECT, at_most=1.15),),
     ),
     Case("404", ask_for_nothing, (PRODUCT, USUAL), (Bound(CPU, USUAL, at_most=0.5),)),
     Case("422", ask_for_nonsense, (PRODUCT, USUAL), (Bound(CPU, USUAL, at_most=0.5),)),
@@ -144,7 +156,3 @@ CASES = [
     ),
     Case("start to first answer", begin, ALL, (Bound(TIME, USUAL, at_most=0.7),)),
 ]
-
-# Changes that are kept beside the table are a choice of the service; reported where it has it.
-if any("STATUS_WRITES" in variable.names for variable in VARIABLES.values()):
-    CASES.insert(5, Case("status update, overlay", update, (PRODUCT, USUAL)))

@@ -10,10 +10,10 @@ from decimal import Decimal
 from pathlib import Path
 
 import psycopg
-from psycopg import sql
+import requests
 
 from benchmarks.comparison import Measurement
-from benchmarks.services import Running, start, used_cpu
+from benchmarks.services import PATIENCE, Running, start, used_cpu
 from benchmarks.wrk import run_wrk, write_script
 from lakebase_api.local import tpch
 from lakebase_api.local.__main__ import prepare_orders
@@ -30,11 +30,12 @@ TABLE = {"DEFAULT_POSTGRES_SCHEMA": "public", "DEFAULT_POSTGRES_TABLE": "orders_
 KEYS = "SELECT o_orderkey FROM public.orders_synced ORDER BY random() LIMIT 20000"
 
 CHANGES = 100_000
-CHANGES_TABLE = "lakebase_api.order_status"
 MAKE_CHANGES = """
-INSERT INTO {table} (o_orderkey, source_schema, source_table, o_orderstatus, synced_status, version)
+INSERT INTO lakebase_api.order_status
+    (o_orderkey, source_schema, source_table, o_orderstatus, synced_status, version)
 SELECT o_orderkey, 'public', 'orders_synced', translate(o_orderstatus, 'FOP', 'OPF'), o_orderstatus, 1
-FROM public.orders_synced ORDER BY random() LIMIT {count}
+FROM public.orders_synced
+ORDER BY random() LIMIT greatest(0, %s - (SELECT count(*) FROM lakebase_api.order_status))
 ON CONFLICT DO NOTHING
 """
 
@@ -120,18 +121,14 @@ def open_workbench(scale: Decimal, seconds: float) -> Iterator[Workbench]:
                 services=services,
                 seconds=seconds,
             )
-            bench.get("product")  # makes what it needs in the database
-            make_changes(connection)
+            make_changes(connection, bench.get("product"), keys[0])
             connection.execute("CHECKPOINT")
         yield bench
 
 
-def make_changes(connection: psycopg.Connection) -> None:
-    """Have as many orders changed as the service is measured with, where it keeps changes by themselves."""
-    if connection.execute("SELECT to_regclass(%s) IS NULL", [CHANGES_TABLE]).fetchone() == (True,):
-        return
-    table = sql.Identifier(*CHANGES_TABLE.split("."))
-    [(made,)] = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchall()
-    statement = sql.SQL(MAKE_CHANGES).format(table=table, count=sql.Literal(max(0, CHANGES - made)))
-    connection.execute(statement)
-    connection.execute(sql.SQL("VACUUM (ANALYZE) {}").format(table))
+def make_changes(connection: psycopg.Connection, product: Running, key: int) -> None:
+    """Have as many orders changed as the service is measured with. The first change makes the tables."""
+    body = {"o_orderstatus": "P"}
+    requests.post(f"{product.url}/orders/{key}/status", json=body, timeout=PATIENCE).raise_for_status()
+    connection.execute(MAKE_CHANGES, [CHANGES])
+    connection.execute("VACUUM (ANALYZE) lakebase_api.order_status")
