@@ -57,6 +57,10 @@ class Blueprint(flask_smorest.Blueprint):
 
     ARGUMENTS_PARSER = RequestParser(unknown=RAISE)
 
+    def arguments(self, schema: type[Schema] | Schema, **options: Any) -> Any:
+        """As flask-smorest, with the schema built once: of a class webargs makes one for each request."""
+        return super().arguments(schema() if isinstance(schema, type) else schema, **options)
+
 
 def refuse(invalid: list[dict[str, str]]) -> NoReturn:
     """Answer 422 with the list of what is wrong: each item has ``in``, ``name`` and ``detail``."""
