@@ -1,7 +1,6 @@
 """Asking an app for changes of status, and looking at what became of them."""
 
 import itertools
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -11,11 +10,11 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from tests.conftest import OrdersDatabase
-from tests.gunicorn_process import PATIENCE
+from tests.waiting import wait_until
 
 MERGE_PATCH = "application/merge-patch+json"
 WAITING = """
-SELECT count(*) FROM pg_stat_activity
+SELECT count(*) >= {} FROM pg_stat_activity
 WHERE datname = current_database() AND usename = 'orders_app' AND wait_event_type = 'Lock'
 """
 # Above those of the orders that are there.
@@ -121,9 +120,5 @@ def held_change(
 
 
 def wait_for_waiting(database: OrdersDatabase, sessions: int = 1) -> None:
-    """Wait until so many sessions of the app wait for another. Raises ``TimeoutError``."""
-    deadline = time.monotonic() + PATIENCE
-    while database.execute(WAITING) != [(sessions,)]:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{database.execute(WAITING)} wait")
-        time.sleep(0.02)
+    """Wait until so many sessions of the app, or more, wait for another. Raises ``TimeoutError``."""
+    wait_until(lambda: database.execute(WAITING.format(sessions)) == [(True,)])
