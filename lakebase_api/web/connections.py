@@ -1,6 +1,7 @@
 """The connections of clients, and those of them that no thread works on: each waits for something."""
 
 import os
+import select
 import socket
 import threading
 import time
@@ -16,6 +17,8 @@ from gunicorn.http.parser import RequestParser
 
 from lakebase_api.web.incoming import IncomingRequest
 from lakebase_api.web.validation import GREATEST_BODY
+
+READ_SIZE = 16 * 1024
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -36,11 +39,24 @@ class Connection:
         self.group: Group | None = None
         # Whether the loop reads what the client sends.
         self.is_read = False
+        # Whether a thread keeps it after an answer, and reads the next request.
+        self.is_kept = False
+        # When the last answer was sent, by time.monotonic().
+        self.answered = float("-inf")
 
     def tell(self, text: bytes) -> None:
         """Send a few bytes, or nothing if that would have to wait."""
         with suppress(OSError):
             os.write(self.sock.fileno(), text)
+
+    def receive(self, seconds: float) -> bool:
+        """Wait so long for the client to send something. Whether the next request is whole."""
+        arrivals = select.poll()
+        arrivals.register(self.sock, select.POLLIN)
+        if not self.incoming.is_whole and arrivals.poll(seconds * 1000):
+            with suppress(OSError):
+                self.incoming.add(os.read(self.sock.fileno(), READ_SIZE))
+        return self.incoming.is_whole
 
     def parse(self) -> Request:
         """The request that has come in; to read its body takes no time.
