@@ -3,6 +3,7 @@
 A program of its own with requirements of its own; it shares nothing with the service but the table.
 """
 
+import logging
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,6 +25,9 @@ URL_OF_DATABASE = URL.create(
     port=int(os.environ["PGPORT"]),
     database=os.environ["PGDATABASE"],
 )
+
+logging.basicConfig(level=logging.INFO, format="%(asctime)s - %(name)s - %(levelname)s - %(message)s")
+logger = logging.getLogger(__name__)
 
 engine = create_async_engine(
     URL_OF_DATABASE,
@@ -71,7 +75,7 @@ class OrderRead(BaseModel):
     o_orderkey: int
     o_custkey: int | None
     o_orderstatus: str | None
-    o_totalprice: float | None
+    o_totalprice: Decimal | None
     o_orderdate: date | None
     o_orderpriority: str | None
     o_clerk: str | None
@@ -117,7 +121,9 @@ class StatusRead(BaseModel):
 async def add_process_time(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     started = time.perf_counter()
     response = await call_next(request)
-    response.headers["X-Process-Time"] = f"{time.perf_counter() - started:.6f}"
+    seconds = time.perf_counter() - started
+    response.headers["X-Process-Time"] = str(seconds)
+    logger.info(f"Request: {request.method} {request.url.path} - {seconds * 1000:.1f}ms")
     return response
 
 
