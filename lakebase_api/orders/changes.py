@@ -148,9 +148,9 @@ class StatusChanges:
         try:
             return self._execute(connection, request)
         except errors.UndefinedTable:
-            if overlay.exists(connection, self._schema):
-                raise
-        overlay.set_up(connection, self._schema)
+            # Unless another process has made them in this moment.
+            if not overlay.exists(connection, self._schema):
+                overlay.set_up(connection, self._schema)
         return self._execute(connection, request)
 
     def _execute(self, connection: Connection, request: ChangeRequest) -> ChangeResult:
