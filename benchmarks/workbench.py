@@ -49,10 +49,11 @@ ON CONFLICT DO NOTHING
 class Workbench:
     """The database, the keys of some orders, and the services started so far.
 
-    ``seconds`` is how long load is put on a service.
+    ``conninfo`` is the superuser's. ``seconds`` is how long load is put on a service.
     """
 
     database: Mapping[str, str]
+    conninfo: str
     postgres_pid: int
     keys: Sequence[int]
     folder: Path
@@ -121,6 +122,7 @@ def open_workbench(scale: Decimal, seconds: float) -> Iterator[Workbench]:
             keys = [key for (key,) in connection.execute(KEYS)]
             bench = Workbench(
                 database=database,
+                conninfo=conninfo,
                 postgres_pid=int(read_lines(server.data / PID_FILE)[0]),
                 keys=keys,
                 folder=Path(folder),

@@ -82,6 +82,11 @@ class OrderCount:
                 raise DeadlineExceeded from error
             return self._estimate()
 
+    def recall(self) -> int | None:
+        """The exact number, if it was counted at most ``COUNT_TTL`` ago."""
+        latest = self._latest
+        return latest.total if latest and latest.age() <= self._settings.count_ttl else None
+
     def lifetime(self, count: Count, wanted: Accuracy | None = None) -> float:
         """Seconds from its beginning for which the count is the answer."""
         if wanted is not Accuracy.EXACT and count.took > self._settings.count_budget:

@@ -49,9 +49,9 @@ FETCH_AFTER = """
 SELECT {columns} FROM {orders} WHERE t.o_orderkey > $1 {unless_changes} ORDER BY t.o_orderkey LIMIT $2
 """
 
-# The offset walks the key's index alone; whole rows are read from there on.
+# The offset walks the key's index alone, from the end that is nearer; whole rows are read from there on.
 FETCH_AT = """
-WITH start AS MATERIALIZED (SELECT o_orderkey FROM {table} ORDER BY o_orderkey OFFSET $1 LIMIT 1)
+WITH start AS MATERIALIZED (SELECT o_orderkey FROM {table} ORDER BY o_orderkey {direction} OFFSET $1 LIMIT 1)
 SELECT {columns} FROM {orders}
 WHERE t.o_orderkey >= (SELECT o_orderkey FROM start) {unless_changes} ORDER BY t.o_orderkey LIMIT $2
 """
@@ -117,9 +117,9 @@ class OrderQueries:
         self._sample = sql.SQL(SAMPLE).format(**parts).as_bytes(None)
         self._fetch = self._build_reading(FETCH)
         self._fetch_after = self._build_reading(FETCH_AFTER, bound="AND s.o_orderkey > $1")
-        self._fetch_at = self._build_reading(
-            FETCH_AT, bound="AND s.o_orderkey >= (SELECT o_orderkey FROM start)"
-        )
+        from_start = "AND s.o_orderkey >= (SELECT o_orderkey FROM start)"
+        self._fetch_at = self._build_reading(FETCH_AT, bound=from_start)
+        self._fetch_at_from_end = self._build_reading(FETCH_AT, bound=from_start, direction="DESC")
 
     def count_orders(self, connection: Connection) -> int:
         """How many orders there are, exactly."""
@@ -145,18 +145,24 @@ class OrderQueries:
         orders = self._read(connection, self._fetch_after, (cursor, page_size + 1), args_row(Order))
         return self._build_page(connection, orders, cursor, page_size)
 
-    def fetch_page_at(self, connection: Connection, page: int, page_size: int) -> OrderPage:
-        """Page number ``page``, counted from 1."""
+    def fetch_page_at(
+        self, connection: Connection, page: int, page_size: int, total: int | None = None
+    ) -> OrderPage:
+        """Page number ``page``, counted from 1; with the number of orders, quicker in the second half."""
         offset = (page - 1) * page_size
-        orders = self._read(connection, self._fetch_at, (offset, page_size + 1), args_row(Order))
+        reading = self._fetch_at
+        if total is not None and total / 2 < offset < total:
+            reading, offset = self._fetch_at_from_end, total - offset - 1
+        orders = self._read(connection, reading, (offset, page_size + 1), args_row(Order))
         before = orders[0].o_orderkey - 1 if orders else GREATEST_KEY
         return self._build_page(connection, orders, before if page > 1 else 0, page_size)
 
-    def _build_reading(self, statement: str, bound: str = "") -> Reading:
+    def _build_reading(self, statement: str, bound: str = "", direction: str = "") -> Reading:
+        template, order = sql.SQL(statement), sql.SQL(direction)
         without = self._source.without_changes(may_have_changes=self._shows_changes)
         return Reading(
-            sql.SQL(statement).format(**without).as_bytes(None),
-            sql.SQL(statement).format(**self._source.with_changes(bound)).as_bytes(None),
+            template.format(direction=order, **without).as_bytes(None),
+            template.format(direction=order, **self._source.with_changes(bound)).as_bytes(None),
         )
 
     def _read(
