@@ -88,21 +88,24 @@ class Model:
             order.is_there = status is not None
             order.synced = status or order.synced
 
-    def decide(self, request: Request) -> list[int]:
-        """The status of the answer to each item."""
-        return [self.orders[key].decide(wanted, request.seen) for key, wanted in request.items]
+    def predict(self, request: Request) -> list[int]:
+        """The orders that it would change."""
+        outcomes = self._decide(request)
+        is_refused = _is_atomic(request) and {404, 412} & set(outcomes)
+        if is_refused or request.name in self._kept:
+            return []
+        return [key for (key, _), outcome in zip(request.items, outcomes, strict=True) if outcome == 200]
 
     def ask(self, request: Request) -> Expected:
         """Do what is asked for, or not."""
-        outcomes = self.decide(request)
-        is_atomic = request.form is not Form.LENIENT_BATCH
-        if is_atomic and 404 in outcomes:
+        outcomes = self._decide(request)
+        if _is_atomic(request) and 404 in outcomes:
             return Expected(404)
         identity = request.form, request.items
         if request.name in self._kept:
             is_same = self._kept[request.name] == identity
             return Expected(200, is_replay=True) if is_same else Expected(422)
-        if is_atomic and 412 in outcomes:
+        if _is_atomic(request) and 412 in outcomes:
             return Expected(412)
         for (key, wanted), outcome in zip(request.items, outcomes, strict=True):
             if outcome == 200:
@@ -111,6 +114,10 @@ class Model:
             self._kept[request.name] = identity
         return Expected(200)
 
-    def knows(self, request: Request) -> bool:
-        """Whether its key was used."""
-        return request.name in self._kept
+    def _decide(self, request: Request) -> list[int]:
+        """The status of the answer to each item."""
+        return [self.orders[key].decide(wanted, request.seen) for key, wanted in request.items]
+
+
+def _is_atomic(request: Request) -> bool:
+    return request.form is not Form.LENIENT_BATCH
