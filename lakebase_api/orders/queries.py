@@ -200,7 +200,8 @@ class OrderQueries:
 def _fetch_all(
     connection: Connection, statement: bytes, values: tuple[int, ...], rows: RowFactory[T]
 ) -> list[T]:
-    return RawCursor(connection, row_factory=rows).execute(statement, values, binary=True).fetchall()
+    # As text, which psycopg turns into decimals and dates sooner than PostgreSQL's binary form.
+    return RawCursor(connection, row_factory=rows).execute(statement, values).fetchall()
 
 
 def _split_etag(*values: Any) -> tuple[Order, str]:
