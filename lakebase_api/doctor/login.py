@@ -7,17 +7,16 @@ from typing import Any
 import psycopg
 
 from lakebase_api.doctor.examination import miss_role
-from lakebase_api.doctor.failures import LOGIN_REFUSED, NO_ROLE, classify
 from lakebase_api.lakebase.checks import Check, failed, passed, skipped
-from lakebase_api.lakebase.connecting import LakebaseConnection, find_reason, first_line
+from lakebase_api.lakebase.connecting import LakebaseConnection
 from lakebase_api.lakebase.credentials import CredentialError
+from lakebase_api.lakebase.failures import LOGIN_REFUSED, NO_ROLE, classify, first_line
 from lakebase_api.lakebase.lakebase import build_target
 from lakebase_api.settings import Settings, TargetKind
 
 STEPS = ("workspace", "token", "host", "TLS", "login", "database")
 # Seconds between tries while the database wakes up.
 PAUSE = 0.5
-WAKING = ("the database is starting up", "the database refused the connection", "the database did not answer")
 LOGIN = "Correct DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET, or DATABRICKS_TOKEN"
 # By words of the SDK's errors, the first that fits; and whether they mean that the workspace answered.
 WORKSPACE_MENDS = {
@@ -75,7 +74,7 @@ def _connect(settings: Settings, arguments: dict[str, Any]) -> Steps:
         try:
             connection = LakebaseConnection.connect(on_failure=lambda *_: None, **arguments)
         except psycopg.OperationalError as error:
-            if find_reason(error).said in WAKING and time.monotonic() + PAUSE < gives_up_at:
+            if classify(error).passes and time.monotonic() + PAUSE < gives_up_at:
                 time.sleep(PAUSE)
                 continue
             yield from _judge_failure(settings, arguments, error)
@@ -98,7 +97,7 @@ def _judge_failure(
     settings: Settings, arguments: dict[str, Any], error: psycopg.OperationalError
 ) -> Iterator[Check]:
     says = first_line(error).removeprefix("connection failed: ")
-    failure = classify(says)
+    failure = classify(error)
     mend, statements = failure.mend, failure.build_sql(arguments["user"], arguments["dbname"])
     if failure in (LOGIN_REFUSED, NO_ROLE) and settings.target is not TargetKind.STATIC:
         # A token is right for one role only, and the server does not say that this role is not there.

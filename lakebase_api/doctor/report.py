@@ -8,7 +8,8 @@ from lakebase_api.doctor import examination, login
 from lakebase_api.doctor.app_role import find_app_role
 from lakebase_api.environment import SettingsError, load_settings
 from lakebase_api.lakebase.checks import CONNECTIONS, Check, failed, passed, skipped
-from lakebase_api.lakebase.connecting import LakebaseConnection, first_line
+from lakebase_api.lakebase.connecting import LakebaseConnection
+from lakebase_api.lakebase.failures import first_line
 from lakebase_api.settings import Settings
 
 # A mistake in one of these leaves nothing to connect to, or nothing to look for there.

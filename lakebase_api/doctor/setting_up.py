@@ -14,7 +14,8 @@ from lakebase_api.doctor.facts import Facts
 from lakebase_api.doctor.login import log_in
 from lakebase_api.environment import SettingsError, load_settings
 from lakebase_api.lakebase.checks import State
-from lakebase_api.lakebase.connecting import Connection, first_line
+from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.failures import first_line
 from lakebase_api.orders import overlay
 from lakebase_api.settings import Settings, StatusWrites
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from lakebase_api.lakebase.boot import BootReport
-from lakebase_api.lakebase.connecting import find_reason
 from lakebase_api.lakebase.credentials import CredentialHolder
 from lakebase_api.lakebase.database import Caller, Database
+from lakebase_api.lakebase.failures import classify
 from lakebase_api.lakebase.pool import Pool
 from lakebase_api.lakebase.rotation import Rotation
 from lakebase_api.lakebase.setup_log import Examine, SetupLog
@@ -61,7 +61,7 @@ class Lakebase:
     def check_connect(self) -> str | None:
         """Why the last connect failed, or ``None`` when it did not or there was none. Does not block."""
         error = self.pool.connects.error
-        return find_reason(error).said if error else None
+        return classify(error).said if error else None
 
     def check_table(self) -> str | None:
         """What the last query said of the table, or ``None`` when it could be read. Does not block."""

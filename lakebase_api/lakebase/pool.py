@@ -11,14 +11,12 @@ import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
 
 from lakebase_api.lakebase.connecting import (
-    LOGIN_REFUSED,
-    NO_CONNECTION_LEFT,
     Connection,
     ConnectLog,
     LakebaseConnection,
-    find_reason,
 )
 from lakebase_api.lakebase.credentials import CredentialError
+from lakebase_api.lakebase.failures import LOGIN_REFUSED, NO_CONNECTION_LEFT, classify
 from lakebase_api.lakebase.target import Target
 from lakebase_api.settings import Settings
 
@@ -182,10 +180,10 @@ class Pool:
 
     def _note_failure(self, error: psycopg.Error, password: str) -> None:
         self.connects.note_failure(error)
-        reason = find_reason(error)
-        if reason is LOGIN_REFUSED:
+        failure = classify(error)
+        if failure is LOGIN_REFUSED:
             self._target.reject_password(password)
-        elif reason is NO_CONNECTION_LEFT:
+        elif failure in NO_CONNECTION_LEFT:
             self._begin_relief()
 
     def _start_again(self, pool: ConnectionPool[LakebaseConnection]) -> None:

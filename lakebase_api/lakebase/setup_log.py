@@ -9,7 +9,8 @@ import psycopg
 from psycopg import errors
 
 from lakebase_api.lakebase.checks import Blocks, Check, State, failed
-from lakebase_api.lakebase.connecting import Connection, first_line
+from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.failures import first_line
 
 logger = logging.getLogger(__name__)
 

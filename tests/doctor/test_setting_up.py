@@ -145,7 +145,7 @@ def test_whoever_cannot_grant_is_not_told_that_all_is_well(shop: Shop, person: d
 
 
 def test_what_keeps_from_logging_in_is_said_as_the_doctor_does(shop: Shop) -> None:
-    assert "Correct PGUSER and PGPASSWORD" in refuse({**shop.environment, "PGPASSWORD": "wrong"})
+    assert "Correct PGUSER" in refuse({**shop.environment, "PGPASSWORD": "wrong"})
     assert "PGPORT: " in refuse({**shop.environment, "PGPORT": "0"})
 
 

@@ -6,8 +6,9 @@ import psycopg
 import pytest
 
 from lakebase_api.environment import load_settings
-from lakebase_api.lakebase.connecting import ConnectLog, find_reason
+from lakebase_api.lakebase.connecting import ConnectLog
 from lakebase_api.lakebase.credentials import CredentialError
+from lakebase_api.lakebase.failures import classify
 from lakebase_api.lakebase.target import Target
 from tests.conftest import OrdersDatabase
 
@@ -18,9 +19,9 @@ LOGIN = {"PGUSER", "DATABRICKS_CLIENT_ID", "PGPASSWORD"}
     ("wrong", "said", "settings"),
     [
         ({"PGHOST": "127.0.0.1", "PGPORT": "1"}, "refused the connection", {"PGHOST", "PGPORT"}),
-        ({"PGHOST": "127.0.0.1", "PGSSLMODE": "require"}, "TLS", {"PGSSLMODE"}),
-        ({"PGHOST": "/no/such/folder"}, "failed", {"PGHOST", "PGPORT", "PGSSLMODE"}),
-        ({"PGDATABASE": "elsewhere"}, "does not exist", {"PGDATABASE", "PGUSER"}),
+        ({"PGHOST": "127.0.0.1", "PGSSLMODE": "require"}, "TLS", {"TLS"}),
+        ({"PGHOST": "/no/such/folder"}, "failed", {"PGHOST", "PGPORT"}),
+        ({"PGDATABASE": "elsewhere"}, "does not exist", {"PGDATABASE"}),
         ({"PGUSER": "nobody"}, "login was refused", LOGIN),
         ({"PGPASSWORD": "another"}, "login was refused", LOGIN),
     ],
@@ -32,9 +33,9 @@ def test_the_reason_names_the_settings_that_may_mend_it(
     target = Target(load_settings({**unchanged_database.environment, **wrong}))
     with pytest.raises(psycopg.Error) as caught:
         psycopg.connect(**target.connect_arguments())
-    reason = find_reason(caught.value)
-    assert said in reason.said
-    assert {word.strip(".,") for word in reason.mend.split() if word.strip(".,").isupper()} == settings
+    failure = classify(caught.value)
+    assert said in failure.said
+    assert {word.strip(".,") for word in failure.mend.split() if word.strip(".,").isupper()} == settings
 
 
 def test_the_log_says_once_what_happened_and_what_may_mend_it(caplog: pytest.LogCaptureFixture) -> None:

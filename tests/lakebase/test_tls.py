@@ -6,7 +6,8 @@ import psycopg
 import pytest
 
 from lakebase_api.environment import load_settings
-from lakebase_api.lakebase.connecting import LakebaseConnection, find_reason
+from lakebase_api.lakebase.connecting import LakebaseConnection
+from lakebase_api.lakebase.failures import classify
 from lakebase_api.lakebase.target import Target
 from tests.lakebase_stand_in import DATABASE, LakebaseStandIn
 
@@ -45,7 +46,7 @@ def test_a_certificate_of_a_known_authority_is_accepted(
 def test_a_certificate_of_an_unknown_authority_is_refused(lakebase: LakebaseStandIn, mode: str) -> None:
     with pytest.raises(psycopg.OperationalError, match="certificate verify failed") as caught:
         connect(lakebase, PGSSLMODE=mode)
-    assert "PGSSLROOTCERT" in find_reason(caught.value).mend
+    assert "PGSSLROOTCERT" in classify(caught.value).mend
 
 
 def test_a_certificate_for_another_host_is_refused_when_the_host_is_verified(
