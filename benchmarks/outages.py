@@ -30,7 +30,7 @@ SHORT_OUTAGE = 3.0
 LONG_OUTAGE = 60.0
 # The wake budget, and some more.
 BUDGET_IS_OVER = 12.0
-STALL = 5.0
+STALL = 8.0
 DEADLINE = 1.0
 PROBE_BOUND = 0.1
 RETURN_BOUND = 1.5
@@ -82,7 +82,7 @@ def stay_away(lakebase: LakebaseStandIn) -> Iterator[Figure]:
 
 
 def stall(lakebase: LakebaseStandIn) -> Iterator[Figure]:
-    """Packets vanish for five seconds and nothing is reset; each request has one second."""
+    """Packets vanish for eight seconds and nothing is reset; each request has one second."""
     yield from _silence(lakebase, lakebase.proxy.stall)
 
 

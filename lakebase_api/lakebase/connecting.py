@@ -29,13 +29,18 @@ class ConnectLog:
         # Since when the database is away; not while connections that there are still serve.
         self.failing_since: float | None = None
         self.has_connected = False
-        self._said_at = float("-inf")
+        self._connected_at = self._said_at = float("-inf")
 
-    def note_failure(self, error: psycopg.Error | CredentialError) -> None:
-        """An attempt failed. Said in the log at first, and then once a minute or when the reason changes."""
+    def note_failure(self, error: psycopg.Error | CredentialError, began: float) -> None:
+        """An attempt failed. Said in the log at first, and then once a minute or when the reason changes.
+
+        One that ``began`` before another succeeded says nothing of the database as it is now.
+        """
         now = time.monotonic()
         failure = classify(error)
         with self._lock:
+            if began < self._connected_at:
+                return
             is_news = self.error is None or failure != classify(self.error)
             is_due = is_news or now >= self._said_at + REMINDER
             self.error = error
@@ -53,6 +58,7 @@ class ConnectLog:
             has_failed = self.error is not None
             self.error = self.failing_since = None
             self.has_connected = True
+            self._connected_at = time.monotonic()
         if has_failed:
             logger.info("Connected again")
 
@@ -68,11 +74,15 @@ class LakebaseConnection(Connection):
 
     @classmethod
     def connect(  # type: ignore[override]
-        cls, conninfo: str = "", *, on_failure: Callable[[psycopg.Error, str], None], **arguments: Any
+        cls, conninfo: str = "", *, on_failure: Callable[[psycopg.Error, str, float], None], **arguments: Any
     ) -> Self:
-        """Connect as psycopg does; ``on_failure`` gets the error and the password before it is raised."""
+        """Connect as psycopg does.
+
+        ``on_failure`` gets the error before it is raised, the password, and when the attempt began.
+        """
+        began = time.monotonic()
         try:
             return super().connect(conninfo, **arguments)
         except psycopg.Error as error:
-            on_failure(error, arguments["password"])
+            on_failure(error, arguments["password"], began)
             raise

@@ -155,13 +155,13 @@ class Pool:
         """Raise what a wait in vain means; return if it is to go on."""
         now = time.monotonic()
         outage_began = self.connects.failing_since
-        is_over = isinstance(error, TooManyRequests) or now >= patience_ends
-        if outage_began is not None and (is_over or now >= outage_began + self._settings.wake_budget):
+        if outage_began is not None and now >= outage_began + self._settings.wake_budget:
             raise DatabaseUnavailable("no connection could be opened") from self.connects.error
         if now >= deadline:
             raise DeadlineExceeded from None
-        if is_over and not self.connects.has_connected:
-            raise DatabaseUnavailable("no connection was opened yet") from None
+        is_over = isinstance(error, TooManyRequests) or now >= patience_ends
+        if is_over and (outage_began is not None or not self.connects.has_connected):
+            raise DatabaseUnavailable("no connection could be opened yet") from self.connects.error
         if is_over:
             raise error
 
@@ -169,7 +169,7 @@ class Pool:
         try:
             arguments = self._target.connect_arguments()
         except CredentialError as error:
-            self.connects.note_failure(error)
+            self.connects.note_failure(error, time.monotonic())
             raise
         return {**arguments, "on_failure": self._note_failure}
 
@@ -178,8 +178,8 @@ class Pool:
         self._greet(connection)
         self.connects.note_success()
 
-    def _note_failure(self, error: psycopg.Error, password: str) -> None:
-        self.connects.note_failure(error)
+    def _note_failure(self, error: psycopg.Error, password: str, began: float) -> None:
+        self.connects.note_failure(error, began)
         failure = classify(error)
         if failure is LOGIN_REFUSED:
             self._target.reject_password(password)
