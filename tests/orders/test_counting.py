@@ -53,10 +53,11 @@ def held_up(database: OrdersDatabase) -> Iterator[None]:
 def test_who_asks_at_once_shares_one_count(
     database: OrdersDatabase, ask: Callable[..., dict[str, Any]]
 ) -> None:
-    ask("?accuracy=estimated", COUNT_BUDGET="60")
+    settings = {"COUNT_BUDGET": "60", "COUNT_TTL": "3600"}
+    ask("?accuracy=estimated", **settings)
     with ThreadPoolExecutor(4) as threads:
         with held_up(database):
-            asked = [threads.submit(ask, COUNT_BUDGET="60") for _ in range(4)]
+            asked = [threads.submit(ask, **settings) for _ in range(4)]
             wait_until(lambda: database.execute(COUNTING) == [(1,)])
         answers = [answer.result() for answer in asked]
     assert {(answer["total_orders"], answer["accuracy"]) for answer in answers} == {(ORDERS, "exact")}
