@@ -177,6 +177,7 @@ def test_tables_that_were_removed_are_made_anew_by_the_next_change(
     database: OrdersDatabase, client: FlaskClient
 ) -> None:
     assert set_status(client, 1, "F").status_code == 200
+    assert status_of(client, 1) == "F"
     database.execute("DROP SCHEMA lakebase_api CASCADE")
     assert status_of(client, 1) == "O"
     key = add_order(database)
