@@ -10,7 +10,6 @@ from werkzeug.test import TestResponse
 from tests.conftest import ROLE, AppOpener, OrdersDatabase
 from tests.orders.changing import set_status, set_statuses, withdraw
 
-LOG = f"ALTER ROLE {ROLE} IN DATABASE {{}} {{}} log_statement"
 # psycopg prepares a statement when it has run so many times.
 TIMES_UNTIL_PREPARED = 6
 
