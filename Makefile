@@ -33,7 +33,7 @@ test: $(STAMP)  ## Run the tests on an embedded PostgreSQL
 	unset ENDPOINT_NAME DEFAULT_POSTGRES_SCHEMA DEFAULT_POSTGRES_TABLE BIND; \
 	ENV_FILE=/dev/null exec $(BIN)/python -m pytest -n 4 --dist loadfile
 
-faults: $(STAMP)  ## Break everything around the service for ten minutes, and hold the figures against bounds
+faults: $(STAMP)  ## Break everything around the service for twelve minutes, and hold the figures against bounds
 	@exec $(BIN)/python -m benchmarks.faults $(if $(ONLY),--only $(ONLY))
 
 bench: $(STAMP) $(USUAL)/.installed  ## Compare what a request costs with the least and with the usual stack; needs wrk
