@@ -1,6 +1,7 @@
 """What every exchange carries: its request id, its deadline, its timing, and its one line in the log."""
 
 import logging
+import random
 import re
 import time
 import uuid
@@ -36,6 +37,11 @@ class Exchange:
         self.held += held
 
 
+def new_id() -> str:
+    """A new UUID. It is to be unlike others, not hard to guess: the system need not be asked for it."""
+    return str(uuid.UUID(int=random.getrandbits(128), version=4))
+
+
 def current_exchange() -> Exchange:
     """The exchange of the current request."""
     exchange: Exchange = g.exchange
@@ -52,7 +58,7 @@ def register_exchange(app: Flask, traffic: Traffic, longest: float) -> None:
         started = time.monotonic()
         environ = request.environ
         given = environ.get("HTTP_X_REQUEST_ID", "")
-        request_id = given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+        request_id = given if REQUEST_ID.fullmatch(given) else new_id()
         exchange = g.exchange = Exchange(request_id, started, started + longest, environ)
         if timeout := environ.get("HTTP_X_REQUEST_TIMEOUT"):
             exchange.deadline = started + min(longest, _parse_timeout(timeout))
