@@ -29,6 +29,7 @@ SERVER_SETTINGS = {
     "autovacuum": "off",
     "max_wal_size": "4GB",
     "synchronous_commit": "off",
+    "max_connections": "300",
 }
 TABLE = {"DEFAULT_POSTGRES_SCHEMA": "public", "DEFAULT_POSTGRES_TABLE": "orders_synced"}
 # More than are asked for in a run.
