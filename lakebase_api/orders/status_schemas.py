@@ -44,9 +44,7 @@ class BatchItemSchema(Schema):
     o_orderstatus = _status("The new status.")
     if_match = fields.String(
         validate=validate.Regexp(r"^[!#-~]*$", error="Must be an ETag, without its quotes."),
-        metadata={
-            "description": "Change the order only if this is its `ETag`, written without the quotes, or `*` for any."
-        },
+        metadata={"description": "Change the order only if this is its `ETag`, without quotes. `*` is any."},
     )
 
 
