@@ -63,7 +63,9 @@ SELECT item.*, t.o_orderkey IS NOT NULL AS is_known, NULL AS synced_status,
     t.o_orderstatus::text AS status, false AS is_withdrawn, last.version,
     {etag} AS etag, {next_etag} AS next_etag
 FROM item LEFT JOIN (
-    SELECT * FROM {table} WHERE o_orderkey IN (SELECT o_orderkey FROM item) ORDER BY o_orderkey FOR UPDATE
+    SELECT * FROM {table} WHERE o_orderkey IN (SELECT o_orderkey FROM item)
+    AND NOT EXISTS (SELECT FROM claim WHERE NOT is_free) -- else it would wait for the first request
+    ORDER BY o_orderkey FOR UPDATE
 ) AS t ON t.o_orderkey = item.o_orderkey
 CROSS JOIN LATERAL {last_version}
 """
@@ -74,7 +76,10 @@ FROM recorded WHERE t.o_orderkey = recorded.o_orderkey
 
 # In `item`, `wanted` is NULL to withdraw the change there is.
 CHANGE = """
-WITH item AS ({item}), current AS MATERIALIZED ({current}), decision AS MATERIALIZED (
+WITH item AS ({item}), claim AS MATERIALIZED (
+    SELECT pg_try_advisory_xact_lock(hashtextextended($7 || ' ' || $5, 0)) AS is_free
+    WHERE $7::text IS NOT NULL
+), current AS MATERIALIZED ({current}), decision AS MATERIALIZED (
     SELECT *, CASE
         WHEN NOT is_known THEN 'unknown'
         WHEN if_match IS NULL AND {requires_match} THEN 'unconditional'
@@ -84,9 +89,6 @@ WITH item AS ({item}), current AS MATERIALIZED ({current}), decision AS MATERIAL
         ELSE 'changed'
     END AS outcome
     FROM current
-), claim AS MATERIALIZED (
-    SELECT pg_try_advisory_xact_lock(hashtextextended($7 || ' ' || $5, 0)) AS is_free
-    WHERE $7::text IS NOT NULL
 ), first AS MATERIALIZED (
     SELECT fingerprint, answer FROM {idempotency} AS i
     WHERE {is_own_key} AND NOT {is_expired}
@@ -166,10 +168,10 @@ class StatusChanges:
         rows = RawCursor(connection).execute(statement, values, binary=True).fetchall()
         [(fresh, fingerprint, first, is_running)] = rows
         now = _decode_items(fresh)
-        if request.is_atomic and any(item.outcome is Outcome.UNKNOWN for item in now):
+        if is_running and first is None:
+            return ChangeResult(Standing.STILL_RUNNING, [])
+        if first is None or (request.is_atomic and any(item.outcome is Outcome.UNKNOWN for item in now)):
             return ChangeResult(Standing.FIRST, now)
-        if first is None:
-            return ChangeResult(Standing.STILL_RUNNING if is_running else Standing.FIRST, now)
         if fingerprint != request.fingerprint:
             return ChangeResult(Standing.OTHER_BODY, [])
         return ChangeResult(Standing.REPEATED, _decode_items(first))

@@ -95,6 +95,23 @@ def test_what_another_writer_just_made_of_the_order_is_what_decides(
     assert (status_of(direct, 1), changes_of(direct, 1)) == ("P", [])
 
 
+def test_a_repeat_is_told_that_the_first_request_still_waits_for_another_writer(
+    owned: OrdersDatabase, direct: FlaskClient
+) -> None:
+    assert set_status(direct, 2, "F").status_code == 200
+    key = {"Idempotency-Key": '"once"'}
+    with (
+        ThreadPoolExecutor(1) as threads,
+        psycopg.connect(owned.server.conninfo(owned.name)) as another,
+    ):
+        another.execute("SELECT FROM orders_synced WHERE o_orderkey = 1 FOR UPDATE")
+        first = threads.submit(set_status, direct, 1, "F", key)
+        wait_for_waiting(owned)
+        assert_problem(set_status(direct, 1, "F", key), 409, "still-running")
+        another.rollback()
+        assert_replayed(set_status(direct, 1, "F", key), first.result())
+
+
 def test_a_change_that_another_writer_made_shows_in_the_next_one_s_old_status(
     owned: OrdersDatabase, direct: FlaskClient
 ) -> None:
