@@ -36,7 +36,8 @@ USUAL = (str(USUAL_PYTHON), "-m", "uvicorn", "benchmarks.usual_stack:app", "--po
 RECIPES = {
     "product": Recipe(PRODUCT, {"WEB_CONCURRENCY": "1"}),
     "product, direct": Recipe(PRODUCT, {"WEB_CONCURRENCY": "1", "STATUS_WRITES": "direct"}),
-    "product, 2 workers": Recipe(PRODUCT, {"WEB_CONCURRENCY": "2"}),
+    # By default a worker lets fewer requests wait than come from 128 connections at once.
+    "product, 2 workers": Recipe(PRODUCT, {"WEB_CONCURRENCY": "2", "DB_POOL_MAX_WAITING": "100"}),
     "floor": Recipe(FLOOR, {}),
     "usual stack": Recipe(USUAL, {}),
 }
