@@ -68,3 +68,14 @@ def test_a_client_that_awaits_a_word_is_noticed() -> None:
     assert not incoming.add(b"POST / HTTP/1.1\r\nExpect: 100-Continue\r\nContent-Length: 5\r\n\r\n")
     assert incoming.awaits_continue
     assert incoming.add(b"hello")
+
+
+@pytest.mark.parametrize("request_bytes", WHOLE.values(), ids=WHOLE)
+def test_what_follows_a_whole_request_begins_the_next(request_bytes: bytes) -> None:
+    incoming = IncomingRequest()
+    incoming.add(request_bytes + WHOLE["a body"][:-1])
+    following = incoming.split()
+    assert incoming.data == request_bytes
+    assert not following.is_whole
+    assert following.add(WHOLE["a body"][-1:])
+    assert following.data == WHOLE["a body"]
