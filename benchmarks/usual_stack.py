@@ -1,4 +1,4 @@
-"""The usual stack: FastAPI, SQLAlchemy async, asyncpg and pydantic on uvicorn, as its templates write it.
+"""The usual stack: FastAPI, SQLModel on async SQLAlchemy, asyncpg, uvicorn, as the Lakebase template has it.
 
 A program of its own with requirements of its own; it shares nothing with the service but the table.
 """
@@ -9,13 +9,12 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
-from pydantic import BaseModel, ConfigDict
-from sqlalchemy import URL, BigInteger, Numeric, func, select
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
+from sqlalchemy import URL, BigInteger, Row, func, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlmodel import Field, SQLModel
 
 URL_OF_DATABASE = URL.create(
     "postgresql+asyncpg",
@@ -41,6 +40,15 @@ new_session = async_sessionmaker(engine, expire_on_commit=False)
 app = FastAPI()
 
 
+async def require_engine() -> None:
+    """Every route of the templates asks first whether there is a database at all."""
+    if engine is None:
+        raise HTTPException(503, "The database is not initialized")
+
+
+router = APIRouter(prefix="/orders", dependencies=[Depends(require_engine)])
+
+
 async def open_session() -> AsyncIterator[AsyncSession]:
     async with new_session() as session:
         yield session
@@ -50,32 +58,10 @@ Session = Annotated[AsyncSession, Depends(open_session)]
 PageSize = Annotated[int, Query(ge=1, le=1000)]
 
 
-class Base(DeclarativeBase):
-    pass
-
-
-class Order(Base):
-    __tablename__ = "orders_synced"
-    __table_args__ = {"schema": "public"}  # noqa: RUF012  SQLAlchemy's way
-
-    o_orderkey: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    o_custkey: Mapped[int | None] = mapped_column(BigInteger)
-    o_orderstatus: Mapped[str | None]
-    o_totalprice: Mapped[Decimal | None] = mapped_column(Numeric(18, 2))
-    o_orderdate: Mapped[date | None]
-    o_orderpriority: Mapped[str | None]
-    o_clerk: Mapped[str | None]
-    o_shippriority: Mapped[int | None]
-    o_comment: Mapped[str | None]
-
-
-class OrderRead(BaseModel):
-    model_config = ConfigDict(from_attributes=True)
-
-    o_orderkey: int
+class OrderFields(SQLModel):
     o_custkey: int | None
     o_orderstatus: str | None
-    o_totalprice: Decimal | None
+    o_totalprice: Decimal | None = Field(max_digits=18, decimal_places=2)
     o_orderdate: date | None
     o_orderpriority: str | None
     o_clerk: str | None
@@ -83,7 +69,18 @@ class OrderRead(BaseModel):
     o_comment: str | None
 
 
-class CursorPagination(BaseModel):
+class Order(OrderFields, table=True):  # type: ignore[call-arg]
+    __tablename__ = "orders_synced"
+    __table_args__ = {"schema": "public"}
+
+    o_orderkey: int = Field(primary_key=True, sa_type=BigInteger)
+
+
+class OrderRead(OrderFields):
+    o_orderkey: int
+
+
+class CursorPagination(SQLModel):
     page_size: int
     has_next: bool
     has_previous: bool
@@ -97,24 +94,32 @@ class PagePagination(CursorPagination):
     total_count: int | None
 
 
-class OrderStream(BaseModel):
+class OrderStream(SQLModel):
     orders: list[OrderRead]
     pagination: CursorPagination
 
 
-class OrderPages(BaseModel):
+class OrderPages(SQLModel):
     orders: list[OrderRead]
     pagination: PagePagination
 
 
-class StatusUpdate(BaseModel):
+class StatusUpdate(SQLModel):
     o_orderstatus: Literal["F", "O", "P"]
 
 
-class StatusRead(BaseModel):
+class StatusRead(SQLModel):
     o_orderkey: int
     o_orderstatus: str
     message: str
+
+
+NAMES = ("o_orderkey", *OrderFields.model_fields)
+COLUMNS = [getattr(Order, name) for name in NAMES]
+
+
+def _to_read(row: Row[Any]) -> OrderRead:
+    return OrderRead(**dict(zip(NAMES, row, strict=True)))
 
 
 @app.middleware("http")
@@ -127,7 +132,7 @@ async def add_process_time(request: Request, call_next: Callable[[Request], Awai
     return response
 
 
-@app.get("/orders/pages", response_model=OrderPages)
+@router.get("/pages", response_model=OrderPages)
 async def list_order_pages(
     session: Session,
     page: Annotated[int, Query(ge=1)] = 1,
@@ -136,9 +141,9 @@ async def list_order_pages(
 ) -> OrderPages:
     total = await session.scalar(select(func.count(Order.o_orderkey))) if include_count else None
     offset = (page - 1) * page_size
-    statement = select(Order).order_by(Order.o_orderkey).offset(offset).limit(page_size + 1)
-    found = (await session.scalars(statement)).all()
-    orders = [OrderRead.model_validate(order) for order in found[:page_size]]
+    statement = select(*COLUMNS).order_by(Order.o_orderkey).offset(offset).limit(page_size + 1)
+    found = (await session.execute(statement)).all()
+    orders = [_to_read(row) for row in found[:page_size]]
     has_next = len(found) > page_size
     pagination = PagePagination(
         page=page,
@@ -153,13 +158,13 @@ async def list_order_pages(
     return OrderPages(orders=orders, pagination=pagination)
 
 
-@app.get("/orders/stream", response_model=OrderStream)
+@router.get("/stream", response_model=OrderStream)
 async def stream_orders(
     session: Session, cursor: Annotated[int, Query(ge=0)] = 0, page_size: PageSize = 100
 ) -> OrderStream:
-    statement = select(Order).where(Order.o_orderkey > cursor).order_by(Order.o_orderkey)
-    found = (await session.scalars(statement.limit(page_size + 1))).all()
-    orders = [OrderRead.model_validate(order) for order in found[:page_size]]
+    statement = select(*COLUMNS).where(Order.o_orderkey > cursor).order_by(Order.o_orderkey)
+    found = (await session.execute(statement.limit(page_size + 1))).all()
+    orders = [_to_read(row) for row in found[:page_size]]
     has_next = len(found) > page_size
     pagination = CursorPagination(
         page_size=page_size,
@@ -171,12 +176,12 @@ async def stream_orders(
     return OrderStream(orders=orders, pagination=pagination)
 
 
-@app.get("/orders/{order_key}", response_model=OrderRead)
+@router.get("/{order_key}", response_model=OrderRead)
 async def get_order(order_key: int, session: Session) -> Order:
     return await _find(session, order_key)
 
 
-@app.post("/orders/{order_key}/status", response_model=StatusRead)
+@router.post("/{order_key}/status", response_model=StatusRead)
 async def update_order_status(order_key: int, body: StatusUpdate, session: Session) -> StatusRead:
     order = await _find(session, order_key)
     order.o_orderstatus = body.o_orderstatus
@@ -191,3 +196,6 @@ async def _find(session: AsyncSession, order_key: int) -> Order:
     if order is None:
         raise HTTPException(404, f"Order {order_key} not found")
     return order
+
+
+app.include_router(router)
