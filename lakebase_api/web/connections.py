@@ -33,8 +33,9 @@ class Connection:
         self.server = server
         # Reads what it is given, never the socket.
         self.parser = RequestParser(config, (), client)
-        # What has come of the request that no thread works on yet.
+        # What has come of the request that no thread works on yet, and the one that a thread works on.
         self.incoming = IncomingRequest()
+        self.taken = self.incoming
         # None while a thread works on a request.
         self.group: Group | None = None
         # Whether the loop reads what the client sends.
@@ -49,22 +50,24 @@ class Connection:
         with suppress(OSError):
             os.write(self.sock.fileno(), text)
 
-    def receive(self, seconds: float) -> bool:
-        """Wait so long for the client to send something. Whether the next request is whole."""
+    def receive(self, seconds: float) -> None:
+        """Wait so long for the client to send something of the next request, unless that is whole."""
         arrivals = select.poll()
         arrivals.register(self.sock, select.POLLIN)
         if not self.incoming.is_whole and arrivals.poll(seconds * 1000):
             with suppress(OSError):
                 self.incoming.add(os.read(self.sock.fileno(), READ_SIZE))
-        return self.incoming.is_whole
+
+    def take(self) -> None:
+        """Set the request that has come in apart from what comes after it. Not while somebody adds to it."""
+        self.taken, self.incoming = self.incoming, self.incoming.split()
 
     def parse(self) -> Request:
-        """The request that has come in; to read its body takes no time.
+        """The request that was taken; to read its body takes no time.
 
         Raises ``StopIteration`` when no more requests may come, and gunicorn's errors when it makes no sense.
         """
-        incoming = self.incoming
-        self.incoming = incoming.split()
+        incoming = self.taken
         self.parser.unreader.unread(bytes(incoming.data))
         try:
             request = next(self.parser)

@@ -13,19 +13,16 @@ import selectors
 import socket
 import threading
 import time
-from functools import partial
 from typing import Any
 from wsgiref.types import WSGIApplication
 
 from gunicorn.workers.gthread import ThreadWorker
 
-from lakebase_api.web.connections import CONTINUE, READ_SIZE, TIMED_OUT, Connection, Group
+from lakebase_api.web.clients import Clients
+from lakebase_api.web.connections import CONTINUE, READ_SIZE, Connection
 from lakebase_api.web.outgoing import answer
 from lakebase_api.web.process import CLOSE_TIMEOUT
 
-# Seconds for a client to close its side after the last answer: closing both at once may discard that answer.
-# https://www.rfc-editor.org/rfc/rfc9112#section-9.6
-CLOSING_TIME = 2.0
 # Once the listeners are shut, seconds from the last sign of a client until its idle connection is closed.
 LAST_IDLE_TIME = 1.0
 # Seconds within which a client that asks again at once does so.
@@ -54,12 +51,12 @@ class Worker(ThreadWorker):
         self.kept = 0
         self.most_kept = self.cfg.threads // 4
         self.looked_at = 0.0
-        self.idle = Group(self.cfg.keepalive)
-        self.sending = Group(client_timeout)
-        self.closing = Group(CLOSING_TIME)
 
     def run(self) -> None:
         """Serve until SIGTERM, then drain: accept a little longer, shut the listeners, finish the rest."""
+        self.clients = Clients(
+            self.poller, self.read, keepalive=self.cfg.keepalive, client_timeout=self.client_timeout
+        )
         wakeups = self.method_queue
         self.poller.register(wakeups.fileno(), selectors.EVENT_READ, wakeups.run_callbacks)
         while self.alive:
@@ -70,12 +67,12 @@ class Worker(ThreadWorker):
         while (left := shut_at - time.monotonic()) > 0:
             self._turn(min(left, 1.0))
         self._shut_listeners()
-        self.log.info("Draining: the listeners are shut, %d connections are left", self.nr_conns)
-        self.idle.seconds = LAST_IDLE_TIME
-        while self.nr_conns and time.monotonic() < leave_at:
+        self.log.info("Draining: the listeners are shut, %d connections are left", self.clients.count)
+        self.clients.idle.seconds = LAST_IDLE_TIME
+        while self.clients.count and time.monotonic() < leave_at:
             self._turn(0.1)
-        if self.nr_conns:
-            self.log.warning("Draining: %d connections are cut", self.nr_conns)
+        if self.clients.count:
+            self.log.warning("Draining: %d connections are cut", self.clients.count)
 
     def accept(self, listener: socket.socket) -> bool:
         """Take one new connection, in place of the idlest when there are too many. Whether there was one."""
@@ -83,14 +80,13 @@ class Worker(ThreadWorker):
             sock, client = listener.accept()
         except OSError as error:  # mostly that another worker was quicker, or the client is gone
             if error.errno in (errno.EMFILE, errno.ENFILE):
-                self._make_room()
+                self.clients.make_room()
             return False
-        if self.nr_conns >= self.worker_connections:
-            self._make_room()
-        self.nr_conns += 1
+        if self.clients.count >= self.worker_connections:
+            self.clients.make_room()
         # Sending an answer takes this long at most; the loop never waits.
         sock.settimeout(self.client_timeout)
-        self._wait(Connection(self.cfg, sock, client, listener.getsockname()), self.idle)
+        self.clients.add(Connection(self.cfg, sock, client, listener.getsockname()))
         return True
 
     def read(self, connection: Connection, sock: socket.socket) -> None:
@@ -106,9 +102,9 @@ class Worker(ThreadWorker):
         if data:
             self._take(connection, data)
         elif connection.group:
-            self._drop(connection)
+            self.clients.drop(connection)
         else:
-            self._stop_reading(connection)  # the thread will see that the client is gone
+            self.clients.stop_reading(connection)  # the thread will see that the client is gone
 
     def enqueue_req(self, connection: Connection) -> None:
         """Have a thread answer the request that has come in."""
@@ -117,17 +113,19 @@ class Worker(ThreadWorker):
     def serve(self, connection: Connection) -> None:
         """Answer the request, and those that come in meanwhile. Runs in a thread."""
         while self.handle(connection):
-            if connection.is_kept and connection.receive(QUICK):
-                continue
+            connection.answered = time.monotonic()
+            if connection.is_kept:
+                connection.receive(QUICK)
             with self.deciding:
-                connection.answered = time.monotonic()
-                if not connection.incoming.is_whole:
-                    if connection.is_read and not connection.incoming.data:
-                        self.idle.add(connection)
-                    else:
-                        self.method_queue.defer(self._go_on, connection)
-                    return
-        self.method_queue.defer(self._hang_up, connection)
+                if connection.incoming.is_whole:
+                    connection.take()
+                    continue
+                if connection.is_read and not connection.incoming.data:
+                    self.clients.idle.add(connection)
+                else:
+                    self.method_queue.defer(self._go_on, connection)
+                return
+        self.method_queue.defer(self._end, connection)
 
     def handle(self, connection: Connection) -> bool:
         """Answer a request. Whether the connection is good for another. Runs in a thread."""
@@ -146,8 +144,8 @@ class Worker(ThreadWorker):
 
     def _turn(self, seconds: float) -> None:
         """Wait so long for something to happen, and do what is due."""
-        has_room = self.nr_conns < self.worker_connections
-        self.set_accept_enabled(bool(has_room or self.idle or self.closing or self.sending))
+        has_room = self.clients.count < self.worker_connections
+        self.set_accept_enabled(has_room or self.clients.are_waiting)
         self.wait_for_and_dispatch_events(seconds)
         if time.monotonic() >= self.looked_at + LOOK_INTERVAL:
             self.looked_at = time.monotonic()
@@ -157,22 +155,10 @@ class Worker(ThreadWorker):
         self.notify()
         if not self.is_parent_alive():
             self.alive = False
-        for connection in self.sending.overdue():
-            self._leave_group(connection)
-            connection.tell(TIMED_OUT)
-            self._hang_up(connection)
-        for group in (self.idle, self.closing):
-            for connection in group.overdue():
-                self._drop(connection)
-
-    def _make_room(self) -> None:
-        for group in (self.idle, self.closing, self.sending):
-            if group:
-                self._drop(group.oldest())
-                return
+        self.clients.end_overdue()
 
     def _take(self, connection: Connection, data: bytes) -> None:
-        if connection.group is self.closing:
+        if connection.group is self.clients.closing:
             return
         with self.deciding:
             connection.incoming.add(data)
@@ -180,9 +166,9 @@ class Worker(ThreadWorker):
             if not connection.group:
                 # A thread is at the request before; it goes on with this one, and two are enough to keep.
                 if is_whole:
-                    self._stop_reading(connection)
+                    self.clients.stop_reading(connection)
                 return
-            if not is_whole and connection.group is self.sending:
+            if not is_whole and connection.group is self.clients.sending:
                 return  # the time to send it all goes on
             connection.group.remove(connection)
         self._go_on(connection)
@@ -192,11 +178,12 @@ class Worker(ThreadWorker):
         self._let_go(connection)
         if connection.incoming.is_whole:
             self._keep_if_quick(connection)
+            connection.take()
             self.enqueue_req(connection)
         elif not connection.incoming.data:
-            self._wait(connection, self.idle)
+            self.clients.wait(connection, self.clients.idle)
         else:
-            self._wait(connection, self.sending)
+            self.clients.wait(connection, self.clients.sending)
             if connection.incoming.awaits_continue:
                 connection.incoming.awaits_continue = False
                 connection.tell(CONTINUE)
@@ -205,7 +192,7 @@ class Worker(ThreadWorker):
         """Let the thread go on with a client that asks again at once: two changes of thread less."""
         is_quick = time.monotonic() < connection.answered + QUICK
         if is_quick and self.alive and self.kept < self.most_kept:
-            self._stop_reading(connection)
+            self.clients.stop_reading(connection)
             connection.is_kept = True
             self.kept += 1
 
@@ -214,36 +201,9 @@ class Worker(ThreadWorker):
             connection.is_kept = False
             self.kept -= 1
 
-    def _wait(self, connection: Connection, group: Group) -> None:
-        group.add(connection)
-        if not connection.is_read:
-            connection.is_read = True
-            self.poller.register(connection.sock, selectors.EVENT_READ, partial(self.read, connection))
-
-    def _stop_reading(self, connection: Connection) -> None:
-        if connection.is_read:
-            connection.is_read = False
-            self.poller.unregister(connection.sock)
-
-    def _leave_group(self, connection: Connection) -> None:
-        if connection.group:
-            connection.group.remove(connection)
-
-    def _hang_up(self, connection: Connection) -> None:
-        """Close our side, and wait for the client to close its own."""
+    def _end(self, connection: Connection) -> None:
         self._let_go(connection)
-        try:
-            connection.sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            self._drop(connection)
-        else:
-            self._wait(connection, self.closing)
-
-    def _drop(self, connection: Connection) -> None:
-        self._leave_group(connection)
-        self._stop_reading(connection)
-        connection.sock.close()
-        self.nr_conns -= 1
+        self.clients.hang_up(connection)
 
     def _shut_listeners(self) -> None:
         """Refuse connections from now on, once the last of the workers has done this."""
