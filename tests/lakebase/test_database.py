@@ -13,6 +13,7 @@ from lakebase_api.lakebase.database import Database
 from lakebase_api.lakebase.pool import DatabaseUnavailable
 from lakebase_api.settings import Settings
 from tests.lakebase.borrowing import Request, ask, connect
+from tests.waiting import wait_until
 
 
 def test_a_connection_is_what_the_settings_say(database: Database) -> None:
@@ -47,11 +48,21 @@ def test_waiting_and_holding_are_recorded(settings: Settings) -> None:
     assert failed > 0
 
 
+def can_read(database: Database) -> bool:
+    """Whether the first connection is there, which may take longer than a request waits."""
+    try:
+        database.read(ask, "SELECT 1")
+    except DatabaseUnavailable:
+        return False
+    return True
+
+
 def test_when_all_connections_are_busy_waiting_ends(settings: Settings) -> None:
     database = connect(
         replace(settings, pool_size=1, pool_max_overflow=0, pool_timeout=0.1, command_timeout=20)
     )
     database.open()
+    wait_until(lambda: can_read(database))
     busy, proceed = threading.Event(), threading.Event()
 
     def hold(connection: Connection) -> None:
