@@ -26,6 +26,9 @@ LONGEST_PAUSE = 1.0
 PATIENCE = 600.0
 # Seconds for which the pool keeps to half its size or less after the server had no connection left.
 RELIEF = 30.0
+# Seconds over which those who wait are told that the wake budget is over: all at once they would hold up
+# each other, and the probes.
+SPREAD = 0.3
 # The least that a wait for a connection takes; psycopg_pool gives nothing to who does not wait at all.
 SHORTEST_WAIT = 0.001
 
@@ -149,6 +152,7 @@ class Pool:
         outage_began = self.connects.failing_since
         # Looked at again after a budget at the latest: an outage may begin during the wait.
         budget_ends = now + max(budget, LONGEST_PAUSE) if outage_began is None else outage_began + budget
+        budget_ends += SPREAD * random.random()
         return max(min(patience_ends, budget_ends) - now, SHORTEST_WAIT)
 
     def _judge(self, error: Exception, deadline: float, patience_ends: float) -> None:
