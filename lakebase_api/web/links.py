@@ -1,0 +1,106 @@
+"""Links from a list to its other pages, in the body and in the ``Link`` header (RFC 8288)."""
+
+import re
+from collections.abc import Mapping
+from urllib.parse import quote, quote_from_bytes, quote_plus, unquote_plus
+
+from flask import Response, request
+from marshmallow import Schema, fields
+
+# Proxies take 4 or 8 KiB for all headers of an answer, and answer 502 to more.
+GREATEST_HEADER = 2000
+
+# What stands in a query as it is, beside letters and digits; a percent sign only before two of these digits.
+# https://www.rfc-editor.org/rfc/rfc3986#section-3.4 allows more, at which readers of the header split it.
+QUERY_CHARACTERS = "!$&*+/:=?@%"
+LONE_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+
+# By relation, the query parameters that make it another page, ``None`` for those it has not; or ``None``
+# where there is no such page.
+Targets = Mapping[str, Mapping[str, object] | None]
+
+EXAMPLE = "https://orders.example/api/v1/orders/stream?page_size=100"
+LINK = {
+    "Link": {
+        "description": "The `links` of the body, as RFC 8288 has it; without those that would make it longer "
+        f"than {GREATEST_HEADER:,} characters.",
+        "schema": {"type": "string"},
+        "example": f'<{EXAMPLE}&cursor=388>; rel="next"',
+    }
+}
+
+
+def _link(meaning: str, example: str | None) -> fields.String:
+    return fields.String(
+        allow_none=True, metadata={"description": meaning, "format": "uri-reference", "example": example}
+    )
+
+
+class LinksSchema(Schema):
+    """Where to go from a page of a list."""
+
+    self = _link("This page.", f"{EXAMPLE}&cursor=100")
+    first = _link("The first page.", EXAMPLE)
+    prev = _link("The page before this one; `null` where there is none.", f"{EXAMPLE}&cursor=0")
+    next = _link("The page after this one; `null` where there is none.", f"{EXAMPLE}&cursor=388")
+    last = _link("The last page; `null` where it is not known.", None)
+
+
+def describe_links(targets: Targets) -> dict[str, str | None]:
+    """The URLs of the targets: that of the current request with other query parameters.
+
+    The parameters it has keep their order, their repetitions and every byte. A new value takes the place of
+    the first of its name; those of names that are not there come last. A URL is absolute unless the request
+    has no usable ``Host``.
+    """
+    own = _split_query(request.query_string)
+    url = _find_url()
+    return {
+        relation: None if changes is None else url + _join_query(own, changes)
+        for relation, changes in targets.items()
+    }
+
+
+def add_link_header(response: Response, links: Mapping[str, str | None]) -> None:
+    """Add the ``Link`` header of what ``describe_links`` gave; none where there is nothing to link to."""
+    header = ""
+    for relation, url in links.items():
+        if url is not None:
+            # The characters of these URLs need no quoting.
+            link = f'<{url}>; rel="{relation}"'
+            if len(header) + len(link) <= GREATEST_HEADER:
+                header = f"{header}, {link}" if header else link
+    if header:
+        response.headers.add("Link", header)
+
+
+def _find_url() -> str:
+    environ = request.environ
+    # WSGI has the bytes of a path as characters.
+    path = quote(f"{environ['SCRIPT_NAME']}{environ['PATH_INFO']}".encode("latin-1"))
+    host = request.host
+    return f"{request.scheme}://{host}{path}" if host else path
+
+
+def _split_query(query: bytes) -> list[tuple[str, str]]:
+    """Each parameter with its name, and as it stands in a URL: as it came, if it may."""
+    if b"%" in query:
+        query = LONE_PERCENT.sub(b"%25", query)
+    parameters = quote_from_bytes(query, QUERY_CHARACTERS).split("&")
+    return [(_read_name(parameter), parameter) for parameter in parameters if parameter]
+
+
+def _read_name(parameter: str) -> str:
+    name = parameter.partition("=")[0]
+    return unquote_plus(name) if "%" in name or "+" in name else name
+
+
+def _join_query(own: list[tuple[str, str]], changes: Mapping[str, object]) -> str:
+    new = {name: f"{name}={_write(value)}" for name, value in changes.items() if value is not None}
+    parts = [new.pop(name, "") if name in changes else parameter for name, parameter in own]
+    query = "&".join([part for part in (*parts, *new.values()) if part])
+    return f"?{query}" if query else ""
+
+
+def _write(value: object) -> str:
+    return quote_plus(str(value).lower() if isinstance(value, bool) else str(value))
