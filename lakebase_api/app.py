@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC
 from functools import partial
+from wsgiref.types import WSGIApplication
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
@@ -26,6 +27,7 @@ from lakebase_api.web.exchange import current_exchange, register_exchange
 from lakebase_api.web.home import register_home
 from lakebase_api.web.probes import register_probes
 from lakebase_api.web.problems import register_problems
+from lakebase_api.web.proxies import trust_proxies
 from lakebase_api.web.traffic import REPORT_INTERVAL, Traffic, TrafficReport
 from lakebase_api.web.validation import GREATEST_BODY
 
@@ -77,13 +79,23 @@ def create_app(settings: Settings) -> Flask:
     app.url_map.merge_slashes = False
     # Views and hooks are plain functions; Flask would look at each one at each request.
     app.ensure_sync = lambda func: func  # type: ignore[method-assign]
-    app.wsgi_app = serve_at_both_bases(app.wsgi_app)  # type: ignore[assignment,method-assign]
+    app.wsgi_app = _serve_where_clients_ask(app.wsgi_app, settings)  # type: ignore[assignment,method-assign]
     service = app.extensions["lakebase_api"] = Service(settings)
     if settings.cors_origins:
         CORS(app, origins=list(settings.cors_origins))
     register_exchange(app, service.traffic, settings.request_timeout)
     _register_routes(app, service)
     return app
+
+
+def _serve_where_clients_ask(app: WSGIApplication, settings: Settings) -> WSGIApplication:
+    """The app at both bases, below the prefix of the proxies in front."""
+    based = serve_at_both_bases(app)
+    if not settings.trusted_hops:
+        return based
+    # Databricks Apps is https for everybody, but its proxy is not documented to say so.
+    # https://docs.databricks.com/aws/en/dev-tools/databricks-apps/http-headers
+    return trust_proxies(based, settings.trusted_hops, scheme="https" if settings.app_name else None)
 
 
 def get_service(app: Flask) -> Service:

@@ -132,6 +132,13 @@ class Settings:
         "only behind a proxy that sets them, since anyone can send them",
         shown_default="`true` where `DATABRICKS_APP_NAME` is set, else `false`",
     )
+    forwarded_hops: int | None = setting(
+        "FORWARDED_HOPS",
+        field=whole(0, 10),
+        help="How many proxies in front set `X-Forwarded-Proto`, `-Host` and `-Prefix`; the links in answers "
+        "are made of what the outermost says. `0`: nobody's are believed",
+        shown_default="`1` where `DATABRICKS_APP_NAME` is set, else `0`",
+    )
     app_name: str | None = setting("DATABRICKS_APP_NAME", help="Name of the app. Injected on Databricks Apps")
     databricks_host: str | None = setting(
         "DATABRICKS_HOST",
@@ -283,6 +290,13 @@ class Settings:
         if self.trust_forwarded_identity is None:
             return self.app_name is not None
         return self.trust_forwarded_identity
+
+    @property
+    def trusted_hops(self) -> int:
+        """How many proxies say where the client reaches the service."""
+        if self.forwarded_hops is None:
+            return 0 if self.app_name is None else 1
+        return self.forwarded_hops
 
     @property
     def address(self) -> str:

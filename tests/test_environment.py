@@ -137,6 +137,16 @@ def test_the_address_is_that_of_the_platform_unless_said_otherwise() -> None:
     )
 
 
+def test_the_platforms_proxy_is_trusted_on_the_platform_and_nobodys_elsewhere() -> None:
+    assert load_settings(STATIC).trusted_hops == 0
+    app = {**STATIC, "DATABRICKS_APP_NAME": "orders-api"}
+    assert load_settings(app).trusted_hops == 1
+    assert load_settings({**app, "FORWARDED_HOPS": "0"}).trusted_hops == 0
+    assert load_settings({**STATIC, "FORWARDED_HOPS": "10"}).trusted_hops == 10
+    for wrong in ("-1", "11", "1.5", "all"):
+        assert mistakes({**STATIC, "FORWARDED_HOPS": wrong})[0].startswith("FORWARDED_HOPS: ")
+
+
 def test_a_file_gives_settings_and_the_environment_wins(tmp_path: Path) -> None:
     file = tmp_path / "settings"
     file.write_text("PGHOST=from-file\nPGUSER=ann\nPGPASSWORD='p$w'\nDB_POOL_SIZE=3\n# a comment\n")

@@ -1,0 +1,144 @@
+"""Where the client reaches the service, as proxies say it and as a stranger pretends."""
+
+from collections.abc import Callable
+
+import pytest
+from flask import Response
+from flask.testing import FlaskClient
+
+from lakebase_api.web.answers import answer_json
+from lakebase_api.web.links import add_link_header, describe_links
+from tests.conftest import OrdersDatabase
+from tests.gunicorn_process import GunicornProcess
+from tests.web.unopened import build_app
+
+SHOP = {
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-Host": "shop.example:8443",
+    "X-Forwarded-Prefix": "/shop",
+}
+
+
+def open_client(**settings: str) -> FlaskClient:
+    """An app whose ``/where`` answers with a link to itself."""
+
+    def show() -> Response:
+        links = describe_links({"self": {}})
+        response = answer_json(links)
+        add_link_header(response, links)
+        return response
+
+    app = build_app(**settings)
+    app.add_url_rule("/where", view_func=show)
+    return app.test_client()
+
+
+def find_self(client: FlaskClient, headers: dict[str, str], path: str = "/where") -> str:
+    answer = client.get(path, headers=headers)
+    assert answer.status_code == 200
+    assert answer.json is not None
+    url = str(answer.json["self"])
+    assert answer.headers.getlist("Link") == [f'<{url}>; rel="self"']
+    return url
+
+
+@pytest.mark.parametrize("base", ["", "/api/v1"])
+def test_links_lead_through_the_proxy_at_both_bases(base: str) -> None:
+    client = open_client(FORWARDED_HOPS="1")
+    assert find_self(client, SHOP, f"{base}/where") == f"https://shop.example:8443/shop{base}/where"
+    assert find_self(client, {}, f"{base}/where") == f"http://localhost{base}/where"
+
+
+@pytest.mark.parametrize("base", ["", "/api/v1"])
+def test_what_a_stranger_forwards_is_ignored_unless_a_proxy_is_trusted(base: str) -> None:
+    for client in (open_client(), open_client(DATABRICKS_APP_NAME="orders-api", FORWARDED_HOPS="0")):
+        assert find_self(client, SHOP, f"{base}/where") == f"http://localhost{base}/where"
+
+
+def test_on_databricks_apps_links_have_the_host_that_its_proxy_names_and_https() -> None:
+    client = open_client(DATABRICKS_APP_NAME="orders-api")
+    host = {"X-Forwarded-Host": "orders-api-1.aws.databricksapps.com"}
+    url = "https://orders-api-1.aws.databricksapps.com/api/v1/where"
+    assert find_self(client, host, "/api/v1/where") == url
+
+
+def test_of_several_proxies_the_outermost_is_believed_and_not_what_the_client_sent_it() -> None:
+    client = open_client(FORWARDED_HOPS="2")
+    headers = {
+        "X-Forwarded-Proto": "http, https,http",
+        "X-Forwarded-Host": "client.example, shop.example, inner.example",
+        "X-Forwarded-Prefix": "/client,/shop , /inner",
+    }
+    assert find_self(client, headers) == "https://shop.example/shop/where"
+
+
+@pytest.mark.parametrize("hops", ["2", "10"])
+def test_with_fewer_values_than_proxies_none_is_believed(hops: str) -> None:
+    assert find_self(open_client(FORWARDED_HOPS=hops), SHOP) == "http://localhost/where"
+
+
+@pytest.mark.parametrize(
+    ("host", "base"),
+    [
+        ("SHOP.example", "http://SHOP.example"),
+        ("192.0.2.1:81", "http://192.0.2.1:81"),
+        ("[2001:db8::1]", "http://[2001:db8::1]"),
+        ("[2001:db8::1]:81", "http://[2001:db8::1]:81"),
+        ("shop.example:80", "http://shop.example"),
+    ],
+)
+def test_every_form_of_host_is_taken(host: str, base: str) -> None:
+    assert find_self(open_client(FORWARDED_HOPS="1"), {"X-Forwarded-Host": host}) == f"{base}/where"
+
+
+@pytest.mark.parametrize("name", SHOP)
+@pytest.mark.parametrize(
+    "value",
+    [
+        "java script:",
+        "//evil.example",
+        "/shop//evil",
+        "evil.example/path",
+        "evil.example?x=",
+        "evil.example:port",
+        "evil.example:123456",
+        "user@evil.example",
+        'evil.example>; rel="next", <x',
+        "/shop>",
+        "/shop%0d%0aSet-Cookie: a=b",
+        '"evil.example\\',
+        "évil.example",
+        "[",
+        "a b",
+        ",",
+        "",
+        " ",
+        "\x00\x7f",
+    ],
+)
+def test_what_is_no_scheme_host_or_prefix_is_as_good_as_absent(name: str, value: str) -> None:
+    client = open_client(FORWARDED_HOPS="1")
+    assert find_self(client, {name: value}) == "http://localhost/where"
+
+
+def test_a_port_that_no_server_has_breaks_nothing() -> None:
+    client = open_client(FORWARDED_HOPS="1")
+    assert find_self(client, {"X-Forwarded-Host": "shop.example:99999"}) == "/where"
+
+
+@pytest.mark.parametrize("prefix", ["/shop", "/shop/", "/a.b/~c;d=e"])
+def test_a_prefix_may_end_with_a_slash(prefix: str) -> None:
+    url = find_self(open_client(FORWARDED_HOPS="1"), {"X-Forwarded-Prefix": prefix})
+    assert url == f"http://localhost{prefix.rstrip('/').replace(';', '%3B').replace('=', '%3D')}/where"
+
+
+def test_the_root_is_no_prefix() -> None:
+    assert find_self(open_client(FORWARDED_HOPS="1"), {"X-Forwarded-Prefix": "/"}) == "http://localhost/where"
+
+
+def test_the_real_server_believes_no_header_about_tls_by_itself(
+    unchanged_database: OrdersDatabase, start_gunicorn: Callable[[dict[str, str]], GunicornProcess]
+) -> None:
+    gunicorn = start_gunicorn(unchanged_database.environment).wait_until_started()
+    contradiction = {"X-Forwarded-Proto": "https", "X-Forwarded-Protocol": "http"}
+    assert gunicorn.get("/livez", **contradiction).status_code == 200
