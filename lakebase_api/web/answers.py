@@ -9,7 +9,7 @@ from msgspec.json import Encoder
 JSON = "application/json"
 
 # A decimal is a number with the digits it has, never through a binary float.
-_encode = Encoder(decimal_format="number").encode
+ENCODER = Encoder(decimal_format="number")
 
 
 class Answer(Response):
@@ -25,4 +25,4 @@ class Answer(Response):
 
 def answer_json(body: object, status: int = 200, *, content_type: str = JSON) -> Response:
     """A response with the body as JSON: dicts, lists, msgspec structs, text, numbers, dates, decimals."""
-    return Answer(_encode(body), status=status, content_type=content_type)
+    return Answer(ENCODER.encode(body), status=status, content_type=content_type)

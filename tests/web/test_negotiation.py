@@ -29,6 +29,7 @@ CLIENT = APP.test_client()
         ("*/*", JSON),
         (FIREFOX, JSON),
         (JAVA, JSON),
+        ("text/html, *; q=.2", JSON),
         ("text/csv, application/json", JSON),
         ("text/csv;q=0.5, application/json;q=0.5", JSON),
         ("text/csv, */*", JSON),
@@ -58,6 +59,7 @@ CLIENT = APP.test_client()
         ("application/json; charset=utf-8", JSON),
         ("text/csv;header=present;q=0.9, */*;q=0.1", CSV),
         ('text/csv;a="x,application/json;q=0,";q=0.9, application/json;q=0.1', CSV),
+        ('text/csv;a="\\",text/csv;q=1,";q=0.1, application/json;q=0.5', JSON),
         ("text/csv;header=absent, text/csv;q=0.1, application/json;q=0.5", JSON),
         ("text/csv;q=0.9;ext=1, application/json;q=0.1", CSV),
         # What cannot be read says nothing.
