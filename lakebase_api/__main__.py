@@ -10,7 +10,7 @@ from lakebase_api.doctor.report import run_checks
 from lakebase_api.doctor.setting_up import SetupRefused, set_up
 from lakebase_api.lakebase.checks import Check, State
 
-MARKS = {State.OK: "✓", State.FAILED: "✗", State.NOT_CHECKED: "–"}
+MARKS = {State.OK: "✓", State.ADVICE: "!", State.FAILED: "✗", State.NOT_CHECKED: "–"}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -32,8 +32,8 @@ def _build_parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser(
         "doctor",
         help="check everything the service needs, and say what mends what is missing",
-        description="Connects as the service would. A line for each check: ✓, ✗ with what mends it, or – "
-        "where it could not be made. Ends with status 1 when there is a ✗.",
+        description="Connects as the service would. A line for each check: ✓, ✗ with what mends it, ! with "
+        "what would do good, or – where it could not be made. Ends with status 1 when there is a ✗.",
     )
     doctor.add_argument("--json", action="store_true", help="one JSON document in place of lines")
     doctor.add_argument("--role", help="check this role's rights, such as the client id of the app")

@@ -47,23 +47,35 @@ WHERE attrelid = %(oid)s::oid AND attnum > 0 AND attname = ANY(%(columns)s)
 """
 
 # An index of a partitioned table is one of each of its partitions, and they may also have their own.
-FIND_INDEX = """
+# Rows are counted where they are: the statistics of a partitioned table are as old as its last ANALYZE.
+FIND_INDEXES = """
 WITH RECURSIVE part AS (
-    SELECT oid, relkind FROM pg_class WHERE oid = %(oid)s::oid
+    SELECT oid, relkind, relnamespace, relname, reltuples FROM pg_class WHERE oid = %(oid)s::oid
     UNION ALL
-    SELECT child.oid, child.relkind
+    SELECT child.oid, child.relkind, child.relnamespace, child.relname, child.reltuples
     FROM part JOIN pg_inherits ON inhparent = part.oid AND part.relkind = 'p'
               JOIN pg_class AS child ON child.oid = inhrelid
-), on_key AS (
-    SELECT indrelid, relname, indisvalid
+), leaf AS (
+    SELECT oid, greatest(reltuples, pg_stat_get_live_tuples(oid)) AS rows
+    FROM part WHERE relkind IN ('r', 'm')
+), found AS (
+    SELECT indrelid, relname, indisvalid, attname
     FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
          JOIN pg_am ON pg_am.oid = relam AND amname = 'btree'
-         JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0] AND attname = 'o_orderkey'
-    WHERE indrelid IN (SELECT oid FROM part WHERE relkind IN ('r', 'm')) AND indpred IS NULL
+         JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
+    WHERE indrelid IN (SELECT oid FROM leaf) AND indpred IS NULL
 )
-SELECT count(*) FILTER (WHERE NOT EXISTS (SELECT FROM on_key WHERE indrelid = oid AND indisvalid)) AS lacking,
-       ARRAY(SELECT relname::text FROM on_key WHERE NOT indisvalid) AS invalid
-FROM part WHERE relkind IN ('r', 'm')
+SELECT "column",
+       (SELECT count(*) FROM leaf WHERE NOT EXISTS
+           (SELECT FROM found WHERE indrelid = oid AND attname = "column" AND indisvalid)) AS lacking,
+       ARRAY(SELECT relname::text FROM found WHERE attname = "column" AND NOT indisvalid) AS invalid,
+       (SELECT coalesce(sum(rows), 0)::bigint FROM leaf) AS rows,
+       -- A role sees no statistics of partitions that it was not granted, only of the whole. A negative
+       -- n_distinct is a part of the rows.
+       (SELECT max(greatest(n_distinct, -n_distinct * reltuples))::bigint
+        FROM part JOIN pg_namespace ON pg_namespace.oid = relnamespace
+             JOIN pg_stats ON schemaname = nspname AND tablename = relname AND attname = "column") AS distinct
+FROM unnest(%(columns)s::text[]) AS "column"
 """
 
 FIND_PRIVILEGES = """
@@ -97,7 +109,7 @@ def gather_facts(connection: Connection, settings: Settings, role: str | None = 
     return Facts(
         relation=relation,
         columns={column.name: column for column in columns},
-        index=_find_index(connection, relation),
+        indexes={index.column: index for index in _find_indexes(connection, relation)},
         privileges=_find_privileges(connection, relation.role_oid, settings.status_schema),
         version=_find_version(connection, settings.status_schema),
         similar=[] if relation.oid else _find_similar(connection),
@@ -119,10 +131,9 @@ def _find_columns(connection: Connection, relation: Relation) -> list[Column]:
     return connection.cursor(row_factory=class_row(Column)).execute(FIND_COLUMNS, values).fetchall()
 
 
-def _find_index(connection: Connection, relation: Relation) -> Index:
-    cursor = connection.cursor(row_factory=class_row(Index)).execute(FIND_INDEX, {"oid": relation.oid})
-    [index] = cursor.fetchall()
-    return index
+def _find_indexes(connection: Connection, relation: Relation) -> list[Index]:
+    values = {"oid": relation.oid, "columns": list(COLUMNS)}
+    return connection.cursor(row_factory=class_row(Index)).execute(FIND_INDEXES, values).fetchall()
 
 
 def _find_privileges(connection: Connection, role: int, schema: str) -> list[Privilege]:

@@ -11,8 +11,8 @@ from lakebase_api.lakebase.checks import CONNECTIONS, STATUS_CHANGES, Check, fai
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.settings import Settings
 
-# The checks of a connection, in their order; in direct mode "update" comes after "index".
-RIGHTS = ("schema", "table", "columns", "index", STATUS_CHANGES)
+# The checks of a connection, in their order; in direct mode "update" comes after "filters".
+RIGHTS = ("schema", "table", "columns", "index", "filters", STATUS_CHANGES)
 NAMES = (*RIGHTS, CONNECTIONS)
 
 

@@ -37,11 +37,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Index:
-    """How many tables (the partitions, of a partitioned one) have no usable index on the key."""
+    """Whether a usable index, valid and of all rows, begins with a column; and what is in the column."""
 
+    column: str
+    # How many tables (the partitions, of a partitioned one) have none.
     lacking: int
-    # Names of indexes on the key that the server does not use yet, or never will.
+    # Names of indexes that the server does not use yet, or never will.
     invalid: list[str]
+    # By the statistics: rows of the table, and different values in the column; ``None`` without statistics.
+    rows: int
+    distinct: int | None
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Facts:
 
     relation: Relation
     columns: Mapping[str, Column]
-    index: Index
+    indexes: Mapping[str, Index]
     privileges: list[Privilege]
     # Migrations applied to the app's own tables; ``None`` when this session cannot read it.
     version: int | None

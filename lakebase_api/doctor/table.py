@@ -4,6 +4,7 @@ from psycopg import sql
 
 from lakebase_api.doctor.catalogues import COLUMNS
 from lakebase_api.doctor.facts import Facts
+from lakebase_api.doctor.filters import judge_filters
 from lakebase_api.lakebase.checks import Blocks, Check, failed, passed, skipped
 from lakebase_api.settings import Settings, StatusWrites
 
@@ -36,12 +37,14 @@ def judge_table(facts: Facts, settings: Settings) -> list[Check]:
             _find_missing_table(facts, settings),
             skipped("columns", missing),
             skipped("index", missing),
+            judge_filters(facts, settings),
         ]
     checks = [
         schema,
         _judge_select(facts, settings),
         _judge_columns(facts, settings),
         _judge_index(facts, settings),
+        judge_filters(facts, settings),
     ]
     if settings.status_writes == StatusWrites.DIRECT:
         checks.append(_judge_update(facts, settings))
@@ -134,12 +137,13 @@ def _judge_index(facts: Facts, settings: Settings) -> Check:
         return passed("index", f"a {KINDS[relation.kind]} has none of its own")
     if "o_orderkey" not in facts.columns:
         return skipped("index", "there is no o_orderkey")
-    if not facts.index.lacking:
+    index = facts.indexes["o_orderkey"]
+    if not index.lacking:
         return passed("index", "o_orderkey has one")
     without = "has no index that begins with o_orderkey"
     if relation.kind == "p":
-        without = f"has {facts.index.lacking} of its partitions without an index that begins with o_orderkey"
-    invalid = ", ".join(facts.index.invalid)
+        without = f"has {index.lacking} of its partitions without an index that begins with o_orderkey"
+    invalid = ", ".join(index.invalid)
     # A partitioned table takes no CONCURRENTLY.
     how = "" if relation.kind == "p" else " CONCURRENTLY"
     return failed(

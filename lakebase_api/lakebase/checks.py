@@ -13,6 +13,7 @@ class State(StrEnum):
     """How a check went."""
 
     OK = "ok"
+    ADVICE = "advice"
     FAILED = "failed"
     NOT_CHECKED = "not checked"
 
@@ -50,6 +51,11 @@ class Check:
 def passed(name: str, says: str) -> Check:
     """A check that went well."""
     return Check(name, State.OK, says)
+
+
+def advised(name: str, says: str, *, mend: str, sql: tuple[str, ...]) -> Check:
+    """A check that went well enough, but something would do good."""
+    return Check(name, State.ADVICE, says, mend, sql)
 
 
 def failed(

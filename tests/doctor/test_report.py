@@ -4,7 +4,7 @@ from tests.doctor.conftest import APP, PERSON, Shop
 from tests.lakebase_stand_in import LakebaseStandIn
 
 STEPS = "settings workspace token host TLS login database"
-RIGHTS = "schema table columns index status_changes max_connections"
+RIGHTS = "schema table columns index filters status_changes max_connections"
 ORDER = [*STEPS.split(), *RIGHTS.split()]
 
 

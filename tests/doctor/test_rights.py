@@ -20,7 +20,7 @@ PRIVILEGES = [
 
 def test_the_least_that_the_platform_gives_is_enough(shop: Shop) -> None:
     checks = examine(shop.settings, shop.log_in())
-    names = ["schema", "table", "columns", "index", "status_changes", "max_connections"]
+    names = ["schema", "table", "columns", "index", "filters", "status_changes", "max_connections"]
     assert [(check.name, check.state) for check in checks] == [(name, State.OK) for name in names]
 
 
@@ -221,7 +221,7 @@ def test_a_role_that_is_not_there_is_one_to_be_made(shop: Shop) -> None:
     assert "Attach the database to the app" in check.mend
     assert check.sql[-1] == "SELECT databricks_create_role('no-such-id', 'SERVICE_PRINCIPAL')"
     not_checked = [check.name for check in checks if check.state is State.NOT_CHECKED]
-    assert not_checked == ["schema", "table", "columns", "index", "status_changes"]
+    assert not_checked == ["schema", "table", "columns", "index", "filters", "status_changes"]
 
 
 def test_what_is_found_does_not_wait_for_a_lock_on_the_table(shop: Shop) -> None:
