@@ -1,5 +1,6 @@
 """Reads and checks what a request brings: query parameters and JSON bodies."""
 
+import difflib
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -7,6 +8,7 @@ import flask_smorest
 import msgspec
 from flask import Request, request
 from marshmallow import RAISE, Schema, ValidationError
+from marshmallow.fields import List
 from webargs.flaskparser import FlaskParser
 
 from lakebase_api.web import problem_types as kinds
@@ -15,11 +17,20 @@ from lakebase_api.web.problems import Problem
 GREATEST_BODY = 64 * 1024
 # https://www.rfc-editor.org/rfc/rfc7396
 MERGE_PATCH = "application/merge-patch+json"
+# marshmallow's own words.
+UNKNOWN = "Unknown field."
 PLACES = {"query": "query", "json": "body"}
 
 
 class RequestParser(FlaskParser):
     """webargs' parser with the service's answers: a problem that names each parameter or field."""
+
+    def load_querystring(self, req: Request, schema: Schema) -> dict[str, object]:
+        """The query parameters, a list of those that may be several; webargs takes twice as long."""
+        return {
+            name: req.args.getlist(name) if isinstance(schema.fields.get(name), List) else value
+            for name, value in req.args.items()
+        }
 
     def load_json(self, req: Request, schema: Schema) -> Any:
         """The body. Problems: another media type, or not JSON."""
@@ -31,11 +42,14 @@ class RequestParser(FlaskParser):
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             raise Problem(kinds.MALFORMED, "The body is not valid JSON.") from None
 
-    def handle_error(self, error: ValidationError, *args: object, **kwargs: object) -> NoReturn:
-        """Answer 422 with every message."""
+    def handle_error(
+        self, error: ValidationError, req: Request, schema: Schema, *args: object, **kwargs: object
+    ) -> NoReturn:
+        """Answer 422 with every message, and for an unknown name the known one that is like it."""
         messages: dict[str, Any] = error.messages_dict
+        known = [field.data_key or name for name, field in schema.load_fields.items()]
         invalid = [
-            {"in": PLACES[location], "name": name, "detail": detail}
+            {"in": PLACES[location], "name": name, "detail": _hint(detail, name, known)}
             for location, fields in messages.items()
             for name, detail in _flatten(fields)
         ]
@@ -73,7 +87,13 @@ def refuse(invalid: list[dict[str, str]]) -> NoReturn:
 def refuse_query() -> None:
     """Answer 422 if there is a query parameter, on a path that takes none."""
     if request.query_string and request.args:
-        refuse([{"in": "query", "name": name, "detail": "Unknown field."} for name in request.args])
+        refuse([{"in": "query", "name": name, "detail": UNKNOWN} for name in request.args])
+
+
+def _hint(detail: str, name: str, known: list[str]) -> str:
+    if detail != UNKNOWN or not (like := difflib.get_close_matches(name, known, 1)):
+        return detail
+    return f"{detail} Did you mean {like[0]}?"
 
 
 def _flatten(messages: Any, name: str = "") -> Iterator[tuple[str, str]]:
