@@ -11,6 +11,7 @@ gc.disable()
 
 from lakebase_api.app import get_service
 from lakebase_api.environment import SettingsError
+from lakebase_api.risks import find_risks
 from lakebase_api.web.logs import build_logging_config
 from lakebase_api.web.process import end_if_stopped, leave
 
@@ -56,7 +57,7 @@ def when_ready(server: Any) -> None:
     values = " ".join(f"{name}={value}" for name, value in settings.describe().items())
     logger = logging.getLogger("lakebase_api")
     logger.info("Settings: %s", values)
-    for risk in settings.find_risks():
+    for risk in find_risks(settings):
         logger.warning("Settings: %s", risk)
 
 

@@ -13,11 +13,16 @@ from flask_cors import CORS
 from lakebase_api.doctor.examination import examine
 from lakebase_api.lakebase.lakebase import Lakebase
 from lakebase_api.orders.changes import StatusChanges
-from lakebase_api.orders.counting import OrderCount
+from lakebase_api.orders.counting import OrderCounts
+from lakebase_api.orders.cursors import CursorCodec
 from lakebase_api.orders.history import HistoryQueries
+from lakebase_api.orders.list_routes import ListsContext, register_lists
 from lakebase_api.orders.order import Source
+from lakebase_api.orders.pages_by_key import PagesByKey
 from lakebase_api.orders.queries import OrderQueries
+from lakebase_api.orders.reading import Reader
 from lakebase_api.orders.routes import OrdersContext, register_orders
+from lakebase_api.orders.sorted_pages import SortedPages
 from lakebase_api.orders.status_routes import StatusContext, register_status
 from lakebase_api.orders.status_writer import StatusWriter
 from lakebase_api.settings import Settings, StatusWrites
@@ -110,11 +115,21 @@ def _register_routes(app: Flask, service: Service) -> None:
     register_home(app)
     source = Source(settings.schema, settings.table, settings.status_schema)
     shows_changes = settings.status_writes != StatusWrites.DIRECT
-    queries = OrderQueries(source, shows_changes=shows_changes)
+    reader = Reader(source, shows_changes=shows_changes)
+    queries = OrderQueries(reader)
     history = HistoryQueries(source, shows_changes=shows_changes)
     writer = StatusWriter(lakebase.database, StatusChanges(source, settings), settings)
-    count = OrderCount(lakebase.database, queries, settings)
-    register_orders(app, api, OrdersContext(lakebase.database, queries, count))
+    counts = OrderCounts(lakebase.database, queries, settings)
+    register_orders(app, api, OrdersContext(lakebase.database, queries, counts))
+    lists = ListsContext(
+        database=lakebase.database,
+        queries=queries,
+        counts=counts,
+        by_key=PagesByKey(reader),
+        sorted=SortedPages(reader),
+        cursors=CursorCodec(settings, source),
+    )
+    register_lists(app, api, lists)
     register_status(app, api, StatusContext(writer, history))
     deciding = {
         "token": lakebase.check_token,

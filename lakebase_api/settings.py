@@ -212,6 +212,12 @@ class Settings:
         default=1.0,
         help="Seconds to wait for an exact count; then the answer is the planner's estimate",
     )
+    cursor_secret: str | None = setting(
+        "CURSOR_SECRET",
+        secret=True,
+        help="What the cursors of sorted lists are sealed with, the same on every host",
+        shown_default="made from `DATABRICKS_CLIENT_SECRET` or `PGPASSWORD`",
+    )
     request_timeout: float = setting(
         "REQUEST_TIMEOUT",
         field=number(0.1, 110),
@@ -305,15 +311,10 @@ class Settings:
             return self.bind
         return f"0.0.0.0:{self.app_port}" if self.app_port else "127.0.0.1:8000"
 
-    def find_risks(self) -> list[str]:
-        """What may be meant, but breaks a promise; for the log."""
-        busy = self.pool_size + self.pool_max_overflow + self.pool_max_waiting
-        if self.threads > busy:
-            return []
-        return [
-            f"WEB_THREADS={self.threads} does not exceed DB_POOL_SIZE + DB_MAX_OVERFLOW + "
-            f"DB_POOL_MAX_WAITING={busy}: probes may have to wait behind requests"
-        ]
+    @property
+    def cursor_seed(self) -> str | None:
+        """The secret that cursors are sealed with, if there is one."""
+        return self.cursor_secret or self.databricks_client_secret or self.pg_password
 
     def describe(self) -> dict[str, str]:
         """The values by environment name, for the log: of a secret only that it is set."""

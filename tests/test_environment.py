@@ -5,6 +5,7 @@ import certifi
 import pytest
 
 from lakebase_api.environment import SettingsError, load_settings
+from lakebase_api.risks import find_risks
 from lakebase_api.settings import VARIABLES, Settings, TargetKind
 
 ENDPOINT = {"LAKEBASE_ENDPOINT": "projects/p/branches/b/endpoints/e"}
@@ -163,9 +164,18 @@ def test_a_file_that_cannot_be_read_is_a_mistake_that_names_the_line(tmp_path: P
 
 
 def test_too_few_threads_for_probes_are_a_risk_that_is_said() -> None:
-    assert load_settings(STATIC).find_risks() == []
-    [risk] = load_settings({**STATIC, "WEB_THREADS": "55"}).find_risks()
+    assert list(find_risks(load_settings(STATIC))) == []
+    [risk] = find_risks(load_settings({**STATIC, "WEB_THREADS": "55"}))
     assert risk.startswith("WEB_THREADS=55 does not exceed")
+
+
+def test_cursors_that_can_be_forged_are_a_risk_that_is_said() -> None:
+    local = {"LAKEBASE_ENDPOINT": "projects/p/branches/b/endpoints/e", "DATABRICKS_HOST": "https://x"}
+    principal = {"DATABRICKS_CLIENT_ID": "i", "DATABRICKS_CLIENT_SECRET": "s"}
+    [risk] = find_risks(load_settings(local))
+    assert risk.startswith("CURSOR_SECRET is not set")
+    for secret in ({"CURSOR_SECRET": "s"}, principal, {"PGPASSWORD": "s"}):
+        assert list(find_risks(load_settings({**local, **secret}))) == []
 
 
 def test_dot_env_is_read_where_the_process_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,11 @@ from psycopg import sql
 
 from lakebase_api.doctor.facts import Facts, Index
 from lakebase_api.lakebase.checks import Check, advised, passed, skipped
+from lakebase_api.orders.filters import FILTERED_COLUMNS
+from lakebase_api.orders.order import KEY
 from lakebase_api.settings import Settings
 
 NAME = "filters"
-FILTERED_COLUMNS = ("o_custkey", "o_orderstatus", "o_orderpriority", "o_clerk", "o_orderdate", "o_totalprice")
-KEY = "o_orderkey"
 # Fewer rows are read in a moment, whatever is asked of them.
 SMALL = 100_000
 # One of so few values is usually found in every few rows, and then a page of it soon, in key order. An index

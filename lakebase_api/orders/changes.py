@@ -14,7 +14,7 @@ from psycopg import RawCursor, errors, sql
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.orders import overlay
 from lakebase_api.orders.change import ChangeRequest, ChangeResult, Item, ItemResult, Outcome, Standing
-from lakebase_api.orders.order import CHANGED_STATUS, CHANGES_MADE, Source, compute_etag
+from lakebase_api.orders.order import CHANGED_STATUS, CHANGES_MADE, Source, compose_etag
 from lakebase_api.settings import Settings, StatusWrites
 
 # For how long a repeated request gets the answer of the first.
@@ -201,8 +201,8 @@ def _build_parts(source: Source, settings: Settings) -> dict[str, sql.Composable
     current = {
         "status": sql.SQL(status),
         "last_version": sql.SQL(LAST_VERSION).format(**names),
-        "etag": compute_etag(status, version),
-        "next_etag": compute_etag(own_status, next_version),
+        "etag": compose_etag(sql.SQL(status), sql.SQL(version)),
+        "next_etag": compose_etag(sql.SQL(own_status), sql.SQL(next_version)),
     }
     transitions = list(settings.status_transitions) or None
     return {

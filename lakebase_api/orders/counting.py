@@ -6,17 +6,23 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 
 from psycopg import errors
 
 from lakebase_api.lakebase.database import Database
 from lakebase_api.lakebase.pool import DeadlineExceeded
+from lakebase_api.orders.conditions import Conditions
 from lakebase_api.orders.queries import OrderQueries
 from lakebase_api.settings import Settings
 
 # An exact count that takes long is repeated after as many times what it took, so that counting takes a small
 # part of the database at the most.
 REST = 20
+# Counts that run at once in a process: each has a connection of the pool.
+COUNTS_AT_ONCE = 3
+# Filters whose counts are remembered.
+FILTERS_KEPT = 1000
 
 
 class Accuracy(StrEnum):
@@ -51,13 +57,52 @@ class Background:
         """It is nobody's own."""
 
 
-class OrderCount:
-    """The number of orders, for every request of a process. Safe to share between threads."""
+class OrderCounts:
+    """The numbers of orders, for every request of a process. Safe to share between threads."""
 
     def __init__(self, database: Database, queries: OrderQueries, settings: Settings) -> None:
+        slots = threading.BoundedSemaphore(COUNTS_AT_ONCE)
+
+        def build(which: Conditions) -> SharedCount:
+            return SharedCount(database, queries, settings, slots, which)
+
+        self._find = lru_cache(FILTERS_KEPT)(build)
+
+    def ask(self, which: Conditions, wanted: Accuracy | None, deadline: float) -> Count:
+        """A count: exact, estimated, or exact if that takes at most ``COUNT_BUDGET`` from now.
+
+        Raises ``DeadlineExceeded`` when an exact one is wanted and does not come; and as reading does.
+        """
+        return self._find(which).ask(wanted, deadline)
+
+    def recall(self, which: Conditions) -> int | None:
+        """The exact number, if it was counted at most ``COUNT_TTL`` ago."""
+        return self._find(which).recall()
+
+    def lifetime(self, which: Conditions, count: Count) -> float:
+        """Seconds from its beginning for which the count is the answer."""
+        return self._find(which).lifetime(count)
+
+
+class SharedCount:
+    """The number of orders of one filter, counted once for all who ask. Safe to share between threads.
+
+    ``slots`` are taken by the counts that run.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        queries: OrderQueries,
+        settings: Settings,
+        slots: threading.BoundedSemaphore,
+        which: Conditions,
+    ) -> None:
         self._database = database
         self._queries = queries
         self._settings = settings
+        self._slots = slots
+        self._which = which
         self._lock = threading.Lock()
         self._running: Future[Count] | None = None
         self._latest: Count | None = None
@@ -66,10 +111,7 @@ class OrderCount:
         self._ended = float("-inf")
 
     def ask(self, wanted: Accuracy | None, deadline: float) -> Count:
-        """A count: exact, estimated, or exact if that takes at most ``COUNT_BUDGET`` from now.
-
-        Raises ``DeadlineExceeded`` when an exact one is wanted and does not come; and as reading does.
-        """
+        """As ``OrderCounts.ask``."""
         if wanted is Accuracy.ESTIMATED:
             return self._estimate()
         latest = self._latest
@@ -83,12 +125,12 @@ class OrderCount:
             return self._estimate()
 
     def recall(self) -> int | None:
-        """The exact number, if it was counted at most ``COUNT_TTL`` ago."""
+        """As ``OrderCounts.recall``."""
         latest = self._latest
         return latest.total if latest and latest.age() <= self._settings.count_ttl else None
 
     def lifetime(self, count: Count, wanted: Accuracy | None = None) -> float:
-        """Seconds from its beginning for which the count is the answer."""
+        """As ``OrderCounts.lifetime``, of an exact count that is ``wanted`` or not."""
         if wanted is not Accuracy.EXACT and count.took > self._settings.count_budget:
             return max(self._settings.count_ttl, REST * count.took)
         return self._settings.count_ttl
@@ -96,32 +138,42 @@ class OrderCount:
     def _count(self, wanted: Accuracy | None, deadline: float) -> Count:
         """The exact count that is under way, or a new one. Raises ``TimeoutError`` if it takes too long."""
         if wanted is Accuracy.EXACT:
-            return self._start().result(deadline - time.monotonic())
+            return self._run(deadline)
         is_slow = self._took > self._settings.count_budget
         if is_slow and time.monotonic() < self._ended + REST * self._took:
             raise TimeoutError
-        running = self._start()
         # Who knows that it takes longer need not wait to see it.
         patience = 0.0 if is_slow else self._settings.count_budget
-        return running.result(min(patience, deadline - time.monotonic()))
+        return self._run(min(time.monotonic() + patience, deadline))
 
     def _estimate(self) -> Count:
-        total = self._database.read(self._queries.estimate_orders)
+        total = self._database.read(self._queries.estimate_orders, self._which)
         return Count(total, Accuracy.ESTIMATED, datetime.now(UTC), time.monotonic())
 
-    def _start(self) -> Future[Count]:
-        with self._lock:
-            if self._running is None:
-                self._running = Future()
-                threading.Thread(target=self._run, args=(self._running,), name="count", daemon=True).start()
-            return self._running
+    def _run(self, end: float) -> Count:
+        running = self._running
+        if running is None:
+            if not self._slots.acquire(timeout=max(0.0, end - time.monotonic())):
+                raise TimeoutError
+            running = self._start()
+        return running.result(max(0.0, end - time.monotonic()))
 
-    def _run(self, answer: Future[Count]) -> None:
+    def _start(self) -> Future[Count]:
+        """Start to count in a thread that has the caller's slot, unless somebody else just did."""
+        with self._lock:
+            if self._running:
+                self._slots.release()
+                return self._running
+            answer = self._running = Future()
+            threading.Thread(target=self._work, args=(answer,), name="count", daemon=True).start()
+            return answer
+
+    def _work(self, answer: Future[Count]) -> None:
         began, as_of = time.monotonic(), datetime.now(UTC)
         caller = Background(began + self._settings.request_timeout)
         count = error = None
         try:
-            total = self._database.read_for(caller, self._queries.count_orders)
+            total = self._database.read_for(caller, self._queries.count_orders, self._which)
             count = Count(total, Accuracy.EXACT, as_of, began, time.monotonic() - began)
         except Exception as raised:  # noqa: BLE001  handed to those who wait for it
             error = raised
@@ -130,6 +182,7 @@ class OrderCount:
             self._ended = time.monotonic()
             self._took = self._ended - began
             self._latest = count or self._latest
+        self._slots.release()
         if count:
             answer.set_result(count)
         else:

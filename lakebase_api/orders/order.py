@@ -1,6 +1,7 @@
 """An order: its columns, and how SQL names the orders, with or without the changes kept beside them."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
@@ -9,7 +10,10 @@ from psycopg import sql
 
 from lakebase_api.orders.overlay import STATUS_TABLE
 
+KEY = "o_orderkey"
 STATUS = "o_orderstatus"
+# In the order of TPC-H: fulfilled, open, in progress.
+STATUSES = ("F", "O", "P")
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -34,10 +38,11 @@ ETAG = "left(encode(sha256(convert_to(ROW({columns}, {version})::text, 'UTF8')),
 
 # As long as there is no table of changes the orders are read without it, and not a row once there is one.
 UNCHANGED_ORDERS = "{table} AS t"
-UNLESS_CHANGES = "AND to_regclass({statuses_name}) IS NULL"
+UNCHANGED_STATUS = "t.o_orderstatus"
+UNLESS_CHANGES = "to_regclass({statuses_name}) IS NULL"
 # `bound` is that of the orders: PostgreSQL does not infer it, and would read every change up to there.
 CHANGED_ORDERS = """
-{table} AS t LEFT JOIN {statuses} AS s ON s.o_orderkey = t.o_orderkey {bound}
+{table} AS t LEFT JOIN {statuses} AS s ON s.o_orderkey = t.o_orderkey AND {bound}
 AND s.source_schema = {source_schema} AND s.source_table = {source_table}
 """
 CHANGED_STATUS = "coalesce(s.o_orderstatus, t.o_orderstatus)"
@@ -67,36 +72,69 @@ class Source:
             "statuses_name": sql.Literal(statuses.as_string(None)),
         }
 
-    def without_changes(self, *, may_have_changes: bool) -> dict[str, sql.Composable]:
-        """The parts of a statement that reads the orders ``t`` as their table has them."""
-        parts = self.parts()
-        return {
-            **parts,
-            "orders": sql.SQL(UNCHANGED_ORDERS).format(**parts),
-            "unless_changes": sql.SQL(UNLESS_CHANGES if may_have_changes else "").format(**parts),
-            "columns": select_columns("t.o_orderstatus"),
-            "etag": compute_etag("t.o_orderstatus", "0"),
-        }
+    def without_changes(self, *, may_have_changes: bool) -> "View":
+        """The orders as their table has them; none once changes are kept beside them, where they may be."""
+        return self._view(UNCHANGED_ORDERS, UNLESS_CHANGES if may_have_changes else "true", UNCHANGED_STATUS)
 
-    def with_changes(self, bound: str) -> dict[str, sql.Composable]:
-        """The parts of a statement that reads the orders ``t`` with the status as changed."""
-        parts = self.parts()
-        return {
-            **parts,
-            "orders": sql.SQL(CHANGED_ORDERS).format(bound=sql.SQL(bound), **parts),
-            "unless_changes": sql.SQL(""),
-            "columns": select_columns(CHANGED_STATUS),
-            "etag": compute_etag(CHANGED_STATUS, CHANGES_MADE),
-        }
+    def with_changes(self, bound: str = "true") -> "View":
+        """The orders with the status as changed; ``bound`` is on the keys of the changes ``s``."""
+        return self._view(CHANGED_ORDERS, "true", CHANGED_STATUS, CHANGES_MADE, bound)
+
+    def _view(self, orders: str, gate: str, status: str, version: str = "0", bound: str = "") -> "View":
+        parts = {**self.parts(), "bound": sql.SQL(bound)}
+        own_table = parts.pop("table")
+        return View(
+            table=own_table,
+            show=lambda table: sql.SQL(orders).format(table=table, **parts),
+            gate=sql.SQL(gate).format(**parts),
+            status=sql.SQL(status),
+            version=sql.SQL(version),
+        )
 
 
-def select_columns(status: str) -> sql.Composable:
-    """The columns of the orders ``t``, with this expression for the status."""
+@dataclass(frozen=True)
+class View:
+    """How a statement names the orders ``t``, and the status and number of changes it shows of them.
+
+    ``show`` names those of a table or subquery. ``gate`` is a condition that the statement must have.
+    """
+
+    table: sql.Composable
+    show: Callable[[sql.Composable], sql.Composable]
+    gate: sql.Composable
+    status: sql.Composable
+    version: sql.Composable
+
+    @property
+    def orders(self) -> sql.Composable:
+        """All orders."""
+        return self.show(self.table)
+
+    def without_status(self) -> "View":
+        """The same for a statement, or a part of one, that does not depend on the status."""
+        return replace(
+            self,
+            show=lambda table: sql.SQL(UNCHANGED_ORDERS).format(table=table),
+            gate=sql.SQL("true"),
+            status=sql.SQL(UNCHANGED_STATUS),
+        )
+
+
+def compose_column(column: str, status: sql.Composable) -> sql.Composable:
+    """A column of the orders ``t``, with this expression for the status."""
+    return status if column == STATUS else sql.Identifier("t", column)
+
+
+def compose_columns(columns: Iterable[str], status: sql.Composable) -> sql.Composable:
+    """A list of columns of the orders ``t``, each under its name, with this expression for the status."""
     return sql.SQL(", ").join(
-        sql.SQL(status) if name == STATUS else sql.Identifier("t", name) for name in COLUMNS
+        sql.SQL("{} AS {}").format(compose_column(column, status), sql.Identifier(column))
+        for column in columns
     )
 
 
-def compute_etag(status: str, version: str) -> sql.Composable:
+def compose_etag(status: sql.Composable, version: sql.Composable) -> sql.Composable:
     """The ETag of the order ``t``, with these expressions for the status and the number of changes."""
-    return sql.SQL(ETAG).format(columns=select_columns(status), version=sql.SQL(version))
+    return sql.SQL(ETAG).format(
+        columns=sql.SQL(", ").join(compose_column(column, status) for column in COLUMNS), version=version
+    )

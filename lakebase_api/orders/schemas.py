@@ -3,6 +3,8 @@
 from marshmallow import Schema, fields
 
 from lakebase_api.orders.counting import Accuracy
+from lakebase_api.orders.list_schemas import FilterSchema
+from lakebase_api.web.links import LinksSchema
 from lakebase_api.web.paging import PagesPaginationSchema, StreamPaginationSchema
 
 
@@ -24,7 +26,7 @@ class OrderSchema(Schema):
     )
 
 
-class CountQuerySchema(Schema):
+class CountQuerySchema(FilterSchema):
     accuracy = fields.Enum(
         Accuracy,
         by_value=True,
@@ -52,8 +54,19 @@ class SampleSchema(Schema):
 class StreamSchema(Schema):
     orders = fields.List(fields.Nested(OrderSchema), required=True)
     pagination = fields.Nested(StreamPaginationSchema, required=True)
+    links = fields.Nested(LinksSchema, required=True)
 
 
 class PagesSchema(Schema):
     orders = fields.List(fields.Nested(OrderSchema), required=True)
     pagination = fields.Nested(PagesPaginationSchema, required=True)
+    links = fields.Nested(LinksSchema, required=True)
+
+
+class KeysSchema(Schema):
+    orders = fields.List(fields.Nested(OrderSchema), required=True)
+    missing = fields.List(
+        fields.Integer(metadata={"format": "int64"}),
+        required=True,
+        metadata={"description": "Keys of which there is no order.", "example": [8]},
+    )

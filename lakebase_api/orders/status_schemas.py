@@ -4,9 +4,9 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
+from lakebase_api.orders.order import STATUSES
 from lakebase_api.web.paging import GREATEST_KEY, QueryInteger, page_size_field
 
-STATUSES = ("F", "O", "P")
 GREATEST_BATCH = 1000
 
 

@@ -36,7 +36,15 @@ HEADERS = {
         "schema": {"type": "string"},
     },
 }
-ETAG = {"ETag": {"description": "Changes whenever the order does.", "schema": {"type": "string"}}}
+IF_NONE_MATCH = {
+    "in": "header",
+    "name": "If-None-Match",
+    "description": "ETag of the answer as the caller has it.",
+    "schema": {"type": "string"},
+}
+# Problems that any operation on the database can answer with.
+DATABASE_PROBLEMS = (500, 503, 504)
+ETAG = {"ETag": {"description": "Changes whenever what is answered does.", "schema": {"type": "string"}}}
 
 
 class InvalidItemSchema(Schema):

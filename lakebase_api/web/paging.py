@@ -1,4 +1,4 @@
-"""What every list shares: its query parameters, and the part of its answer that says where the page is."""
+"""What every list shares: how its parameters are read, and the part of its answer that says where it is."""
 
 import re
 from collections.abc import Mapping
@@ -36,44 +36,23 @@ def page_size_field() -> QueryInteger:
     )
 
 
-class PagesQuerySchema(Schema):
-    page = QueryInteger(
-        load_default=1,
-        validate=validate.Range(1, GREATEST_PAGE, error="Must be between {min} and {max}."),
-        metadata={"description": "Number of the page, counted from 1."},
+def _cursor(description: str, example: int | None) -> fields.Raw:
+    return fields.Raw(
+        required=True,
+        metadata={
+            "description": f"{description} A text in a list that is sorted; `null` where there is none.",
+            "type": ["integer", "string", "null"],
+            "example": example,
+        },
     )
-    page_size = page_size_field()
-    include_count = fields.Boolean(
-        load_default=True,
-        truthy={"true", "True"},
-        falsy={"false", "False"},
-        metadata={"description": "Whether to count all orders; `false` is faster on large tables."},
-    )
-
-
-class StreamQuerySchema(Schema):
-    cursor = QueryInteger(
-        load_default=0,
-        validate=validate.Range(0, GREATEST_KEY, error="Must be between {min} and {max}."),
-        metadata={"description": "Key to start after: `0`, or a cursor of an earlier answer."},
-    )
-    page_size = page_size_field()
 
 
 class StreamPaginationSchema(Schema):
     page_size = fields.Integer(required=True, metadata={"example": 100})
     has_next = fields.Boolean(required=True)
     has_previous = fields.Boolean(required=True)
-    next_cursor = fields.Integer(
-        required=True,
-        allow_none=True,
-        metadata={"description": "Cursor of the page after this one.", "format": "int64", "example": 388},
-    )
-    previous_cursor = fields.Integer(
-        required=True,
-        allow_none=True,
-        metadata={"description": "Cursor of the page before this one.", "format": "int64", "example": None},
-    )
+    next_cursor = _cursor("Cursor of the page after this one.", 388)
+    previous_cursor = _cursor("Cursor of the page before this one.", None)
 
 
 class PagesPaginationSchema(StreamPaginationSchema):

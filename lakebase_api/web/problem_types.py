@@ -27,6 +27,13 @@ MALFORMED = ProblemType(
     "The request cannot be read, or names an order key of 0 or below.",
     "Send valid JSON and an order key from 1 on.",
 )
+FOREIGN_CURSOR = ProblemType(
+    "foreign-cursor",
+    400,
+    "Foreign Cursor",
+    "The cursor is not one of this list: of these filters, in this order.",
+    "Give the cursor of an earlier answer as it was, with the same filters and sort, or begin without one.",
+)
 STATUS_WRITES_OFF = ProblemType(
     "status-writes-off",
     403,
@@ -194,6 +201,7 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     kind.slug: kind
     for kind in (
         MALFORMED,
+        FOREIGN_CURSOR,
         STATUS_WRITES_OFF,
         NOT_FOUND,
         ORDER_NOT_FOUND,

@@ -1,0 +1,92 @@
+"""Cursors of lists: a key to start after in the default order, else a token that says where and which way.
+
+A token is bound to the order and filter of its list, and to the table, by an HMAC (RFC 2104).
+"""
+
+import base64
+import hashlib
+import hmac
+from datetime import date
+from decimal import Decimal
+from functools import lru_cache
+from typing import Annotated, Any
+
+import msgspec
+
+from lakebase_api.orders.conditions import Conditions
+from lakebase_api.orders.listing import Place
+from lakebase_api.orders.order import Source
+from lakebase_api.orders.sorting import Sort
+from lakebase_api.settings import Settings
+
+# Bytes of the HMAC that a token carries: RFC 2104 asks for half of it at the least.
+SEAL_SIZE = 16
+# A token begins with it, so that it never looks like a key.
+MARK = "c"
+
+Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*$")]
+TYPES: dict[str, Any] = {
+    "o_orderkey": Integer,
+    "o_custkey": Integer | None,
+    "o_orderstatus": Text | None,
+    "o_totalprice": Decimal | None,
+    "o_orderdate": date | None,
+    "o_orderpriority": Text | None,
+    "o_clerk": Text | None,
+    "o_shippriority": Integer | None,
+    "o_comment": Text | None,
+}
+
+
+class ForeignCursor(Exception):
+    """The cursor is not of this list, or was altered."""
+
+
+class CursorCodec:
+    """Writes and reads tokens. Immutable and so safe to share between threads."""
+
+    def __init__(self, settings: Settings, source: Source) -> None:
+        self._secret = derive_secret(settings)
+        self._table = (source.schema, source.table)
+
+    def write(self, place: Place, sort: Sort, which: Conditions) -> str:
+        """The token of a place in a list."""
+        content = msgspec.json.encode((place.is_backward, *place.values))
+        return _spell(self._seal(content, sort, which) + content)
+
+    def read(self, token: str, sort: Sort, which: Conditions) -> Place:
+        """The place of a token. Raises ``ForeignCursor`` if it is none of this list."""
+        try:
+            sealed = base64.urlsafe_b64decode(token[1:] + "=" * (-len(token[1:]) % 4))
+            seal, content = sealed[:SEAL_SIZE], sealed[SEAL_SIZE:]
+            # Spelled again, since not every bit of the last character counts.
+            if _spell(sealed) != token or not hmac.compare_digest(seal, self._seal(content, sort, which)):
+                raise ForeignCursor
+            is_backward, *values = msgspec.json.decode(content)
+            row = msgspec.convert(values, _find_row_type(sort)) if values else ()
+        except (ValueError, msgspec.MsgspecError):
+            raise ForeignCursor from None
+        return Place(row, is_backward)
+
+    def _seal(self, content: bytes, sort: Sort, which: Conditions) -> bytes:
+        bound = msgspec.json.encode((self._table, sort, which.shape, which.values))
+        digest = hmac.digest(self._secret, len(bound).to_bytes(4) + bound + content, hashlib.sha256)
+        return digest[:SEAL_SIZE]
+
+
+def derive_secret(settings: Settings) -> bytes:
+    """What follows from a secret of the settings, the same on every worker and host.
+
+    Where there is none, the tokens show what was altered by accident only.
+    """
+    return hmac.digest((settings.cursor_seed or "").encode(), b"cursors of lists", hashlib.sha256)
+
+
+def _spell(sealed: bytes) -> str:
+    return MARK + base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+
+
+@lru_cache(256)
+def _find_row_type(sort: Sort) -> Any:
+    return tuple.__class_getitem__(tuple(TYPES[key.column] for key in sort))

@@ -1,0 +1,201 @@
+"""The HTTP operations that list orders. Docstrings are the text of the API documentation."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask, Response, current_app, request
+
+from lakebase_api.lakebase.database import Database
+from lakebase_api.orders import list_schemas, schemas
+from lakebase_api.orders.counting import Accuracy, Count, OrderCounts
+from lakebase_api.orders.cursors import CursorCodec, ForeignCursor
+from lakebase_api.orders.filters import build_filter
+from lakebase_api.orders.list_answers import (
+    LIST_HEADERS,
+    Form,
+    answer_orders,
+    answer_unchanged,
+    choose_form,
+    compute_etag,
+)
+from lakebase_api.orders.listing import Listing, Page, Place, fetch_state
+from lakebase_api.orders.pages_by_key import PagesByKey
+from lakebase_api.orders.queries import OrderQueries
+from lakebase_api.orders.sorted_pages import SortedPages
+from lakebase_api.web import problem_types as kinds
+from lakebase_api.web.documentation import DATABASE_PROBLEMS, IF_NONE_MATCH, DocumentedApi, describe_operation
+from lakebase_api.web.exchange import current_exchange
+from lakebase_api.web.links import Targets, add_link_header, describe_links
+from lakebase_api.web.problems import Problem
+from lakebase_api.web.validation import Blueprint
+
+lists = Blueprint("lists", __name__, url_prefix="/orders", description="Lists of orders.")
+
+
+@dataclass(frozen=True)
+class ListsContext:
+    """What the operations work with."""
+
+    database: Database
+    queries: OrderQueries
+    counts: OrderCounts
+    by_key: PagesByKey
+    sorted: SortedPages
+    cursors: CursorCodec
+
+
+def register_lists(app: Flask, api: DocumentedApi, context: ListsContext) -> None:
+    """Serve the lists of orders."""
+    app.extensions["order-lists"] = context
+    api.register_blueprint(lists)
+
+
+def _context() -> ListsContext:
+    context: ListsContext = current_app.extensions["order-lists"]
+    return context
+
+
+@lists.route("")
+@lists.arguments(list_schemas.KeysQuerySchema, location="query")
+@lists.response(200, schemas.KeysSchema, headers=LIST_HEADERS)
+@lists.doc(**describe_operation("get_orders", 406, 422, *DATABASE_PROBLEMS))
+def get_orders(query: dict[str, Any]) -> Response:
+    """Get several orders by their keys.
+
+    In the order in which they are asked for; `missing` has the keys of which there is none.
+    """
+    form, context, keys = choose_form(query), _context(), query["keys"]
+    found = context.database.read(context.queries.fetch_orders, keys, form.fields)
+    rows = [found[key] for key in keys if key in found]
+    return answer_orders(form, rows, {"missing": [key for key in keys if key not in found]})
+
+
+@lists.route("/pages")
+@lists.arguments(list_schemas.PagesQuerySchema, location="query")
+@lists.response(200, schemas.PagesSchema, headers=LIST_HEADERS)
+@lists.alt_response(304, description="The list is as `If-None-Match` says.")
+@lists.doc(**describe_operation("list_order_pages", 406, 422, *DATABASE_PROBLEMS), parameters=[IF_NONE_MATCH])
+def list_order_pages(query: dict[str, Any]) -> Response:
+    """List orders by page number.
+
+    In the order of the keys unless `sort` says otherwise. The further a page is from both ends of a large
+    table, the longer it takes; `/orders/stream` takes the same everywhere, and is the better choice to read
+    more than a few pages in turn.
+    """
+    form, context, listing, page = choose_form(query), _context(), _build_listing(query), query["page"]
+    count = None
+    if query["include_count"]:
+        count = context.counts.ask(listing.which, None, current_exchange().deadline)
+    if unchanged := _answer_unchanged(form, count):
+        return unchanged
+    if listing.is_by_key:
+        total = context.counts.recall(listing.which)
+        found = context.database.read(context.by_key.fetch_at, listing, page, total)
+    else:
+        offset = (page - 1) * listing.page_size
+        found = context.database.read(context.sorted.fetch, listing, Place(), offset)
+    pages = None if count is None else -(-count.total // listing.page_size)
+    pagination = {
+        "page": page,
+        "page_size": listing.page_size,
+        "total_pages": pages,
+        "total_count": count and count.total,
+        **_describe_neighbours(listing, found),
+    }
+    if count and count.accuracy is Accuracy.ESTIMATED:
+        pagination["total_accuracy"] = count.accuracy
+    targets: Targets = {
+        "self": {},
+        "first": {"page": 1},
+        "prev": None if found.previous is None else {"page": page - 1},
+        "next": None if found.next is None else {"page": page + 1},
+        "last": {"page": pages} if pages else None,
+    }
+    return _answer_page(form, found, pagination, targets, count)
+
+
+@lists.route("/stream")
+@lists.arguments(list_schemas.StreamQuerySchema, location="query")
+@lists.response(200, schemas.StreamSchema, headers=LIST_HEADERS)
+@lists.alt_response(304, description="The list is as `If-None-Match` says.")
+@lists.doc(
+    **describe_operation("stream_orders", 400, 406, 422, *DATABASE_PROBLEMS), parameters=[IF_NONE_MATCH]
+)
+def stream_orders(query: dict[str, Any]) -> Response:
+    """List the orders after a cursor.
+
+    In the order of the keys unless `sort` says otherwise, equally fast at any depth. Follow `next_cursor` for
+    the next page and `previous_cursor` for the page before; `null` where there is none.
+    """
+    form, context, listing = choose_form(query), _context(), _build_listing(query)
+    place = _find_place(listing, query["cursor"])
+    if unchanged := _answer_unchanged(form):
+        return unchanged
+    if isinstance(place, Place):
+        found = context.database.read(context.sorted.fetch, listing, place)
+    else:
+        found = context.database.read(context.by_key.fetch_after, listing, place)
+    neighbours = _describe_neighbours(listing, found)
+    previous, following = neighbours["previous_cursor"], neighbours["next_cursor"]
+    targets: Targets = {
+        "self": {},
+        "first": {"cursor": None},
+        "prev": None if previous is None else {"cursor": previous},
+        "next": None if following is None else {"cursor": following},
+    }
+    return _answer_page(form, found, {"page_size": listing.page_size, **neighbours}, targets)
+
+
+def _build_listing(query: dict[str, Any]) -> Listing:
+    return Listing(build_filter(query), query["sort"], query["shown"], query["page_size"])
+
+
+def _find_place(listing: Listing, cursor: int | str) -> int | Place:
+    """Where a cursor of the list says to begin."""
+    if isinstance(cursor, str) and not listing.is_by_key:
+        try:
+            return _context().cursors.read(cursor, listing.sort, listing.which)
+        except ForeignCursor:
+            raise Problem(kinds.FOREIGN_CURSOR, kinds.FOREIGN_CURSOR.meaning) from None
+    if isinstance(cursor, str):
+        raise Problem(kinds.FOREIGN_CURSOR, "The cursors of a list in the order of the keys are keys.")
+    if listing.is_by_key or cursor == 0:
+        return cursor if listing.is_by_key else Place()
+    raise Problem(kinds.FOREIGN_CURSOR, "A key is a cursor in the order of the keys only.")
+
+
+def _answer_unchanged(form: Form, count: Count | None = None) -> Response | None:
+    if not request.if_none_match:
+        return None
+    state = _context().database.read(fetch_state)
+    return answer_unchanged(compute_etag(state, form, *_describe_count(count)))
+
+
+def _answer_page(
+    form: Form, page: Page, pagination: dict[str, Any], targets: Targets, count: Count | None = None
+) -> Response:
+    links = describe_links(targets)
+    response = answer_orders(form, page.rows, {"pagination": pagination, "links": links})
+    if page.state is not None:
+        response.set_etag(compute_etag(page.state, form, *_describe_count(count)))
+    add_link_header(response, links)
+    return response
+
+
+def _describe_count(count: Count | None) -> tuple[object, ...]:
+    return (count.total, count.accuracy) if count else ()
+
+
+def _describe_neighbours(listing: Listing, page: Page) -> dict[str, Any]:
+    return {
+        "has_next": page.next is not None,
+        "has_previous": page.previous is not None,
+        "next_cursor": _write_cursor(listing, page.next),
+        "previous_cursor": _write_cursor(listing, page.previous),
+    }
+
+
+def _write_cursor(listing: Listing, place: int | Place | None) -> int | str | None:
+    if isinstance(place, Place):
+        return _context().cursors.write(place, listing.sort, listing.which)
+    return place

@@ -1,0 +1,80 @@
+"""What a list of orders is asked to show, and the page of it that is found."""
+
+from dataclasses import dataclass
+
+from psycopg.rows import TupleRow
+
+from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.orders.conditions import Conditions
+from lakebase_api.orders.reading import fetch_all
+from lakebase_api.orders.sorting import BY_KEY, Sort
+
+# Another one as soon as any transaction of the database has changed anything, or the server was started anew.
+# https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
+STATE = "hashtextextended(concat_ws(' ', pg_current_snapshot(), pg_postmaster_start_time()), 0)"
+FETCH_STATE = f"SELECT {STATE}::text".encode()
+
+
+# Page sizes for which statements are planned.
+PLANNED_SIZES = (10, 20, 50, 100, 200, 500, 1000)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Which orders are listed, in which order, with which fields, and how many at a time. Immutable."""
+
+    which: Conditions
+    sort: Sort
+    fields: tuple[str, ...]
+    page_size: int
+
+    @property
+    def is_by_key(self) -> bool:
+        """Whether a place in the order is a key."""
+        return self.sort == BY_KEY
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The fields, and behind them what else it takes to say the place of a row."""
+        return tuple(dict.fromkeys((*self.fields, *(key.column for key in self.sort))))
+
+    @property
+    def most(self) -> int:
+        """How many rows to read: more than a page has, and one of a few numbers, for the text of a statement.
+
+        PostgreSQL takes a limit that is a parameter for a tenth of the table, and plans again for each value,
+        which is half of its work: https://www.postgresql.org/docs/current/sql-prepare.html#SQL-PREPARE-NOTES
+        """
+        return min(size for size in PLANNED_SIZES if size >= self.page_size) + 1
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in an order that is not by key, and the way on from there.
+
+    ``values`` are those of a row in the sort's columns, which itself is not on the way; at the beginning and,
+    backward, at the end there are none.
+    """
+
+    values: tuple[object, ...] = ()
+    is_backward: bool = False
+
+
+@dataclass(frozen=True)
+class Page:
+    """Rows that begin with the fields of the listing, and where the pages beside them are, if there are any.
+
+    In the order of the keys a place is the key to start after. ``state`` is another one as soon as anything
+    in the database has changed; it is not known of a page without rows.
+    """
+
+    rows: list[TupleRow]
+    previous: int | Place | None
+    next: int | Place | None
+    state: str | None
+
+
+def fetch_state(connection: Connection) -> str:
+    """The state of a page that would be read now."""
+    [(state,)] = fetch_all(connection, FETCH_STATE)
+    return str(state)

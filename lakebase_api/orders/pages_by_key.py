@@ -1,0 +1,131 @@
+"""The statements that list orders by their keys, beside the functions that run them.
+
+A page, and what is said of the page before it, come of one statement and so of one moment.
+"""
+
+from functools import lru_cache
+
+from psycopg import sql
+
+from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.orders.conditions import Shape, asks_status, compose_conditions
+from lakebase_api.orders.listing import STATE, Listing, Page
+from lakebase_api.orders.order import KEY, View, compose_columns
+from lakebase_api.orders.reading import SHAPES_KEPT, Reader, Reading
+
+# The largest bigint: no order comes after it.
+GREATEST_KEY = 2**63 - 1
+
+# Of the orders before the page, up to some more than fit in one: how many there are, and the key of the one
+# after which the page before starts, if it is among them.
+AROUND = """
+SELECT concat_ws(' ', {state}, count(*), (array_agg(o_orderkey ORDER BY o_orderkey DESC))[$2])
+FROM (
+    SELECT t.o_orderkey FROM {narrow_orders} WHERE t.o_orderkey <= {before} AND {narrow_conditions}
+    ORDER BY t.o_orderkey DESC LIMIT {most}
+) AS before
+"""
+
+FETCH_AFTER = """
+SELECT {columns}, ({around}) FROM {orders}
+WHERE t.o_orderkey > $1 AND {conditions} AND {gate} ORDER BY t.o_orderkey LIMIT {most}
+"""
+
+# The offset walks the key's index alone, from the end that is nearer; whole rows are read from there on.
+FETCH_AT = """
+WITH start AS MATERIALIZED (
+    SELECT t.o_orderkey FROM {narrow_orders} WHERE {narrow_conditions}
+    ORDER BY t.o_orderkey {direction} OFFSET $1 LIMIT 1
+)
+SELECT {columns}, ({around}) FROM {orders}
+WHERE t.o_orderkey >= (SELECT o_orderkey FROM start) AND {conditions} AND {gate}
+ORDER BY t.o_orderkey LIMIT {most}
+"""
+FROM_START = "s.o_orderkey >= (SELECT o_orderkey FROM start)"
+BEFORE_START = "(SELECT o_orderkey - 1 FROM start)"
+
+
+class PagesByKey:
+    """Pages in the order of the keys. Safe to share between threads."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._prepare_around = lru_cache(SHAPES_KEPT)(self._build_around)
+        self._prepare_after = lru_cache(SHAPES_KEPT)(self._build_after)
+        self._prepare_at = lru_cache(SHAPES_KEPT)(self._build_at)
+
+    def fetch_after(self, connection: Connection, listing: Listing, key: int) -> Page:
+        """The page of the orders after a key. Raises psycopg's errors."""
+        reading = self._prepare_after(listing.which.shape, listing.columns, listing.most)
+        return self._fetch(connection, listing, reading, key, end=key)
+
+    def fetch_at(self, connection: Connection, listing: Listing, page: int, total: int | None = None) -> Page:
+        """Page number ``page``, counted from 1; with the number of orders, quicker in the second half.
+
+        Raises psycopg's errors.
+        """
+        offset, direction = (page - 1) * listing.page_size, "ASC"
+        if total is not None and total / 2 < offset < total:
+            offset, direction = total - offset - 1, "DESC"
+        reading = self._prepare_at(listing.which.shape, listing.columns, listing.most, direction)
+        return self._fetch(connection, listing, reading, offset, end=GREATEST_KEY if page > 1 else 0)
+
+    def _fetch(
+        self, connection: Connection, listing: Listing, reading: Reading, begin: int, end: int
+    ) -> Page:
+        """A page; if it has no rows, what is around it is around the key ``end``."""
+        beyond, parameters = listing.page_size + 1, listing.which.parameters
+        rows = self._reader.read(connection, reading, (begin, beyond, *parameters))
+        if rows:
+            around = rows[0][-1]
+        else:
+            reading = self._prepare_around(listing.which.shape, listing.most)
+            [(around,)] = self._reader.read(connection, reading, (end, beyond, *parameters))
+        state, count, *start = around.split()
+        previous = int(start[0]) if start else 0
+        shown = rows[: listing.page_size]
+        following = shown[-1][listing.columns.index(KEY)] if len(rows) > len(shown) else None
+        return Page(shown, previous if int(count) else None, following, state if shown else None)
+
+    def _build_around(self, shape: Shape, most: int) -> Reading:
+        return self._reader.prepare(lambda view: _compose_around(view, shape, most, "$1"), shape=shape)
+
+    def _build_after(self, shape: Shape, columns: tuple[str, ...], most: int) -> Reading:
+        def compose(view: View) -> sql.Composable:
+            return _compose(
+                FETCH_AFTER, view, shape, most, columns, around=_compose_around(view, shape, most, "$1")
+            )
+
+        return self._reader.prepare(compose, bound="s.o_orderkey > $1", shape=shape)
+
+    def _build_at(self, shape: Shape, columns: tuple[str, ...], most: int, direction: str) -> Reading:
+        def compose(view: View) -> sql.Composable:
+            around = _compose_around(view, shape, most, BEFORE_START)
+            return _compose(FETCH_AT, view, shape, most, columns, around=around, direction=sql.SQL(direction))
+
+        return self._reader.prepare(compose, bound=FROM_START, shape=shape)
+
+
+def _compose_around(view: View, shape: Shape, most: int, before: str) -> sql.Composable:
+    return _compose(AROUND, view, shape, most, before=sql.SQL(before), state=sql.SQL(STATE))
+
+
+def _compose(
+    statement: str,
+    view: View,
+    shape: Shape,
+    most: int,
+    columns: tuple[str, ...] = (),
+    **parts: sql.Composable,
+) -> sql.Composable:
+    narrow = view if asks_status(shape) else view.without_status()
+    return sql.SQL(statement).format(
+        columns=compose_columns(columns, view.status),
+        orders=view.orders,
+        gate=view.gate,
+        conditions=compose_conditions(shape, view.status, first=3),
+        most=sql.Literal(most),
+        narrow_orders=narrow.orders,
+        narrow_conditions=compose_conditions(shape, narrow.status, first=3),
+        **parts,
+    )

@@ -1,0 +1,76 @@
+"""Reading the orders with the status as changed, from the moment that there is a table of changes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from psycopg import RawCursor, errors, sql
+from psycopg.rows import TupleRow
+
+from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.orders import overlay
+from lakebase_api.orders.conditions import ANY_OF, EQUAL, Shape
+from lakebase_api.orders.order import Source, View
+
+# How many statements of a kind are kept: there is one for each shape of conditions, set of columns and order.
+SHAPES_KEPT = 256
+
+# Statements are composed from names of this program alone, never from values.
+Compose = Callable[[View], sql.Composable]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A statement in two forms. One that is not ``reusable`` is planned for its values each time."""
+
+    without_changes: bytes
+    with_changes: bytes
+    reusable: bool = True
+
+
+class Reader:
+    """Runs statements that show the status of orders. Safe to share between threads.
+
+    The table of changes is looked for until it is there: the first change makes it, in whichever process.
+    ``shows_changes``: whether there can be one.
+    """
+
+    def __init__(self, source: Source, *, shows_changes: bool) -> None:
+        self.source = source
+        self._shows_changes = shows_changes
+        self._has_changes = False
+
+    def prepare(self, compose: Compose, bound: str = "true", *, shape: Shape = ()) -> Reading:
+        """The statement for either case. It gives no row where the view's gate does not hold.
+
+        ``bound`` is a condition on the key of the changes ``s`` that follows from the statement's own. It is
+        planned each time if filters of its ``shape`` let through very different parts of the table: a plan
+        that is good for a year may read the whole table for a day.
+        """
+        reusable = all(condition.statement in (EQUAL, ANY_OF) for condition in shape)
+        unchanged = self.source.without_changes(may_have_changes=self._shows_changes)
+        changed = self.source.with_changes(bound)
+        return Reading(compose(unchanged).as_bytes(None), compose(changed).as_bytes(None), reusable)
+
+    def read(self, connection: Connection, reading: Reading, values: Sequence[object]) -> list[TupleRow]:
+        """The rows of the statement. Raises psycopg's errors."""
+        if not self._has_changes:
+            found = fetch_all(connection, reading.without_changes, values, reusable=reading.reusable)
+            if found or not self._shows_changes or not overlay.exists(connection, self.source.status_schema):
+                return found
+            self._has_changes = True
+        try:
+            return fetch_all(connection, reading.with_changes, values, reusable=reading.reusable)
+        except errors.UndefinedTable:  # somebody removed it
+            self._has_changes = False
+            return fetch_all(connection, reading.without_changes, values, reusable=reading.reusable)
+
+
+def fetch_all(
+    connection: Connection, statement: bytes, values: Sequence[object] = (), *, reusable: bool = True
+) -> list[TupleRow]:
+    """The rows of a statement with ``$1`` and so on for the values. Raises psycopg's errors.
+
+    A ``reusable`` one is prepared once it was used some times, and may then be planned for any values.
+    """
+    # As text, which psycopg turns into decimals and dates sooner than PostgreSQL's binary form.
+    return RawCursor(connection).execute(statement, values, prepare=None if reusable else False).fetchall()
