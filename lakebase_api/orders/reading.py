@@ -9,7 +9,7 @@ from psycopg.rows import TupleRow
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.orders import overlay
 from lakebase_api.orders.conditions import ANY_OF, EQUAL, Shape
-from lakebase_api.orders.order import Source, View
+from lakebase_api.orders.order import KEY, Source, View
 
 # How many statements of a kind are kept: there is one for each shape of conditions, set of columns and order.
 SHAPES_KEPT = 256
@@ -39,14 +39,17 @@ class Reader:
         self._shows_changes = shows_changes
         self._has_changes = False
 
-    def prepare(self, compose: Compose, bound: str = "true", *, shape: Shape = ()) -> Reading:
+    def prepare(
+        self, compose: Compose, bound: str = "true", *, shape: Shape = (), walked: str = KEY
+    ) -> Reading:
         """The statement for either case. It gives no row where the view's gate does not hold.
 
-        ``bound`` is a condition on the key of the changes ``s`` that follows from the statement's own. It is
-        planned each time if filters of its ``shape`` let through very different parts of the table: a plan
-        that is good for a year may read the whole table for a day.
+        ``bound`` is a condition on the key of the changes ``s`` that follows from the statement's own. The
+        rows are found by walking in the order of the column ``walked`` through those of the ``shape``. If
+        that has a range of another column, the statement is planned each time: a plan that is good for a year
+        may read the whole table for a day.
         """
-        reusable = all(condition.statement in (EQUAL, ANY_OF) for condition in shape)
+        reusable = all(each.statement in (EQUAL, ANY_OF) or each.column == walked for each in shape)
         unchanged = self.source.without_changes(may_have_changes=self._shows_changes)
         changed = self.source.with_changes(bound)
         return Reading(compose(unchanged).as_bytes(None), compose(changed).as_bytes(None), reusable)

@@ -13,11 +13,11 @@ from lakebase_api.orders.order import STATUS, View, compose_columns
 from lakebase_api.orders.reading import SHAPES_KEPT, Reader, Reading
 from lakebase_api.orders.sorting import Sort, compose_sort, find_ranges_after, reverse
 
-# One range follows the other, and each is read no further than the page may need it. What has changed is
-# looked up for these rows alone, unless it decides which they are.
-FETCH = "SELECT {columns}, {state}::text FROM {orders} WHERE {gate} ORDER BY part, {sort} LIMIT {most}"
+# The ranges follow each other in the order asked for: PostgreSQL merges them, and reads none further than it
+# must. What has changed is looked up for the rows of the page alone, unless it decides which they are.
+FETCH = "SELECT {columns}, {state}::text FROM {orders} WHERE {gate} ORDER BY {sort} LIMIT {most}"
 RANGE = """
-(SELECT {part} AS part, {columns} FROM {orders}
+(SELECT {columns} FROM {orders}
  WHERE {range} AND {conditions} AND {gate} ORDER BY {sort} {offset} LIMIT {most})
 """
 
@@ -82,7 +82,7 @@ class SortedPages:
                 most=sql.Literal(outline.most),
             )
 
-        return self._reader.prepare(compose, shape=outline.conditions)
+        return self._reader.prepare(compose, shape=outline.conditions, walked=outline.sort[0].column)
 
 
 def _compose_ranges(view: View, outline: Outline) -> sql.Composable:
@@ -90,10 +90,9 @@ def _compose_ranges(view: View, outline: Outline) -> sql.Composable:
     first = 1 + count_values(outline.conditions)
     # With an offset there is one range, and it has no values.
     offset = sql.SQL(f"OFFSET ${first}" if outline.has_offset else "")
-    for part, bounds in enumerate(outline.ranges):
+    for bounds in outline.ranges:
         composed.append(
             sql.SQL(RANGE).format(
-                part=sql.Literal(part),
                 columns=compose_columns(dict.fromkeys((*outline.columns, STATUS)), view.status),
                 orders=view.orders,
                 range=compose_conditions(bounds, view.status, first),
