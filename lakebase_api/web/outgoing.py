@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import Callable
 from typing import IO
-from wsgiref.types import WSGIApplication
+from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 from gunicorn.config import Config
 from gunicorn.http.message import Request
@@ -17,6 +17,10 @@ logger = logging.getLogger(__name__)
 
 # What is larger is not copied to be sent in one with the head.
 WORTH_JOINING = 64 * 1024
+
+
+class CutShort(Exception):
+    """A body cannot go on, and has said why in the log. The client sees that the answer is not whole."""
 
 
 class Outgoing:
@@ -38,6 +42,10 @@ class Outgoing:
             self.flush()
             self._send(data)
 
+    def fileno(self) -> int:
+        """The descriptor of the socket."""
+        return self._sock.fileno()
+
     def sendfile(self, file: IO[bytes], offset: int = 0, count: int | None = None) -> int:
         """Send the content of a file."""
         self.flush()
@@ -58,6 +66,12 @@ class Outgoing:
             sent = 0
         if sent < len(data):
             self._sock.sendall(memoryview(data)[sent:])
+
+
+def find_client(environ: WSGIEnvironment) -> int | None:
+    """The descriptor of the client's socket, to see whether it hangs up; ``None`` where there is none."""
+    outgoing = environ.get("gunicorn.socket")
+    return outgoing.fileno() if isinstance(outgoing, Outgoing) else None
 
 
 def answer(
@@ -84,10 +98,14 @@ def answer(
         else:
             for item in body:
                 response.write(item)
+                # The next one may take long.
+                outgoing.flush()
         response.close()
         outgoing.flush()
     except OSError:
         raise
+    except CutShort:
+        return False
     except Exception:
         if not outgoing.has_begun:
             raise
