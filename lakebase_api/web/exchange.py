@@ -1,6 +1,7 @@
 """What every exchange carries: its request id, its deadline, its timing, and its one line in the log."""
 
 import logging
+import math
 import random
 import re
 import time
@@ -28,6 +29,8 @@ class Exchange:
     started: float
     deadline: float
     environ: WSGIEnvironment
+    # Seconds that the caller gives it.
+    patience: float = math.inf
     waited: float = 0.0
     held: float = 0.0
 
@@ -35,6 +38,10 @@ class Exchange:
         """Note one use of a connection: the seconds waited for it and the seconds it was held."""
         self.waited += waited
         self.held += held
+
+    def deadline_within(self, longest: float) -> float:
+        """The deadline of what may take so many seconds, in place of those of other requests."""
+        return self.started + min(longest, self.patience)
 
 
 def new_id() -> str:
@@ -61,7 +68,8 @@ def register_exchange(app: Flask, traffic: Traffic, longest: float) -> None:
         request_id = given if REQUEST_ID.fullmatch(given) else new_id()
         exchange = g.exchange = Exchange(request_id, started, started + longest, environ)
         if timeout := environ.get("HTTP_X_REQUEST_TIMEOUT"):
-            exchange.deadline = started + min(longest, _parse_timeout(timeout))
+            exchange.patience = _parse_timeout(timeout)
+            exchange.deadline = exchange.deadline_within(longest)
 
     def finish(response: Response) -> Response:
         exchange = current_exchange()

@@ -15,7 +15,9 @@ class RequestIdFilter(logging.Filter):
     """Gives each record the id of the request it was logged for, ``-`` outside one."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Add ``request_id``; keeps every record."""
+        """Add ``request_id``, unless it was logged with one; keeps every record."""
+        if hasattr(record, "request_id"):
+            return True
         exchange = g.get("exchange") if has_request_context() else None
         record.request_id = exchange.request_id if exchange else "-"
         return True
