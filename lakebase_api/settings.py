@@ -224,6 +224,18 @@ class Settings:
         default=30.0,
         help="Seconds a request may take; a caller may ask for less with `X-Request-Timeout`",
     )
+    export_concurrency: int = setting(
+        "EXPORT_CONCURRENCY",
+        field=whole(0, 100),
+        default=2,
+        help="Exports that each worker makes at once, each on a connection of its own; more are answered 503",
+    )
+    export_time_limit: float = setting(
+        "EXPORT_TIME_LIMIT",
+        field=number(0.1, 110),
+        default=100.0,
+        help="Seconds after which an export ends with the cursor to go on from",
+    )
     pool_recycle_interval: float = setting(
         "DB_POOL_RECYCLE_INTERVAL",
         field=number(1, 86400),

@@ -19,7 +19,7 @@ SELECT current_setting('max_connections')::int,
 def judge_connections(connection: Connection, settings: Settings) -> Check:
     """Whether all connections that the workers may open fit. Raises psycopg's errors."""
     [(most, reserved, used)] = connection.execute(COUNT_CONNECTIONS).fetchall()
-    per_worker = settings.pool_size + settings.pool_max_overflow
+    per_worker = settings.pool_size + settings.pool_max_overflow + settings.export_concurrency
     wanted, free = settings.workers * per_worker, most - reserved - used
     says = (
         f"{settings.workers} workers x {per_worker} = {wanted} at most; the database allows {most}, of which "
@@ -30,7 +30,8 @@ def judge_connections(connection: Connection, settings: Settings) -> Check:
     return failed(
         CONNECTIONS,
         says,
-        mend="Lower WEB_CONCURRENCY, DB_POOL_SIZE or DB_MAX_OVERFLOW, so that WEB_CONCURRENCY x "
-        f"(DB_POOL_SIZE + DB_MAX_OVERFLOW) is at most {max(free, 0)}, or take a larger compute",
+        mend="Lower WEB_CONCURRENCY, DB_POOL_SIZE, DB_MAX_OVERFLOW or EXPORT_CONCURRENCY, so that "
+        "WEB_CONCURRENCY x (DB_POOL_SIZE + DB_MAX_OVERFLOW + EXPORT_CONCURRENCY) is at most "
+        f"{max(free, 0)}, or take a larger compute",
         fault="the connections may not suffice",
     )

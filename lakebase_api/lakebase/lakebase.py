@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from lakebase_api.lakebase.apart import ConnectionsApart
 from lakebase_api.lakebase.boot import BootReport
 from lakebase_api.lakebase.credentials import CredentialHolder
 from lakebase_api.lakebase.database import Caller, Database
@@ -35,15 +36,20 @@ class Lakebase:
         self._setup = SetupLog(examine)
         self.pool = Pool(settings, target, BootReport(self._setup).log)
         self.database = Database(settings, self.pool, self._setup, find_caller)
+        self.apart = ConnectionsApart(
+            settings.export_concurrency, settings.wake_budget, self.pool, self._setup
+        )
 
     def open(self) -> None:
         """Start rotating and connecting in the background; returns at once."""
         if self._rotation:
             self._rotation.start()
         self.database.open()
+        self.apart.open()
 
     def close(self) -> None:
         """Close every connection."""
+        self.apart.close()
         self.database.close()
 
     def stats(self) -> dict[str, int]:

@@ -121,6 +121,15 @@ class Pool:
         self._replace(connection)
         self._places.release()
 
+    def connect(self) -> LakebaseConnection:
+        """A connection that is not of the pool: whoever has it closes it.
+
+        Raises psycopg's errors and ``CredentialError``.
+        """
+        connection = LakebaseConnection.connect(**self._connect_arguments())
+        self._configure(connection)
+        return connection
+
     def _wait_for_connection(self, deadline: float) -> LakebaseConnection:
         patience_ends = min(deadline, self._asked_at + self._settings.pool_timeout)
         while True:

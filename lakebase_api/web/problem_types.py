@@ -156,6 +156,22 @@ POOL_EXHAUSTED = ProblemType(
     "Try again after the seconds of Retry-After, with fewer requests at once.",
     retry_after=1,
 )
+EXPORTS_BUSY = ProblemType(
+    "exports-busy",
+    503,
+    "Too Many Exports At Once",
+    "The service makes as many exports as it may.",
+    "Try again after the seconds of Retry-After.",
+    retry_after=5,
+)
+EXPORT_UNFINISHED = ProblemType(
+    "export-unfinished",
+    503,
+    "Export Unfinished",
+    "The export had to end before it came to an order that it asks for.",
+    "Go on with `cursor` as the key that `detail` names.",
+    retry_after=1,
+)
 CONFLICT = ProblemType(
     "transaction-conflict",
     503,
@@ -219,6 +235,8 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
         INTERNAL,
         DATABASE_UNAVAILABLE,
         POOL_EXHAUSTED,
+        EXPORTS_BUSY,
+        EXPORT_UNFINISHED,
         CONFLICT,
         OUTCOME_UNKNOWN,
         NOT_SET_UP,

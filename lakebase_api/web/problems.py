@@ -13,6 +13,7 @@ from flask import Flask, Response, g
 from psycopg import errors
 from werkzeug.exceptions import HTTPException
 
+from lakebase_api.lakebase.apart import AllInUse
 from lakebase_api.lakebase.checks import STATUS_CHANGES
 from lakebase_api.lakebase.database import OutcomeUnknown
 from lakebase_api.lakebase.pool import DatabaseUnavailable, DeadlineExceeded
@@ -33,6 +34,7 @@ DATABASE_PROBLEMS: dict[type[Exception], ProblemType] = {
     psycopg_pool.PoolClosed: kinds.DATABASE_UNAVAILABLE,
     psycopg_pool.PoolTimeout: kinds.POOL_EXHAUSTED,
     psycopg_pool.TooManyRequests: kinds.POOL_EXHAUSTED,
+    AllInUse: kinds.EXPORTS_BUSY,
     DeadlineExceeded: kinds.DEADLINE,
     OutcomeUnknown: kinds.OUTCOME_UNKNOWN,
     errors.QueryCanceled: kinds.DEADLINE,

@@ -8,7 +8,12 @@ from tests.doctor.conftest import PERSON, Shop
 
 @pytest.fixture
 def session(shop: Shop) -> Connection:
-    shop.environment |= {"WEB_CONCURRENCY": "1", "DB_POOL_SIZE": "1", "DB_MAX_OVERFLOW": "0"}
+    shop.environment |= {
+        "WEB_CONCURRENCY": "1",
+        "DB_POOL_SIZE": "1",
+        "DB_MAX_OVERFLOW": "0",
+        "EXPORT_CONCURRENCY": "0",
+    }
     session = shop.log_in()
     session.execute("SET application_name = 'the-app'")
     return session
@@ -35,4 +40,4 @@ def test_what_superusers_keep_is_not_for_the_app(shop: Shop, session: Connection
     check = judge_connections(session, shop.settings)
     assert check.state is State.FAILED
     others = int(check.says.partition("superusers and ")[2].split()[0])
-    assert f"(DB_POOL_SIZE + DB_MAX_OVERFLOW) is at most {197 - others}," in check.mend
+    assert f"(DB_POOL_SIZE + DB_MAX_OVERFLOW + EXPORT_CONCURRENCY) is at most {197 - others}," in check.mend
