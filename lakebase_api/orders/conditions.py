@@ -1,6 +1,7 @@
 """Conditions on orders: their SQL, which is of this module alone, and their values, which are parameters."""
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -63,11 +64,18 @@ def count_values(shape: Shape) -> int:
 
 def compose_conditions(shape: Shape, status: sql.Composable, first: int) -> sql.Composable:
     """That the conditions hold for the order ``t``, with ``$first`` and on for their values."""
-    numbers = itertools.count(first)
+    values = (sql.SQL(f"${number}") for number in itertools.count(first))
+    return compose_conditions_on(shape, status, values)
+
+
+def compose_conditions_on(
+    shape: Shape, status: sql.Composable, values: Iterator[sql.Composable]
+) -> sql.Composable:
+    """That the conditions hold for the order ``t``, with these expressions for their values in turn."""
     composed: list[sql.Composable] = [
         sql.SQL(statement).format(
             column=compose_column(column, status),
-            value=sql.SQL(f"${next(numbers)}" if "{value}" in statement else ""),
+            value=next(values) if "{value}" in statement else sql.SQL(""),
         )
         for column, statement in shape
     ]

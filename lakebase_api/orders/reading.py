@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from psycopg import RawCursor, errors, sql
 from psycopg.rows import TupleRow
@@ -10,6 +11,8 @@ from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.orders import overlay
 from lakebase_api.orders.conditions import ANY_OF, EQUAL, Shape
 from lakebase_api.orders.order import KEY, Source, View
+
+T = TypeVar("T")
 
 # How many statements of a kind are kept: there is one for each shape of conditions, set of columns and order.
 SHAPES_KEPT = 256
@@ -56,16 +59,24 @@ class Reader:
 
     def read(self, connection: Connection, reading: Reading, values: Sequence[object]) -> list[TupleRow]:
         """The rows of the statement. Raises psycopg's errors."""
+
+        def fetch(statement: bytes) -> list[TupleRow]:
+            return fetch_all(connection, statement, values, reusable=reading.reusable)
+
+        return self.read_by(fetch, connection, reading)
+
+    def read_by(self, fetch: Callable[[bytes], list[T]], connection: Connection, reading: Reading) -> list[T]:
+        """The rows that ``fetch`` gets by the statement on this connection. Raises what it raises."""
         if not self._has_changes:
-            found = fetch_all(connection, reading.without_changes, values, reusable=reading.reusable)
+            found = fetch(reading.without_changes)
             if found or not self._shows_changes or not overlay.exists(connection, self.source.status_schema):
                 return found
             self._has_changes = True
         try:
-            return fetch_all(connection, reading.with_changes, values, reusable=reading.reusable)
+            return fetch(reading.with_changes)
         except errors.UndefinedTable:  # somebody removed it
             self._has_changes = False
-            return fetch_all(connection, reading.without_changes, values, reusable=reading.reusable)
+            return fetch(reading.without_changes)
 
 
 def fetch_all(
