@@ -15,6 +15,9 @@ from lakebase_api.lakebase.lakebase import Lakebase
 from lakebase_api.orders.changes import StatusChanges
 from lakebase_api.orders.counting import OrderCounts
 from lakebase_api.orders.cursors import CursorCodec
+from lakebase_api.orders.export_chunks import ExportChunks
+from lakebase_api.orders.export_routes import ExportContext, register_exports
+from lakebase_api.orders.exporting import Exports
 from lakebase_api.orders.history import HistoryQueries
 from lakebase_api.orders.list_routes import ListsContext, register_lists
 from lakebase_api.orders.order import Source
@@ -130,6 +133,8 @@ def _register_routes(app: Flask, service: Service) -> None:
         cursors=CursorCodec(settings, source),
     )
     register_lists(app, api, lists)
+    exports = Exports(lakebase.apart, ExportChunks(reader), lambda: service.check_draining() is not None)
+    register_exports(app, api, ExportContext(exports, settings.export_time_limit))
     register_status(app, api, StatusContext(writer, history))
     deciding = {
         "token": lakebase.check_token,

@@ -10,7 +10,7 @@ from lakebase_api.web.problems import Problem
 from lakebase_api.web.validation import refuse
 
 # What stands in a path where a key would: asked for in a way that it does not allow it is no key either.
-SIBLINGS = ("count", "pages", "sample", "status", "stream")
+SIBLINGS = ("count", "export", "pages", "sample", "status", "stream")
 
 
 class OrderKeyConverter(BaseConverter):

@@ -1,0 +1,200 @@
+"""The statements that export orders, a range of keys at a time, beside the functions that run them.
+
+COPY takes no parameters. Values travel as parameters all the same: into settings of the session, which the
+statement reads.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import msgspec
+from psycopg import RawCursor, sql
+
+from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.copying import copy_rows
+from lakebase_api.orders.conditions import ANY_OF, Conditions, Shape, asks_status, compose_conditions_on
+from lakebase_api.orders.order import KEY, STATUS, Order, View, compose_column
+from lakebase_api.orders.reading import SHAPES_KEPT, Reader, Reading, fetch_all
+
+# The largest bigint.
+GREATEST_KEY = 2**63 - 1
+# What a chunk may hold in memory; a chunk of more is asked for in smaller ones.
+MOST_BYTES = 8_000_000
+
+# Whatever the role or the database has as its own. As the API writes dates and floats elsewhere.
+SESSION = {"client_encoding": "UTF8", "DateStyle": "ISO, YMD", "extra_float_digits": "1"}
+# What values are read as; the others are texts.
+TYPES = {"o_custkey": "bigint", "o_totalprice": "numeric", "o_orderdate": "date"}
+TEXT_COLUMNS = frozenset(name for name, kind in Order.__annotations__.items() if kind == str | None)
+
+FIRST = "current_setting('lakebase_api.first')::bigint"
+LAST = "current_setting('lakebase_api.last')::bigint"
+ROWS = "current_setting('lakebase_api.rows')::bigint"
+# The planner knows the values of the range. Those of filters are subqueries, to be read once and not for each
+# row; that each is of one row is said by the second cast, for ANY.
+VALUE = "(SELECT current_setting('lakebase_api.value{number}')::{type})::{type}"
+SET_VALUE = "set_config('lakebase_api.value{number}', (${parameter}::{type})::text, false)"
+
+# From the first key that there is, so that a gap takes no time.
+SET_RANGE = """
+SELECT first, last,
+    set_config('lakebase_api.first', first::text, false), set_config('lakebase_api.last', last::text, false),
+    set_config('lakebase_api.rows', $3::bigint::text, false),
+    set_config('statement_timeout', $4::bigint::text, false)
+FROM (
+    SELECT min(t.o_orderkey)::bigint AS first FROM {table} AS t WHERE t.o_orderkey > $1
+) AS found, LATERAL (
+    SELECT least(first, {greatest} - $2::bigint) + $2::bigint AS last
+) AS range
+"""
+
+SELECT = """
+SELECT {columns} FROM {orders}
+WHERE t.o_orderkey >= {first} AND t.o_orderkey <= {last} AND {conditions} AND {gate}
+ORDER BY t.o_orderkey LIMIT {rows}
+"""
+BOUND = f"s.o_orderkey >= {FIRST} AND s.o_orderkey <= {LAST}"
+COPY_CSV = "COPY ({select}) TO STDOUT (FORMAT csv)"
+# JSON has no control characters: as marks they let everything stand as it is.
+COPY_NDJSON = r"""
+COPY (SELECT row_to_json(o) FROM ({select}) AS o) TO STDOUT (FORMAT csv, DELIMITER E'\x01', QUOTE E'\x02')
+"""
+DISARMED = "CASE WHEN left({column}, 1) IN ({starts}) THEN '''' || {column} ELSE {column} END"
+
+# A cell of CSV with the comma behind it.
+CELL = rb'(?:"(?:[^"]|"")*+"|[^",\n]*),'
+
+
+@dataclass(frozen=True)
+class Export:
+    """What is exported: which orders, and what they look like. Immutable.
+
+    Texts that start with one of ``disarmed`` get an apostrophe before.
+    """
+
+    which: Conditions
+    fields: tuple[str, ...]
+    is_csv: bool
+    disarmed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is asked for at a time: so many keys, of which not all need be there, and rows at most."""
+
+    keys: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Rows with their line ends, and the key up to which there are no others."""
+
+    rows: list[bytes]
+    reached: int
+
+
+class Keyed(msgspec.Struct):
+    """What must be known of a row in JSON."""
+
+    o_orderkey: int
+
+
+class ExportChunks:
+    """The rows of exports, chunk by chunk. Safe to share between threads."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._set_range = (
+            sql.SQL(SET_RANGE)
+            .format(**reader.source.parts(), greatest=sql.Literal(GREATEST_KEY))
+            .as_bytes(None)
+        )
+        self._prepare = lru_cache(SHAPES_KEPT)(self._build)
+
+    def begin(self, connection: Connection, which: Conditions) -> None:
+        """Make a connection ready for the chunks of these orders. Raises psycopg's errors."""
+        for name, value in SESSION.items():
+            connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+        if which.values:
+            assignments = [
+                SET_VALUE.format(number=number, parameter=number, type=kind)
+                for number, kind in enumerate(_find_types(which.shape), 1)
+            ]
+            RawCursor(connection).execute(f"SELECT {', '.join(assignments)}".encode(), which.parameters)
+
+    def fetch(
+        self,
+        connection: Connection,
+        export: Export,
+        after: int,
+        size: Size,
+        seconds: float,
+        wait: Callable[[int], None],
+    ) -> Chunk | None:
+        """The next rows after a key, or ``None`` if there are no more; a statement may take so many seconds.
+
+        ``wait`` as for ``copy_rows``. Raises ``TooMuch`` and psycopg's errors.
+        """
+        milliseconds = max(1, round(seconds * 1000))
+        values = (after, size.keys, size.rows, milliseconds)
+        [(first, last, *_)] = fetch_all(connection, self._set_range, values)
+        if first is None:
+            return None
+        reading = self._prepare(export.which.shape, export.fields, export.is_csv, export.disarmed)
+        rows = self._reader.read_by(
+            lambda statement: copy_rows(connection, statement, MOST_BYTES, wait), connection, reading
+        )
+        return Chunk(rows, find_key(rows[-1], export) if len(rows) == size.rows else last)
+
+    def _build(
+        self, shape: Shape, fields: tuple[str, ...], is_csv: bool, disarmed: tuple[str, ...]
+    ) -> Reading:
+        def compose(view: View) -> sql.Composable:
+            shown = view if STATUS in fields or asks_status(shape) else view.without_status()
+            columns = [_compose_cell(name, shown.status, disarmed) for name in fields]
+            select = sql.SQL(SELECT).format(
+                columns=sql.SQL(", ").join(columns),
+                orders=shown.orders,
+                conditions=compose_conditions_on(shape, shown.status, _compose_values(shape)),
+                gate=shown.gate,
+                first=sql.SQL(FIRST),
+                last=sql.SQL(LAST),
+                rows=sql.SQL(ROWS),
+            )
+            return sql.SQL(COPY_CSV if is_csv else COPY_NDJSON).format(select=select)
+
+        return self._reader.prepare(compose, bound=BOUND)
+
+
+def find_key(row: bytes, export: Export) -> int:
+    """The key of a row."""
+    if not export.is_csv:
+        return msgspec.json.decode(row, type=Keyed).o_orderkey
+    found = re.match(CELL * export.fields.index(KEY) + rb"(-?[0-9]+)", row)
+    assert found
+    return int(found[1])
+
+
+def _find_types(shape: Shape) -> Iterator[str]:
+    """The types of the conditions' values, in turn."""
+    for column, statement in shape:
+        if "{value}" in statement:
+            yield TYPES.get(column, "text") + ("[]" if statement == ANY_OF else "")
+
+
+def _compose_values(shape: Shape) -> Iterator[sql.Composable]:
+    return (
+        sql.SQL(VALUE.format(number=number, type=kind)) for number, kind in enumerate(_find_types(shape), 1)
+    )
+
+
+def _compose_cell(name: str, status: sql.Composable, disarmed: tuple[str, ...]) -> sql.Composable:
+    """A column under its name; a text that starts with one of ``disarmed`` with an apostrophe before."""
+    column = compose_column(name, status)
+    if disarmed and name in TEXT_COLUMNS:
+        starts = sql.SQL(", ").join(map(sql.Literal, disarmed))
+        column = sql.SQL(DISARMED).format(column=column, starts=starts)
+    return sql.SQL("{} AS {}").format(column, sql.Identifier(name))

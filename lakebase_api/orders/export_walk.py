@@ -1,0 +1,91 @@
+"""The way of an export through the table: chunk after chunk, each as large as it may be."""
+
+import time
+from collections.abc import Callable
+
+from psycopg import errors
+
+from lakebase_api.lakebase.apart import ConnectionApart
+from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.copying import TooMuch
+from lakebase_api.orders.export_chunks import Chunk, Export, ExportChunks, Size
+
+# Seconds that a statement may take. For as long as it runs, whoever wants to TRUNCATE the table waits, and
+# behind them everybody who wants to read it.
+LONGEST_CHUNK = 5.0
+# Two statements that take as long, and what the network takes.
+LONGEST_FETCH = 2 * LONGEST_CHUNK + 2.0
+# The next chunk is made larger or smaller for it to take this many seconds, or have as many bytes.
+USUAL_SECONDS = 0.5
+USUAL_BYTES = 1_000_000
+# How much larger or smaller it is at most, and how much smaller after one that was too large.
+STEP = 4
+# Small, for the first byte. Of TPC-H's keys eight of 32 are in use.
+FIRST_SIZE = Size(keys=8_000, rows=2_000)
+MOST = Size(keys=2**48, rows=200_000)
+
+
+class ExportWalk:
+    """Fetches the rows of an export in the order of their keys. For one thread.
+
+    No statement runs between two fetches. ``wait`` as for ``copy_rows``.
+    """
+
+    def __init__(
+        self,
+        chunks: ExportChunks,
+        export: Export,
+        after: int,
+        connection: ConnectionApart,
+        deadline: float,
+        wait: Callable[[int], None],
+    ) -> None:
+        self._chunks = chunks
+        self._export = export
+        self._connection = connection
+        self._deadline = deadline
+        self._wait = wait
+        self._size = FIRST_SIZE
+        # The key up to which all was fetched.
+        self.reached = after
+        self.is_complete = False
+
+    def fetch(self) -> list[bytes]:
+        """The next rows; it may be none, though there are more behind, and is when the deadline has passed.
+
+        Raises what ``ConnectionApart.read`` does, and what ``wait`` does.
+        """
+        while time.monotonic() < self._deadline:
+            try:
+                chunk = self._connection.read(self._ask, LONGEST_FETCH)
+            except (errors.QueryCanceled, TooMuch):
+                if time.monotonic() >= self._deadline:
+                    break
+                if min(self._size.keys, self._size.rows) == 1:
+                    raise
+                self._size = Size(max(1, self._size.keys // STEP), max(1, self._size.rows // STEP))
+                continue
+            if chunk is None:
+                self.is_complete = True
+                break
+            self.reached = chunk.reached
+            return chunk.rows
+        return []
+
+    def _ask(self, connection: Connection) -> Chunk | None:
+        began = time.monotonic()
+        seconds = min(LONGEST_CHUNK, self._deadline - began)
+        size = self._size
+        chunk = self._chunks.fetch(connection, self._export, self.reached, size, seconds, self._wait)
+        if chunk is not None:
+            self._size = adapt(size, chunk.rows, time.monotonic() - began)
+        return chunk
+
+
+def adapt(size: Size, rows: list[bytes], seconds: float) -> Size:
+    """The size of the next chunk, after one of this size gave these rows and took so many seconds."""
+    wanted = min(USUAL_SECONDS / seconds, USUAL_BYTES / max(1, sum(map(len, rows))))
+    factor = min(max(wanted, 1 / STEP), STEP)
+    if len(rows) == size.rows:
+        return Size(size.keys, min(max(1, int(size.rows * factor)), MOST.rows))
+    return Size(min(max(1, int(size.keys * factor)), MOST.keys), size.rows)
