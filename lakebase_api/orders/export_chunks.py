@@ -5,7 +5,7 @@ statement reads.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,10 +13,10 @@ import msgspec
 from psycopg import RawCursor, sql
 
 from lakebase_api.lakebase.connecting import Connection
-from lakebase_api.lakebase.copying import copy_rows
+from lakebase_api.lakebase.copying import Wait, copy_rows, fetch_integers
 from lakebase_api.orders.conditions import ANY_OF, Conditions, Shape, asks_status, compose_conditions_on
 from lakebase_api.orders.order import KEY, STATUS, Order, View, compose_column
-from lakebase_api.orders.reading import SHAPES_KEPT, Reader, Reading, fetch_all
+from lakebase_api.orders.reading import SHAPES_KEPT, Reader, Reading
 
 # The largest bigint.
 GREATEST_KEY = 2**63 - 1
@@ -39,15 +39,16 @@ SET_VALUE = "set_config('lakebase_api.value{number}', (${parameter}::{type})::te
 
 # From the first key that there is, so that a gap takes no time.
 SET_RANGE = """
-SELECT first, last,
-    set_config('lakebase_api.first', first::text, false), set_config('lakebase_api.last', last::text, false),
+SELECT set_config('lakebase_api.first', first::text, false),
+    set_config('lakebase_api.last', last::text, false),
     set_config('lakebase_api.rows', $3::bigint::text, false),
-    set_config('statement_timeout', $4::bigint::text, false)
+    length(set_config('statement_timeout', $4::bigint::text, false))
 FROM (
-    SELECT min(t.o_orderkey)::bigint AS first FROM {table} AS t WHERE t.o_orderkey > $1
+    SELECT min(t.o_orderkey)::bigint AS first FROM {table} AS t WHERE t.o_orderkey > $1::bigint
 ) AS found, LATERAL (
     SELECT least(first, {greatest} - $2::bigint) + $2::bigint AS last
 ) AS range
+WHERE first IS NOT NULL
 """
 
 SELECT = """
@@ -132,7 +133,7 @@ class ExportChunks:
         after: int,
         size: Size,
         seconds: float,
-        wait: Callable[[int], None],
+        wait: Wait,
     ) -> Chunk | None:
         """The next rows after a key, or ``None`` if there are no more; a statement may take so many seconds.
 
@@ -140,9 +141,10 @@ class ExportChunks:
         """
         milliseconds = max(1, round(seconds * 1000))
         values = (after, size.keys, size.rows, milliseconds)
-        [(first, last, *_)] = fetch_all(connection, self._set_range, values)
-        if first is None:
+        found = fetch_integers(connection, self._set_range, values, wait)
+        if not found:
             return None
+        last = found[1]
         reading = self._prepare(export.which.shape, export.fields, export.is_csv, export.disarmed)
         rows = self._reader.read_by(
             lambda statement: copy_rows(connection, statement, MOST_BYTES, wait), connection, reading

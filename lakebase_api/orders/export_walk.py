@@ -1,13 +1,12 @@
 """The way of an export through the table: chunk after chunk, each as large as it may be."""
 
 import time
-from collections.abc import Callable
 
 from psycopg import errors
 
 from lakebase_api.lakebase.apart import ConnectionApart
 from lakebase_api.lakebase.connecting import Connection
-from lakebase_api.lakebase.copying import TooMuch
+from lakebase_api.lakebase.copying import TooMuch, Wait
 from lakebase_api.orders.export_chunks import Chunk, Export, ExportChunks, Size
 
 # Seconds that a statement may take. For as long as it runs, whoever wants to TRUNCATE the table waits, and
@@ -38,7 +37,7 @@ class ExportWalk:
         after: int,
         connection: ConnectionApart,
         deadline: float,
-        wait: Callable[[int], None],
+        wait: Wait,
     ) -> None:
         self._chunks = chunks
         self._export = export

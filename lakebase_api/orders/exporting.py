@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Self
 
 from lakebase_api.lakebase.apart import ConnectionsApart
+from lakebase_api.lakebase.copying import Wait
 from lakebase_api.orders.export_chunks import Export, ExportChunks, find_key
 from lakebase_api.orders.export_walk import ExportWalk
 from lakebase_api.web.answers import ENCODER
@@ -191,7 +192,7 @@ def split(rows: list[bytes]) -> Iterator[list[bytes]]:
         yield rows[begin : begin + size]
 
 
-def build_wait(client: int | None) -> Callable[[int], None]:
+def build_wait(client: int | None) -> Wait:
     """What waits until there is something to read at a descriptor; raises ``ClientGone`` instead."""
 
     def wait(descriptor: int) -> None:
