@@ -1,6 +1,7 @@
 """The usual stack: FastAPI, SQLModel on async SQLAlchemy, asyncpg, uvicorn, as the Lakebase template has it.
 
 A program of its own with requirements of its own; it shares nothing with the service but the table.
+``requirements.txt`` is what pip makes of the template's pins.
 """
 
 import logging
@@ -59,14 +60,14 @@ PageSize = Annotated[int, Query(ge=1, le=1000)]
 
 
 class OrderFields(SQLModel):
-    o_custkey: int | None
-    o_orderstatus: str | None
-    o_totalprice: Decimal | None = Field(max_digits=18, decimal_places=2)
-    o_orderdate: date | None
-    o_orderpriority: str | None
-    o_clerk: str | None
-    o_shippriority: int | None
-    o_comment: str | None
+    o_custkey: int
+    o_orderstatus: str
+    o_totalprice: Decimal = Field(max_digits=18, decimal_places=2)
+    o_orderdate: date
+    o_orderpriority: str
+    o_clerk: str
+    o_shippriority: int
+    o_comment: str
 
 
 class Order(OrderFields, table=True):  # type: ignore[call-arg]
@@ -186,6 +187,8 @@ async def update_order_status(order_key: int, body: StatusUpdate, session: Sessi
     order = await _find(session, order_key)
     order.o_orderstatus = body.o_orderstatus
     await session.commit()
+    await session.refresh(order)
+    logger.info(f"Updated order {order_key} to status {body.o_orderstatus}")
     message = "Order status updated successfully"
     return StatusRead(o_orderkey=order_key, o_orderstatus=body.o_orderstatus, message=message)
 
@@ -194,6 +197,7 @@ async def _find(session: AsyncSession, order_key: int) -> Order:
     found = await session.scalars(select(Order).where(Order.o_orderkey == order_key))
     order: Order | None = found.first()
     if order is None:
+        logger.info(f"Order not found: {order_key}")
         raise HTTPException(404, f"Order {order_key} not found")
     return order
 
