@@ -83,7 +83,9 @@ class Connection:
 
     def finish_body(self) -> bool:
         """Whether gunicorn ends the request where it was cut out of the bytes; else nothing more is sure."""
-        return bool(self.parser.finish_body()) and not self.parser.unreader.take_buffered()
+        is_finished = bool(self.parser.finish_body()) and not self.parser.unreader.take_buffered()
+        self.parser.mesg = None  # else it would do this again before the next request
+        return is_finished
 
 
 def _read_chunks(request: Request, most: int | None) -> BytesIO:

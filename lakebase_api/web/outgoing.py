@@ -3,13 +3,13 @@
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import IO
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 from gunicorn.config import Config
 from gunicorn.http.message import Request
-from gunicorn.http.wsgi import FileWrapper, create
+from gunicorn.http.wsgi import FileWrapper, Response, create
 
 from lakebase_api.web.connections import Connection
 
@@ -74,6 +74,20 @@ def find_client(environ: WSGIEnvironment) -> int | None:
     return outgoing.fileno() if isinstance(outgoing, Outgoing) else None
 
 
+class CheckedResponse(Response):  # type: ignore[misc]
+    """gunicorn's response, whose headers werkzeug has checked: it need not match each one against patterns.
+
+    None of the app's is about the connection itself.
+    """
+
+    def process_headers(self, headers: Iterable[tuple[str, str]]) -> None:
+        """Take the headers as they are, and note the length of the body."""
+        for name, value in headers:
+            if name == "Content-Length":
+                self.response_length = int(value)
+            self.headers.append((name, value))
+
+
 def answer(
     app: WSGIApplication,
     request: Request,
@@ -87,7 +101,8 @@ def answer(
     what goes wrong before anything was sent, and ``OSError`` when the client is gone.
     """
     outgoing = Outgoing(connection.sock)
-    response, environ = create(request, outgoing, connection.client, connection.server, config)
+    client, server = connection.client, connection.server
+    response, environ = create(request, outgoing, client, server, config, CheckedResponse)
     environ["wsgi.multithread"] = True
     body = app(environ, response.start_response)
     try:
