@@ -52,7 +52,7 @@ class Worker(ThreadWorker):
         self.most_kept = self.cfg.threads // 4
         self.looked_at = 0.0
         # gunicorn looks up some twenty settings for each request, each by a call of Config.__getattr__.
-        vars(self.cfg).update((name, setting.get()) for name, setting in self.cfg.settings.items())
+        self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
 
     def run(self) -> None:
         """Serve until SIGTERM, then drain: accept a little longer, shut the listeners, finish the rest."""
