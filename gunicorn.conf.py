@@ -1,8 +1,10 @@
 """How gunicorn serves the app. https://gunicorn.org/reference/settings/"""
 
+import ctypes
 import gc
 import logging
 import resource
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,11 @@ logconfig_dict = build_logging_config(settings)
 # https://docs.python.org/3/howto/logging.html#optimization
 logging._srcfile = None
 logging.logThreads = logging.logMultiprocessing = False
+# Else glibc has each thread allocate from memory of its own, up to eight for each processor, though only
+# one thread runs at a time. Other C libraries have no such setting.
+M_ARENA_MAX = -8
+with suppress(AttributeError):
+    ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
 def when_ready(server: Any) -> None:
