@@ -40,7 +40,7 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 # The longest it allows; a longer one is answered 414 by gunicorn itself.
 limit_request_line = 8190
 # By default headers of a client on this machine may say where the app is mounted, and that it used https.
-# Whom to believe is for FORWARDED_HOPS to say: these believe nobody, so that it need not be looked up who asks.
+# Whom to believe is for FORWARDED_HOPS to say: these believe nobody, and nobody is looked up for them.
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
 forwarded_allow_ips = "*"
