@@ -20,6 +20,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from lakebase_api.web.clients import Clients
 from lakebase_api.web.connections import CONTINUE, READ_SIZE, Connection
+from lakebase_api.web.gathering import Gathering
 from lakebase_api.web.outgoing import answer
 from lakebase_api.web.process import CLOSE_TIMEOUT
 
@@ -53,6 +54,7 @@ class Worker(ThreadWorker):
         self.looked_at = 0.0
         # gunicorn looks up some twenty settings for each request, each by a call of Config.__getattr__.
         self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
+        self.gathering = Gathering()
 
     def run(self) -> None:
         """Serve until SIGTERM, then drain: accept a little longer, shut the listeners, finish the rest."""
@@ -158,6 +160,7 @@ class Worker(ThreadWorker):
         if not self.is_parent_alive():
             self.alive = False
         self.clients.end_overdue()
+        self.gathering.gather()
 
     def _take(self, connection: Connection, data: bytes) -> None:
         if connection.group is self.clients.closing:
