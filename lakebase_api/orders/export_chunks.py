@@ -159,7 +159,7 @@ class ExportChunks:
             columns = [_compose_cell(name, shown.status, disarmed) for name in fields]
             select = sql.SQL(SELECT).format(
                 columns=sql.SQL(", ").join(columns),
-                orders=shown.orders,
+                orders=shown.show(bound=BOUND),
                 conditions=compose_conditions_on(shape, shown.status, _compose_values(shape)),
                 gate=shown.gate,
                 first=sql.SQL(FIRST),
@@ -168,7 +168,7 @@ class ExportChunks:
             )
             return sql.SQL(COPY_CSV if is_csv else COPY_NDJSON).format(select=select)
 
-        return self._reader.prepare(compose, bound=BOUND)
+        return self._reader.prepare(compose)
 
 
 def find_key(row: bytes, export: Export) -> int:

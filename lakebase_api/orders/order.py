@@ -1,6 +1,6 @@
 """An order: its columns, and how SQL names the orders, with or without the changes kept beside them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -76,47 +76,37 @@ class Source:
         """The orders as their table has them; none once changes are kept beside them, where they may be."""
         return self._view(UNCHANGED_ORDERS, UNLESS_CHANGES if may_have_changes else "true", UNCHANGED_STATUS)
 
-    def with_changes(self, bound: str = "true") -> "View":
-        """The orders with the status as changed; ``bound`` is on the keys of the changes ``s``."""
-        return self._view(CHANGED_ORDERS, "true", CHANGED_STATUS, CHANGES_MADE, bound)
+    def with_changes(self) -> "View":
+        """The orders with the status as changed."""
+        return self._view(CHANGED_ORDERS, "true", CHANGED_STATUS, CHANGES_MADE)
 
-    def _view(self, orders: str, gate: str, status: str, version: str = "0", bound: str = "") -> "View":
-        parts = {**self.parts(), "bound": sql.SQL(bound)}
-        own_table = parts.pop("table")
-        return View(
-            table=own_table,
-            show=lambda table: sql.SQL(orders).format(table=table, **parts),
-            gate=sql.SQL(gate).format(**parts),
-            status=sql.SQL(status),
-            version=sql.SQL(version),
-        )
+    def _view(self, orders: str, gate: str, status: str, version: str = "0") -> "View":
+        parts = self.parts()
+        return View(orders, parts, sql.SQL(gate).format(**parts), sql.SQL(status), sql.SQL(version))
 
 
 @dataclass(frozen=True)
 class View:
     """How a statement names the orders ``t``, and the status and number of changes it shows of them.
 
-    ``show`` names those of a table or subquery. ``gate`` is a condition that the statement must have.
+    ``gate`` is a condition that the statement must have.
     """
 
-    table: sql.Composable
-    show: Callable[[sql.Composable], sql.Composable]
+    template: str
+    parts: Mapping[str, sql.Composable]
     gate: sql.Composable
     status: sql.Composable
     version: sql.Composable
 
-    @property
-    def orders(self) -> sql.Composable:
-        """All orders."""
-        return self.show(self.table)
+    def show(self, rows: sql.Composable | None = None, *, bound: str = "true") -> sql.Composable:
+        """The orders, or those of a subquery; ``bound`` says of the changes ``s`` what holds for their keys."""
+        parts = self.parts if rows is None else {**self.parts, "table": rows}
+        return sql.SQL(self.template).format(bound=sql.SQL(bound), **parts)
 
     def without_status(self) -> "View":
         """The same for a statement, or a part of one, that does not depend on the status."""
         return replace(
-            self,
-            show=lambda table: sql.SQL(UNCHANGED_ORDERS).format(table=table),
-            gate=sql.SQL("true"),
-            status=sql.SQL(UNCHANGED_STATUS),
+            self, template=UNCHANGED_ORDERS, gate=sql.SQL("true"), status=sql.SQL(UNCHANGED_STATUS)
         )
 
 

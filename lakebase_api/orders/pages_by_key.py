@@ -92,40 +92,51 @@ class PagesByKey:
 
     def _build_after(self, shape: Shape, columns: tuple[str, ...], most: int) -> Reading:
         def compose(view: View) -> sql.Composable:
-            return _compose(
-                FETCH_AFTER, view, shape, most, columns, around=_compose_around(view, shape, most, "$1")
+            return sql.SQL(FETCH_AFTER).format(
+                **_compose_page(view, shape, columns, most, bound="s.o_orderkey > $1"),
+                around=_compose_around(view, shape, most, "$1"),
             )
 
-        return self._reader.prepare(compose, bound="s.o_orderkey > $1", shape=shape)
+        return self._reader.prepare(compose, shape=shape)
 
     def _build_at(self, shape: Shape, columns: tuple[str, ...], most: int, direction: str) -> Reading:
         def compose(view: View) -> sql.Composable:
-            around = _compose_around(view, shape, most, BEFORE_START)
-            return _compose(FETCH_AT, view, shape, most, columns, around=around, direction=sql.SQL(direction))
+            return sql.SQL(FETCH_AT).format(
+                **_compose_page(view, shape, columns, most, bound=FROM_START),
+                **_compose_narrow(view, shape),
+                around=_compose_around(view, shape, most, BEFORE_START),
+                direction=sql.SQL(direction),
+            )
 
-        return self._reader.prepare(compose, bound=FROM_START, shape=shape)
+        return self._reader.prepare(compose, shape=shape)
 
 
 def _compose_around(view: View, shape: Shape, most: int, before: str) -> sql.Composable:
-    return _compose(AROUND, view, shape, most, before=sql.SQL(before), state=sql.SQL(STATE))
-
-
-def _compose(
-    statement: str,
-    view: View,
-    shape: Shape,
-    most: int,
-    columns: tuple[str, ...] = (),
-    **parts: sql.Composable,
-) -> sql.Composable:
-    narrow = view if asks_status(shape) else view.without_status()
-    return sql.SQL(statement).format(
-        columns=compose_columns(columns, view.status),
-        orders=view.orders,
-        gate=view.gate,
-        conditions=compose_conditions(shape, view.status, first=3),
+    return sql.SQL(AROUND).format(
+        **_compose_narrow(view, shape, bound=f"s.o_orderkey <= {before}"),
+        before=sql.SQL(before),
         most=sql.Literal(most),
-        narrow_orders=narrow.orders,
-        narrow_conditions=compose_conditions(shape, narrow.status, first=3),
-        **parts,
+        state=sql.SQL(STATE),
     )
+
+
+def _compose_page(
+    view: View, shape: Shape, columns: tuple[str, ...], most: int, bound: str
+) -> dict[str, sql.Composable]:
+    """The parts of a statement that reads whole rows."""
+    return {
+        "columns": compose_columns(columns, view.status),
+        "orders": view.show(bound=bound),
+        "conditions": compose_conditions(shape, view.status, first=3),
+        "gate": view.gate,
+        "most": sql.Literal(most),
+    }
+
+
+def _compose_narrow(view: View, shape: Shape, bound: str = "true") -> dict[str, sql.Composable]:
+    """The parts of a statement that reads keys alone: without the changes, if these do not decide which."""
+    narrow = view if asks_status(shape) else view.without_status()
+    return {
+        "narrow_orders": narrow.show(bound=bound),
+        "narrow_conditions": compose_conditions(shape, narrow.status, first=3),
+    }

@@ -109,7 +109,7 @@ class OrderQueries:
     def _build_many(self, fields: tuple[str, ...]) -> Reading:
         def compose(view: View) -> sql.Composable:
             columns = compose_columns((*fields, KEY), view.status)
-            return sql.SQL(FETCH_MANY).format(columns=columns, orders=view.orders, gate=view.gate)
+            return sql.SQL(FETCH_MANY).format(columns=columns, orders=view.show(), gate=view.gate)
 
         return self._reader.prepare(compose)
 
@@ -117,8 +117,8 @@ class OrderQueries:
         def compose(view: View) -> sql.Composable:
             shown = view if shows_status else view.without_status()
             return sql.SQL(statement).format(
-                table=shown.table,
-                orders=shown.orders,
+                table=shown.parts["table"],
+                orders=shown.show(),
                 gate=shown.gate,
                 conditions=compose_conditions(shape, shown.status, first=1),
                 size=sql.Literal(SAMPLE_SIZE),
@@ -132,7 +132,7 @@ def _compose_fetch(view: View) -> sql.Composable:
     return sql.SQL(FETCH).format(
         columns=compose_columns(COLUMNS, view.status),
         etag=compose_etag(view.status, view.version),
-        orders=view.orders,
+        orders=view.show(),
         gate=view.gate,
     )
 

@@ -42,19 +42,16 @@ class Reader:
         self._shows_changes = shows_changes
         self._has_changes = False
 
-    def prepare(
-        self, compose: Compose, bound: str = "true", *, shape: Shape = (), walked: str = KEY
-    ) -> Reading:
+    def prepare(self, compose: Compose, *, shape: Shape = (), walked: str = KEY) -> Reading:
         """The statement for either case. It gives no row where the view's gate does not hold.
 
-        ``bound`` is a condition on the key of the changes ``s`` that follows from the statement's own. The
-        rows are found by walking in the order of the column ``walked`` through those of the ``shape``. If
+        The rows are found by walking in the order of the column ``walked`` through those of the ``shape``. If
         that has a range of another column, the statement is planned each time: a plan that is good for a year
         may read the whole table for a day.
         """
         reusable = all(each.statement in (EQUAL, ANY_OF) or each.column == walked for each in shape)
         unchanged = self.source.without_changes(may_have_changes=self._shows_changes)
-        changed = self.source.with_changes(bound)
+        changed = self.source.with_changes()
         return Reading(compose(unchanged).as_bytes(None), compose(changed).as_bytes(None), reusable)
 
     def read(self, connection: Connection, reading: Reading, values: Sequence[object]) -> list[TupleRow]:
@@ -74,7 +71,10 @@ class Reader:
             self._has_changes = True
         try:
             return fetch(reading.with_changes)
-        except errors.UndefinedTable:  # somebody removed it
+        except errors.UndefinedTable:
+            if overlay.exists(connection, self.source.status_schema):
+                raise
+            # Somebody removed it.
             self._has_changes = False
             return fetch(reading.without_changes)
 

@@ -94,7 +94,7 @@ def _compose_ranges(view: View, outline: Outline) -> sql.Composable:
         composed.append(
             sql.SQL(RANGE).format(
                 columns=compose_columns(dict.fromkeys((*outline.columns, STATUS)), view.status),
-                orders=view.orders,
+                orders=view.show(),
                 range=compose_conditions(bounds, view.status, first),
                 conditions=compose_conditions(outline.conditions, view.status, first=1),
                 gate=view.gate,
