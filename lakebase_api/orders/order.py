@@ -99,7 +99,7 @@ class View:
     version: sql.Composable
 
     def show(self, rows: sql.Composable | None = None, *, bound: str = "true") -> sql.Composable:
-        """The orders, or those of a subquery; ``bound`` says of the changes ``s`` what holds for their keys."""
+        """The orders, or those of a subquery; ``bound`` is what is known of the keys of the changes ``s``."""
         parts = self.parts if rows is None else {**self.parts, "table": rows}
         return sql.SQL(self.template).format(bound=sql.SQL(bound), **parts)
 
