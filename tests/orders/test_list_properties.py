@@ -165,7 +165,14 @@ def shop(server: EmbeddedPostgres) -> Iterator[Shop]:
         for grant in overlay.grants("lakebase_api", ROLE):
             connection.execute(grant.encode())
         app = create_app(
-            load_settings({**database.environment, "DEFAULT_POSTGRES_TABLE": "few", "COUNT_TTL": "0"})
+            load_settings(
+                {
+                    **database.environment,
+                    "DEFAULT_POSTGRES_TABLE": "few",
+                    "COUNT_TTL": "0",
+                    "COUNT_BUDGET": "60",
+                }
+            )
         )
         get_service(app).open()
         stack.callback(get_service(app).close)
