@@ -115,9 +115,12 @@ class ExportChunks:
         )
         self._prepare = lru_cache(SHAPES_KEPT)(self._build)
 
-    def begin(self, connection: Connection, which: Conditions) -> None:
-        """Make a connection ready for the chunks of these orders. Raises psycopg's errors."""
-        for name, value in SESSION.items():
+    def begin(self, connection: Connection, which: Conditions, seconds: float) -> None:
+        """Make a connection ready for the chunks of these orders; a statement may take so many seconds.
+
+        Raises psycopg's errors.
+        """
+        for name, value in {**SESSION, "statement_timeout": str(round(seconds * 1000))}.items():
             connection.execute("SELECT set_config(%s, %s, false)", (name, value))
         if which.values:
             assignments = [

@@ -11,6 +11,7 @@ from typing import Self
 
 from lakebase_api.lakebase.apart import ConnectionsApart
 from lakebase_api.lakebase.copying import Wait
+from lakebase_api.orders import export_walk
 from lakebase_api.orders.export_chunks import Export, ExportChunks, find_key
 from lakebase_api.orders.export_walk import ExportWalk
 from lakebase_api.web.answers import ENCODER
@@ -108,7 +109,8 @@ class RunningExport:
         self._held = ExitStack()
         self.connection = self._held.enter_context(
             exports.apart.reserve(
-                lambda connection: exports.chunks.begin(connection, export.which), caller.deadline
+                lambda connection: exports.chunks.begin(connection, export.which, export_walk.LONGEST_CHUNK),
+                caller.deadline,
             )
         )
         wait = build_wait(caller.client)
