@@ -81,6 +81,9 @@ class Exports:
         running = RunningExport(self, export, after, header, caller)
         try:
             running.find_first()
+        except ClientGone:
+            running.close()
+            raise
         except BaseException:
             running.close(Ending.FAULT)
             raise

@@ -19,16 +19,16 @@ from tests.orders.exporting import COLUMNS, copy, export
 # A barrier keeps the filters of a statement from being looked at first.
 SLOW = """
 CREATE VIEW slow_orders WITH (security_barrier = {is_barrier}) AS SELECT * FROM orders_synced
-WHERE o_orderkey <= 2000 AND (o_orderkey <= 32 OR pg_sleep({seconds}) IS NOT NULL)
+WHERE o_orderkey <= {last} AND (o_orderkey <= 32 OR pg_sleep({seconds}) IS NOT NULL)
 """
 FIRST = f"SELECT {COLUMNS} FROM orders_synced WHERE o_orderkey <= 2000 ORDER BY o_orderkey"
 
 
 def make_slow(
-    database: OrdersDatabase, seconds: float = 0.001, *, is_barrier: bool = False
+    database: OrdersDatabase, seconds: float = 0.001, *, is_barrier: bool = False, last: int = 2000
 ) -> dict[str, str]:
-    """Settings that serve 500 of the orders, most of which take so long to read."""
-    database.execute(SLOW.format(seconds=seconds, is_barrier=is_barrier))
+    """Settings that serve the orders up to a key, most of which take so long to read."""
+    database.execute(SLOW.format(seconds=seconds, is_barrier=is_barrier, last=last))
     database.execute("GRANT SELECT ON slow_orders TO orders_app")
     return {**database.environment, "DEFAULT_POSTGRES_TABLE": "slow_orders"}
 
