@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import msgspec
-from psycopg import RawCursor, sql
+from psycopg import sql
 
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.lakebase.copying import Wait, copy_rows, fetch_integers
 from lakebase_api.orders.conditions import ANY_OF, Conditions, Shape, asks_status, compose_conditions_on
 from lakebase_api.orders.order import KEY, STATUS, Order, View, compose_column
-from lakebase_api.orders.reading import SHAPES_KEPT, Reader, Reading
+from lakebase_api.orders.reading import SHAPES_KEPT, Reader, Reading, fetch_all
 
 # The largest bigint.
 GREATEST_KEY = 2**63 - 1
@@ -35,6 +35,7 @@ ROWS = "current_setting('lakebase_api.rows')::bigint"
 # The planner knows the values of the range. Those of filters are subqueries, to be read once and not for each
 # row; that each is of one row is said by the second cast, for ANY.
 VALUE = "(SELECT current_setting('lakebase_api.value{number}')::{type})::{type}"
+SET = b"SELECT set_config($1, $2, false)"
 SET_VALUE = "set_config('lakebase_api.value{number}', (${parameter}::{type})::text, false)"
 
 # From the first key that there is, so that a gap takes no time.
@@ -121,13 +122,13 @@ class ExportChunks:
         Raises psycopg's errors.
         """
         for name, value in {**SESSION, "statement_timeout": str(round(seconds * 1000))}.items():
-            connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+            fetch_all(connection, SET, (name, value))
         if which.values:
             assignments = [
                 SET_VALUE.format(number=number, parameter=number, type=kind)
                 for number, kind in enumerate(_find_types(which.shape), 1)
             ]
-            RawCursor(connection).execute(f"SELECT {', '.join(assignments)}".encode(), which.parameters)
+            fetch_all(connection, f"SELECT {', '.join(assignments)}".encode(), which.parameters)
 
     def fetch(
         self,

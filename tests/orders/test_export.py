@@ -135,6 +135,16 @@ def test_cut_at_any_byte_and_gone_on_from_the_last_whole_row_the_parts_make_the_
     assert export(exporter, f"cursor={last}") == b""
 
 
+def test_what_the_database_has_as_its_own_way_to_write_is_not_how_an_export_writes(
+    database: OrdersDatabase, open_app: AppOpener
+) -> None:
+    expected = copy(database)
+    for setting in ("DateStyle = 'SQL, DMY'", "client_encoding = 'LATIN1'"):
+        database.execute(f"ALTER DATABASE {database.name} SET {setting}")
+    client = open_app(database.environment).test_client()
+    assert export(client, "header=false") == expected
+
+
 def test_an_export_of_nothing_is_whole(exporter: FlaskClient) -> None:
     assert export(exporter, "cursor=9223372036854775807") == b""
     assert export(exporter, "o_clerk=nobody") == HEADER
