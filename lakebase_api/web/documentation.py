@@ -22,7 +22,7 @@ where callers with a bearer token reach it on Databricks Apps.
 
 Errors are `{CONTENT_TYPE}` (RFC 9457). A 503 says in `Retry-After` after how many seconds to try again.
 
-A request has 30 seconds, or fewer if its `X-Request-Timeout` says so.
+A request has 30 seconds, or fewer if its `X-Request-Timeout` says so. An export has longer.
 """
 
 HEADERS = {
