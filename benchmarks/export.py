@@ -23,7 +23,7 @@ from benchmarks.workbench import Workbench, open_workbench
 from lakebase_api.local import tpch
 from lakebase_api.local.binaries import find_binaries
 
-TICK = 0.05
+TICK = 0.2
 # By the name of the service, what it selects. Of one with changes every read looks for them.
 SELECTS = {
     "product, direct": "SELECT t.* FROM public.orders_synced AS t ORDER BY t.o_orderkey",

@@ -1,5 +1,6 @@
 """Exports of a table that is slow, locked or out of reach at times."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ import psycopg
 import pytest
 from flask.testing import FlaskClient
 
-from lakebase_api.orders import export_chunks, export_walk
+from lakebase_api.orders import export_chunks, export_walk, exporting
 from lakebase_api.orders.export_chunks import Size
 from lakebase_api.orders.export_walk import MOST, STEP, USUAL_BYTES, USUAL_SECONDS, adapt
 from lakebase_api.web.outgoing import CutShort
@@ -142,6 +143,22 @@ def test_an_export_ends_by_its_time_limit_with_the_cursor_to_go_on_from(
     keys = copy(database, select).split()
     expected = keys if form == "csv" else [b'{"o_orderkey":%b}' % key for key in keys]
     assert rows.split() == expected
+
+
+def test_a_client_slower_than_a_chunk_gets_the_cursor_in_the_middle_of_it(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "PIECE", 1000)
+    headers = {"X-Request-Timeout": "1"}
+    with client.get("/orders/export?format=ndjson", headers=headers, buffered=False) as answer:
+        parts = answer.iter_encoded()
+        while not (first := next(parts)):
+            pass
+        time.sleep(1)
+        rest = b"".join(parts)
+    keys = [json.loads(line)["o_orderkey"] for line in first.splitlines()]
+    assert len(keys) < 10
+    assert rest == b'{"next_cursor":%d}\n' % keys[-1]
 
 
 @pytest.mark.usefixtures("small_chunks")
