@@ -27,9 +27,19 @@ from lakebase_api.web.documentation import DATABASE_PROBLEMS, IF_NONE_MATCH, Doc
 from lakebase_api.web.exchange import current_exchange
 from lakebase_api.web.links import Targets, add_link_header, describe_links
 from lakebase_api.web.problems import Problem
+from lakebase_api.web.tables import CSV, NDJSON
 from lakebase_api.web.validation import Blueprint
 
 lists = Blueprint("lists", __name__, url_prefix="/orders", description="Lists of orders.")
+
+TABLE = {"schema": {"type": "string"}}
+
+
+def _describe_list(name: str, *problem_statuses: int) -> dict[str, Any]:
+    """As ``describe_operation``, for one that answers with tables too, if `Accept` prefers them."""
+    described = describe_operation(name, *problem_statuses, 406, 422, *DATABASE_PROBLEMS)
+    described["responses"][200] = {"content": {CSV: TABLE, NDJSON: TABLE}}
+    return described
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,7 @@ def _context() -> ListsContext:
 @lists.route("")
 @lists.arguments(list_schemas.KeysQuerySchema, location="query")
 @lists.response(200, schemas.KeysSchema, headers=LIST_HEADERS)
-@lists.doc(**describe_operation("get_orders", 406, 422, *DATABASE_PROBLEMS))
+@lists.doc(**_describe_list("get_orders"))
 def get_orders(query: dict[str, Any]) -> Response:
     """Get several orders by their keys.
 
@@ -74,7 +84,7 @@ def get_orders(query: dict[str, Any]) -> Response:
 @lists.arguments(list_schemas.PagesQuerySchema, location="query")
 @lists.response(200, schemas.PagesSchema, headers=LIST_HEADERS)
 @lists.alt_response(304, description="The list is as `If-None-Match` says.")
-@lists.doc(**describe_operation("list_order_pages", 406, 422, *DATABASE_PROBLEMS), parameters=[IF_NONE_MATCH])
+@lists.doc(**_describe_list("list_order_pages"), parameters=[IF_NONE_MATCH])
 def list_order_pages(query: dict[str, Any]) -> Response:
     """List orders by page number.
 
@@ -118,9 +128,7 @@ def list_order_pages(query: dict[str, Any]) -> Response:
 @lists.arguments(list_schemas.StreamQuerySchema, location="query")
 @lists.response(200, schemas.StreamSchema, headers=LIST_HEADERS)
 @lists.alt_response(304, description="The list is as `If-None-Match` says.")
-@lists.doc(
-    **describe_operation("stream_orders", 400, 406, 422, *DATABASE_PROBLEMS), parameters=[IF_NONE_MATCH]
-)
+@lists.doc(**_describe_list("stream_orders", 400), parameters=[IF_NONE_MATCH])
 def stream_orders(query: dict[str, Any]) -> Response:
     """List the orders after a cursor.
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from lakebase_api.orders.order import COLUMNS, STATUSES
+from lakebase_api.orders.order import COLUMNS, KEY, STATUSES
 from lakebase_api.orders.sorting import BY_KEY, parse_sort
 from lakebase_api.web.paging import GREATEST_KEY, GREATEST_PAGE, INTEGER, QueryInteger, page_size_field
 
@@ -12,6 +12,13 @@ GREATEST_ALTERNATIVES = 50
 GREATEST_TEXT = 100
 GREATEST_CURSOR = 4000
 GREATEST_KEYS = 200
+
+# For the documentation, as ECMA-262 has them; that none may come twice they do not say.
+ANY_COLUMN = f"({'|'.join(COLUMNS)})"
+SORT_PATTERN = f"^-?{ANY_COLUMN}(,-?{ANY_COLUMN})*$"
+FIELDS_PATTERN = f"^{ANY_COLUMN}(,{ANY_COLUMN})*$"
+CURSOR_PATTERN = "^c[A-Za-z0-9_-]+$"
+KEYS_PATTERN = f"^0*[1-9][0-9]{{0,18}}(,0*[1-9][0-9]{{0,18}}){{0,{GREATEST_KEYS - 1}}}$"
 
 
 class SortField(fields.String):
@@ -36,7 +43,7 @@ class FieldsField(fields.String):
         return names
 
 
-class CursorField(fields.String):
+class CursorField(fields.Raw):
     """A key, or a token of an earlier answer."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -64,9 +71,11 @@ def shown_field() -> FieldsField:
     """Which fields to show."""
     return FieldsField(
         data_key="fields",
-        load_default=COLUMNS,
+        # Not told: a generated client would send it with each request.
+        load_default=lambda: COLUMNS,
         metadata={
-            "description": "Fields to show, in this order, separated by commas; all of them if absent.",
+            "description": "Fields to show, in this order, each once, separated by commas; all if absent.",
+            "pattern": FIELDS_PATTERN,
             "example": "o_orderkey,o_totalprice",
         },
     )
@@ -86,7 +95,7 @@ def _text(example: str) -> fields.String:
             validate.Length(1, GREATEST_TEXT, error="Must have {min} to {max} characters."),
             validate.Regexp(r"[^\x00-\x1f]*\Z", error="Must not have control characters."),
         ],
-        metadata={"example": example},
+        metadata={"pattern": r"^[^\u0000-\u001f]*$", "example": example},
     )
 
 
@@ -114,8 +123,10 @@ class Price(fields.Decimal):
         return super()._deserialize(self.FORM(value), *args, **kwargs)
 
 
-def _price(description: str, example: float) -> Price:
-    return Price(metadata={"description": description, "example": example})
+def _price(description: str, example: str) -> Price:
+    # As text: a client that has it as a binary float may write an exponent, or other digits.
+    as_text = {"type": "string", "pattern": r"^-?[0-9]{1,16}(\.[0-9]{1,4})?$"}
+    return Price(metadata={"description": description, **as_text, "example": example})
 
 
 class FilterSchema(Schema):
@@ -138,8 +149,8 @@ class FilterSchema(Schema):
     o_clerk = _several(_text("Clerk#000000951"), "Orders of this clerk.")
     o_orderdate_from = _date("Orders of this day or later.", "1996-01-01")
     o_orderdate_to = _date("Orders of this day or earlier.", "1996-01-31")
-    o_totalprice_min = _price("Orders of this price or more.", 100000)
-    o_totalprice_max = _price("Orders of this price or less.", 173665.47)
+    o_totalprice_min = _price("Orders of this price or more.", "100000")
+    o_totalprice_max = _price("Orders of this price or less.", "173665.47")
 
 
 class SortSchema(Schema):
@@ -148,8 +159,10 @@ class SortSchema(Schema):
     sort = SortField(
         load_default=BY_KEY,
         metadata={
-            "description": "Columns to sort by, each with a `-` before it to descend. NULL is greater than "
-            "every value. The key decides between equals; the order is that of the keys if absent.",
+            "description": "Columns to sort by, each once, with a `-` before it to descend. NULL is greater "
+            "than every value. The key decides between equals; the order is that of the keys if absent.",
+            "pattern": SORT_PATTERN,
+            "default": KEY,
             "example": "-o_totalprice,o_orderkey",
         },
     )
@@ -190,6 +203,10 @@ class StreamQuerySchema(FilterSchema, SortSchema, FormSchema):
         metadata={
             "description": "Where to begin: `0`, or a cursor of an earlier answer with these filters and "
             "this sort. In the order of the keys it is the key to start after.",
+            "anyOf": [
+                {"type": "integer", "format": "int64", "minimum": 0, "maximum": GREATEST_KEY},
+                {"type": "string", "pattern": CURSOR_PATTERN},
+            ],
             "example": 0,
         },
     )
@@ -201,6 +218,7 @@ class KeysQuerySchema(FormSchema):
         required=True,
         metadata={
             "description": f"Up to {GREATEST_KEYS} keys, separated by commas; one given twice counts once.",
+            "pattern": KEYS_PATTERN,
             "example": "1,7,32",
         },
     )
@@ -214,7 +232,7 @@ class OrderQuerySchema(Schema):
 FIELDS = {
     "in": "query",
     "name": "fields",
-    "description": "Fields to show, in this order, separated by commas; all of them if absent.",
-    "schema": {"type": "string"},
+    "description": "Fields to show, in this order, each once, separated by commas; all if absent.",
+    "schema": {"type": "string", "pattern": FIELDS_PATTERN},
     "example": "o_orderkey,o_totalprice",
 }

@@ -9,21 +9,20 @@ from lakebase_api.web.paging import PagesPaginationSchema, StreamPaginationSchem
 
 
 class OrderSchema(Schema):
-    o_orderkey = fields.Integer(required=True, metadata={"format": "int64", "example": 1})
-    o_custkey = fields.Integer(required=True, allow_none=True, metadata={"format": "int64", "example": 36901})
-    o_orderstatus = fields.String(required=True, allow_none=True, metadata={"example": "O"})
+    """All of its fields, or those that `fields` asks for."""
+
+    o_orderkey = fields.Integer(metadata={"format": "int64", "example": 1})
+    o_custkey = fields.Integer(allow_none=True, metadata={"format": "int64", "example": 36901})
+    o_orderstatus = fields.String(allow_none=True, metadata={"example": "O"})
     o_totalprice = fields.Float(
-        required=True,
         allow_none=True,
         metadata={"description": "Written with the digits the database holds.", "example": 173665.47},
     )
-    o_orderdate = fields.Date(required=True, allow_none=True, metadata={"example": "1996-01-02"})
-    o_orderpriority = fields.String(required=True, allow_none=True, metadata={"example": "5-LOW"})
-    o_clerk = fields.String(required=True, allow_none=True, metadata={"example": "Clerk#000000951"})
-    o_shippriority = fields.Integer(required=True, allow_none=True, metadata={"example": 0})
-    o_comment = fields.String(
-        required=True, allow_none=True, metadata={"example": "nstructions sleep furiously among "}
-    )
+    o_orderdate = fields.Date(allow_none=True, metadata={"example": "1996-01-02"})
+    o_orderpriority = fields.String(allow_none=True, metadata={"example": "5-LOW"})
+    o_clerk = fields.String(allow_none=True, metadata={"example": "Clerk#000000951"})
+    o_shippriority = fields.Integer(allow_none=True, metadata={"example": 0})
+    o_comment = fields.String(allow_none=True, metadata={"example": "nstructions sleep furiously among "})
 
 
 class CountQuerySchema(FilterSchema):

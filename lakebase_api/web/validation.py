@@ -1,7 +1,7 @@
 """Reads and checks what a request brings: query parameters and JSON bodies."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import flask_smorest
@@ -74,6 +74,17 @@ class Blueprint(flask_smorest.Blueprint):
     def arguments(self, schema: type[Schema] | Schema, **options: Any) -> Any:
         """As flask-smorest, with the schema built once: of a class webargs makes one for each request."""
         return super().arguments(schema() if isinstance(schema, type) else schema, **options)
+
+    def doc(self, *, parameters: Sequence[dict[str, Any]] = (), **described: Any) -> Any:
+        """As flask-smorest, with parameters beside those of ``arguments`` and not in their place."""
+        describe = super().doc(**described)
+
+        def describe_view(view: Any) -> Any:
+            documented = describe(view)
+            documented._apidoc.setdefault("arguments", {}).setdefault("parameters", []).extend(parameters)
+            return documented
+
+        return describe_view
 
 
 def refuse(invalid: list[dict[str, str]]) -> NoReturn:

@@ -35,6 +35,18 @@ def test_each_operation_has_an_id_a_summary_and_examples(reader: FlaskClient) ->
             assert {"example", "examples", "$ref", "items", "enum", "description", "type"} & field.keys()
 
 
+def test_what_is_documented_by_hand_stands_beside_what_the_schemas_say(reader: FlaskClient) -> None:
+    document = reader.get("/openapi.json").json
+    assert document is not None
+    parameters = document["paths"]["/orders/pages"]["get"]["parameters"]
+    assert {"If-None-Match", "sort", "page_size"} <= {parameter["name"] for parameter in parameters}
+    assert document["paths"]["/orders"]["get"]["responses"]["200"]["content"].keys() == {
+        "application/json",
+        "text/csv",
+        "application/x-ndjson",
+    }
+
+
 def test_the_docs_page_loads_everything_from_our_own_host(reader: FlaskClient) -> None:
     page = reader.get("/docs")
     assert page.status_code == 200
