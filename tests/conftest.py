@@ -69,7 +69,8 @@ class OrdersDatabase:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     """A PostgreSQL server with the template database of orders."""
-    settings = {"fsync": "off", "max_connections": "200"}
+    # Nothing but the tests may change anything: it would be another state of the database for lists.
+    settings = {"fsync": "off", "max_connections": "200", "autovacuum": "off"}
     folder = tmp_path_factory.mktemp("server")
     with EmbeddedPostgres(folder, settings=settings, discard=True) as server:
         with psycopg.connect(server.conninfo(), autocommit=True) as connection:

@@ -1,13 +1,18 @@
 """A database in which tests change orders of their own, so that not each of them needs one."""
 
+from collections.abc import Iterator
+
 import psycopg
 import pytest
 from flask.testing import FlaskClient
 
+from lakebase_api.app import create_app, get_service
+from lakebase_api.environment import load_settings
 from lakebase_api.local.postgres import EmbeddedPostgres
 from lakebase_api.orders import overlay
 from tests.conftest import PASSWORD, ROLE, AppOpener, OrdersDatabase, clone_database
 from tests.orders.changing import add_order
+from tests.orders.varied import create_varied_orders
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +40,18 @@ def writer(shared_database: OrdersDatabase, open_app: AppOpener) -> FlaskClient:
 def idempotency_key(order_key: int) -> dict[str, str]:
     """The header with a key that no other test uses."""
     return {"Idempotency-Key": f'"key-{order_key}"'}
+
+
+@pytest.fixture(scope="session")
+def varied_database(server: EmbeddedPostgres) -> OrdersDatabase:
+    """A few dozen orders with NULLs, ties and changed statuses, for tests that only read."""
+    return create_varied_orders(server, "orders_varied")
+
+
+@pytest.fixture(scope="module")
+def lister(varied_database: OrdersDatabase) -> Iterator[FlaskClient]:
+    """A client of an app on the varied orders."""
+    app = create_app(load_settings(varied_database.environment))
+    get_service(app).open()
+    yield app.test_client()
+    get_service(app).close()
