@@ -30,12 +30,14 @@ COUNT = "SELECT count(*) FROM {orders} WHERE {conditions} HAVING {gate}"
 # The planner knows of partitions and views, and how much a table grew since its statistics were made.
 ESTIMATE = "EXPLAIN (FORMAT JSON) SELECT FROM {table} AS t WHERE {conditions}"
 
-# Each probe is a random number in the range of the keys and finds the first key from there on, so that
+# Each probe is a random number in the range of their keys and finds the first key from there on, so that
 # a key is found in proportion to the gap before it. The keys beside one of them fill up the sample
 # where gaps make the probes meet. Every part reads a few entries of the key's index.
 SAMPLE = """
 WITH bounds AS (
-    SELECT min(o_orderkey) AS low, max(o_orderkey) AS high FROM {table}
+    SELECT
+        (SELECT t.o_orderkey FROM {orders} WHERE {conditions} ORDER BY t.o_orderkey LIMIT 1) AS low,
+        (SELECT t.o_orderkey FROM {orders} WHERE {conditions} ORDER BY t.o_orderkey DESC LIMIT 1) AS high
 ), probe AS MATERIALIZED (
     SELECT least(high, low + floor(random() * (high::float8 - low + 1))::bigint) AS at
     FROM bounds, generate_series(1, {probes})

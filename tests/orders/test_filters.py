@@ -112,6 +112,21 @@ def test_the_filters_of_these_tests_leave_some_orders_and_not_all(varied_databas
     assert max(found) < 60
 
 
+@pytest.mark.parametrize(("query", "where"), FILTERS.items())
+def test_orders_are_sampled_from_all_that_a_filter_lets_through_where_they_are_many(
+    varied_database: OrdersDatabase,
+    lister: FlaskClient,
+    monkeypatch: pytest.MonkeyPatch,
+    query: str,
+    where: str,
+) -> None:
+    monkeypatch.setattr(queries, "SAMPLED_WHOLE", 0)
+    expected = find_keys(varied_database, f"WHERE {where}")
+    sample = read(lister, f"/orders/sample?{query}")["sample_order_keys"]
+    assert len(set(sample)) == min(5, len(expected))
+    assert set(sample) <= set(expected)
+
+
 def test_fifty_values_are_taken_in_any_order_and_however_often(
     varied_database: OrdersDatabase, lister: FlaskClient
 ) -> None:
@@ -177,7 +192,7 @@ def test_changed_statuses_are_found_and_withdrawn_ones_are_not(lister: FlaskClie
     assert not {*WITHDRAWN} & {*keys_of(read(lister, "/orders/stream?o_orderstatus=F"))}
 
 
-@pytest.mark.parametrize("sampled_whole", [5000])
+@pytest.mark.parametrize("sampled_whole", [0, 5000])
 def test_the_first_change_is_seen_by_filters_of_a_worker_that_read_before(
     database: OrdersDatabase, open_app: AppOpener, monkeypatch: pytest.MonkeyPatch, sampled_whole: int
 ) -> None:
