@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from flask.testing import FlaskClient
 
+from lakebase_api.orders.counting import COUNTS_AT_ONCE
 from tests.conftest import ORDERS, AppOpener, OrdersDatabase
 from tests.waiting import wait_until
 
@@ -104,6 +105,51 @@ def test_an_exact_count_is_waited_for_and_an_estimate_never_counts(
             exact = threads.submit(ask, "?accuracy=exact", **settings)
             wait_until(lambda: database.execute(COUNTING) == [(1,)])
         assert exact.result()["accuracy"] == "exact"
+
+
+def test_a_filter_is_counted_once_in_whatever_order_its_values_are_asked_for(
+    database: OrdersDatabase, ask: Callable[..., dict[str, Any]]
+) -> None:
+    settings = {"COUNT_TTL": "3600"}
+    first = ask("?o_orderpriority=5-LOW&o_orderstatus=F&o_orderstatus=O", **settings)
+    [(expected,)] = database.execute(
+        "SELECT count(*) FROM orders_synced WHERE o_orderpriority = '5-LOW' AND o_orderstatus IN ('F', 'O')"
+    )
+    assert first["total_orders"] == expected
+    again = ask("?o_orderstatus=O&o_orderstatus=F&o_orderstatus=O&o_orderpriority=5-LOW", **settings)
+    assert again["as_of"] == first["as_of"]
+    for other in (
+        "",
+        "?o_orderstatus=F&o_orderpriority=5-LOW",
+        "?o_orderstatus=F&o_orderstatus=O&o_orderpriority=2-HIGH",
+    ):
+        assert ask(other, **settings)["as_of"] > first["as_of"]
+
+
+def test_no_more_counts_run_at_once_than_may_and_the_others_are_estimated(
+    database: OrdersDatabase, ask: Callable[..., dict[str, Any]]
+) -> None:
+    settings = {"COUNT_BUDGET": "0.05", "COUNT_TTL": "3600"}
+    filters = [f"?o_totalprice_min={number}" for number in range(COUNTS_AT_ONCE + 2)]
+    with held_up(database):
+        assert {ask(query, **settings)["accuracy"] for query in filters} == {"estimated"}
+        wait_until(lambda: database.execute(COUNTING) == [(COUNTS_AT_ONCE,)])
+        assert {ask(query, **settings)["accuracy"] for query in filters} == {"estimated"}
+        assert database.execute(COUNTING) == [(COUNTS_AT_ONCE,)]
+    wait_until(lambda: {ask(query, **settings)["accuracy"] for query in filters} == {"exact"})
+    assert {ask(query, **settings)["total_orders"] for query in filters} == {ORDERS}
+
+
+def test_a_filter_is_estimated_without_counting(
+    database: OrdersDatabase, ask: Callable[..., dict[str, Any]]
+) -> None:
+    [(expected,)] = database.execute("SELECT count(*)::int FROM orders_synced WHERE o_orderstatus = 'F'")
+    assert isinstance(expected, int)
+    with held_up(database):
+        estimated = ask("?o_orderstatus=F&accuracy=estimated")
+        assert database.execute(COUNTING) == [(0,)]
+    assert estimated["accuracy"] == "estimated"
+    assert 0.8 * expected <= estimated["total_orders"] <= 1.2 * expected
 
 
 def test_pages_say_when_their_total_is_an_estimate(database: OrdersDatabase, open_app: AppOpener) -> None:
