@@ -10,7 +10,6 @@ from lakebase_api.web.paging import GREATEST_KEY, GREATEST_PAGE, INTEGER, QueryI
 
 GREATEST_ALTERNATIVES = 50
 GREATEST_TEXT = 100
-GREATEST_CURSOR = 4000
 GREATEST_KEYS = 200
 
 # For the documentation, as ECMA-262 has them; that none may come twice they do not say.
