@@ -145,6 +145,16 @@ def test_an_export_ends_by_its_time_limit_with_the_cursor_to_go_on_from(
     assert rows.split() == expected
 
 
+def test_an_export_is_not_bound_by_the_limit_of_other_requests(
+    database: OrdersDatabase, open_app: AppOpener
+) -> None:
+    environment = {**make_slow(database), "REQUEST_TIMEOUT": "0.1"}
+    began = time.monotonic()
+    whole = export(open_app(environment).test_client(), "header=false")
+    assert time.monotonic() - began > 0.3
+    assert whole == copy(database, FIRST)
+
+
 def test_a_client_slower_than_a_chunk_gets_the_cursor_in_the_middle_of_it(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
