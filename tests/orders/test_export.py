@@ -140,6 +140,7 @@ def test_cut_at_any_byte_and_gone_on_from_the_last_whole_row_the_parts_make_the_
 def test_what_the_database_has_as_its_own_way_to_write_is_not_how_an_export_writes(
     database: OrdersDatabase, open_app: AppOpener
 ) -> None:
+    add_nasty_orders(database)
     expected = copy(database)
     for setting in ("DateStyle = 'SQL, DMY'", "client_encoding = 'LATIN1'"):
         database.execute(f"ALTER DATABASE {database.name} SET {setting}")
