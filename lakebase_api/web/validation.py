@@ -26,10 +26,13 @@ class RequestParser(FlaskParser):
     """webargs' parser with the service's answers: a problem that names each parameter or field."""
 
     def load_querystring(self, req: Request, schema: Schema) -> dict[str, object]:
-        """The query parameters, a list of those that may be several; webargs takes twice as long."""
+        """The query parameters, a list of those that may be several; webargs takes twice as long.
+
+        Problems: another one is there more than once.
+        """
         return {
-            name: req.args.getlist(name) if isinstance(schema.fields.get(name), List) else value
-            for name, value in req.args.items()
+            name: values if isinstance(schema.fields.get(name), List) else _take_only(name, values)
+            for name, values in req.args.lists()
         }
 
     def load_json(self, req: Request, schema: Schema) -> Any:
@@ -99,6 +102,12 @@ def refuse_query() -> None:
     """Answer 422 if there is a query parameter, on a path that takes none."""
     if request.query_string and request.args:
         refuse([{"in": "query", "name": name, "detail": UNKNOWN} for name in request.args])
+
+
+def _take_only(name: str, values: list[str]) -> str:
+    if len(values) > 1:
+        raise ValidationError({name: ["Must be there once."]})
+    return values[0]
 
 
 def _hint(detail: str, name: str, known: list[str]) -> str:

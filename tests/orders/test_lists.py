@@ -33,6 +33,18 @@ def test_wrong_stream_parameters_are_refused(reader: FlaskClient, query: str) ->
     assert reader.get(f"/orders/stream?{query}").status_code == 422
 
 
+@pytest.mark.parametrize(
+    "query",
+    ["page=1&page=2", "sort=o_clerk&sort=o_custkey", "o_orderdate_from=1996-01-01&o_orderdate_from=x"],
+)
+def test_a_parameter_that_says_two_things_is_refused(reader: FlaskClient, query: str) -> None:
+    answer = reader.get(f"/orders/pages?{query}")
+    assert answer.status_code == 422
+    assert answer.json is not None
+    [error] = answer.json["errors"]
+    assert error == {"in": "query", "name": query.partition("=")[0], "detail": "Must be there once."}
+
+
 def test_the_limits_of_the_parameters_are_taken(reader: FlaskClient) -> None:
     last = reader.get("/orders/pages?page=9007199254740991&page_size=1000").json
     assert last is not None
