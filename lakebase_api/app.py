@@ -20,6 +20,7 @@ from lakebase_api.orders.export_routes import ExportContext, register_exports
 from lakebase_api.orders.exporting import Exports
 from lakebase_api.orders.history import HistoryQueries
 from lakebase_api.orders.list_routes import ListsContext, register_lists
+from lakebase_api.orders.listing import StateQuery
 from lakebase_api.orders.order import Source
 from lakebase_api.orders.pages_by_key import PagesByKey
 from lakebase_api.orders.queries import OrderQueries
@@ -131,6 +132,7 @@ def _register_routes(app: Flask, service: Service) -> None:
         by_key=PagesByKey(reader),
         sorted=SortedPages(reader),
         cursors=CursorCodec(settings, source),
+        state=StateQuery(source),
     )
     register_lists(app, api, lists)
     exports = Exports(lakebase.apart, ExportChunks(reader), lambda: service.check_draining() is not None)

@@ -6,8 +6,6 @@ A token is bound to the order and filter of its list, and to the table, by an HM
 import base64
 import hashlib
 import hmac
-from datetime import date
-from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -24,14 +22,20 @@ SEAL_SIZE = 16
 # A token begins with it, so that it never looks like a key.
 MARK = "c"
 
-Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*$")]
+# A value is a text in the token, and in the statement too, where PostgreSQL reads it as of the column's own
+# type: a `real` of 0.1 equals no other number of 0.1.
+Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*\Z")]
+Integer = Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,40}(\.0*)?\Z")]
+Number = Annotated[
+    str, msgspec.Meta(pattern=r"^(-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?|-?[Ii]nf(inity)?|[Nn]a[Nn])\Z")
+]
+Date = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")]
 TYPES: dict[str, Any] = {
     "o_orderkey": Integer,
     "o_custkey": Integer | None,
     "o_orderstatus": Text | None,
-    "o_totalprice": Decimal | None,
-    "o_orderdate": date | None,
+    "o_totalprice": Number | None,
+    "o_orderdate": Date | None,
     "o_orderpriority": Text | None,
     "o_clerk": Text | None,
     "o_shippriority": Integer | None,
@@ -52,7 +56,8 @@ class CursorCodec:
 
     def write(self, place: Place, sort: Sort, which: Conditions) -> str:
         """The token of a place in a list."""
-        content = msgspec.json.encode((place.is_backward, *place.values))
+        values = [None if value is None else str(value) for value in place.values]
+        content = msgspec.json.encode((place.is_backward, values or None))
         return _spell(self._seal(content, sort, which) + content)
 
     def read(self, token: str, sort: Sort, which: Conditions) -> Place:
@@ -63,11 +68,10 @@ class CursorCodec:
             # Spelled again, since not every bit of the last character counts.
             if _spell(sealed) != token or not hmac.compare_digest(seal, self._seal(content, sort, which)):
                 raise ForeignCursor
-            is_backward, *values = msgspec.json.decode(content)
-            row = msgspec.convert(values, _find_row_type(sort)) if values else ()
+            is_backward, row = msgspec.json.decode(content, type=_find_content_type(sort))
         except (ValueError, msgspec.MsgspecError):
             raise ForeignCursor from None
-        return Place(row, is_backward)
+        return Place(row or (), is_backward)
 
     def _seal(self, content: bytes, sort: Sort, which: Conditions) -> bytes:
         bound = msgspec.json.encode((self._table, sort, which.shape, which.values))
@@ -88,5 +92,7 @@ def _spell(sealed: bytes) -> str:
 
 
 @lru_cache(256)
-def _find_row_type(sort: Sort) -> Any:
-    return tuple.__class_getitem__(tuple(TYPES[key.column] for key in sort))
+def _find_content_type(sort: Sort) -> Any:
+    """Whether it is backward, and a value of each of the sort's columns, or none."""
+    row = tuple.__class_getitem__(tuple(TYPES[key.column] for key in sort))
+    return tuple.__class_getitem__((bool, row | None))

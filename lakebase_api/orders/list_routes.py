@@ -18,7 +18,7 @@ from lakebase_api.orders.list_answers import (
     choose_form,
     compute_etag,
 )
-from lakebase_api.orders.listing import Listing, Page, Place, fetch_state
+from lakebase_api.orders.listing import Listing, Page, Place, StateQuery
 from lakebase_api.orders.pages_by_key import PagesByKey
 from lakebase_api.orders.queries import OrderQueries
 from lakebase_api.orders.sorted_pages import SortedPages
@@ -52,6 +52,7 @@ class ListsContext:
     by_key: PagesByKey
     sorted: SortedPages
     cursors: CursorCodec
+    state: StateQuery
 
 
 def register_lists(app: Flask, api: DocumentedApi, context: ListsContext) -> None:
@@ -119,7 +120,7 @@ def list_order_pages(query: dict[str, Any]) -> Response:
         "first": {"page": 1},
         "prev": None if found.previous is None else {"page": page - 1},
         "next": None if found.next is None else {"page": page + 1},
-        "last": {"page": pages} if pages else None,
+        "last": {"page": pages} if pages and count and count.accuracy is Accuracy.EXACT else None,
     }
     return _answer_page(form, found, pagination, targets, count)
 
@@ -175,7 +176,10 @@ def _find_place(listing: Listing, cursor: int | str) -> int | Place:
 def _answer_unchanged(form: Form, count: Count | None = None) -> Response | None:
     if not request.if_none_match:
         return None
-    state = _context().database.read(fetch_state)
+    context = _context()
+    state = context.database.read(context.state.fetch)
+    if state is None:
+        return None
     return answer_unchanged(compute_etag(state, form, *_describe_count(count)))
 
 

@@ -2,18 +2,26 @@
 
 from dataclasses import dataclass
 
+from psycopg import sql
 from psycopg.rows import TupleRow
 
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.orders.conditions import Conditions
+from lakebase_api.orders.order import Source
 from lakebase_api.orders.reading import fetch_all
 from lakebase_api.orders.sorting import BY_KEY, Sort
 
-# Another one as soon as any transaction of the database has changed anything, or the server was started anew.
+# Another one as soon as any transaction of the database has changed anything, the server was started anew, or
+# the name means another table. There is none of what can change without a transaction: a view may look at the
+# clock, a foreign table is elsewhere. Nor on a standby, whose snapshots do not name what is in progress.
 # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
-STATE = "hashtextextended(concat_ws(' ', pg_current_snapshot(), pg_postmaster_start_time()), 0)"
-FETCH_STATE = f"SELECT {STATE}::text".encode()
-
+STATE = """
+(SELECT hashtextextended(
+    concat_ws(' ', pg_current_snapshot(), pg_postmaster_start_time(), current_database(), oid), 0
+)::text
+FROM pg_class
+WHERE oid = to_regclass({table_name}) AND relkind IN ('r', 'p', 'm') AND NOT pg_is_in_recovery())
+"""
 
 # Page sizes for which statements are planned.
 PLANNED_SIZES = (10, 20, 50, 100, 200, 500, 1000)
@@ -65,7 +73,7 @@ class Page:
     """Rows that begin with the fields of the listing, and where the pages beside them are, if there are any.
 
     In the order of the keys a place is the key to start after. ``state`` is another one as soon as anything
-    in the database has changed; it is not known of a page without rows.
+    in the database has changed; it is not known of every table, nor of a page without rows.
     """
 
     rows: list[TupleRow]
@@ -74,7 +82,19 @@ class Page:
     state: str | None
 
 
-def fetch_state(connection: Connection) -> str:
-    """The state of a page that would be read now."""
-    [(state,)] = fetch_all(connection, FETCH_STATE)
-    return str(state)
+def compose_state(source: Source) -> sql.Composable:
+    """The state of what the statement reads, as text; NULL where it is not known."""
+    name = sql.Identifier(source.schema, source.table).as_string(None)
+    return sql.SQL(STATE).format(table_name=sql.Literal(name))
+
+
+class StateQuery:
+    """Asks for the state alone. Immutable and so safe to share between threads."""
+
+    def __init__(self, source: Source) -> None:
+        self._statement = (sql.SQL("SELECT ") + compose_state(source)).as_bytes(None)
+
+    def fetch(self, connection: Connection) -> str | None:
+        """The state of a page that would be read now."""
+        [(state,)] = fetch_all(connection, self._statement)
+        return state if state is None else str(state)

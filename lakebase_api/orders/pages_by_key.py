@@ -9,8 +9,8 @@ from psycopg import sql
 
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.orders.conditions import Shape, asks_status, compose_conditions
-from lakebase_api.orders.listing import STATE, Listing, Page
-from lakebase_api.orders.order import KEY, View, compose_columns
+from lakebase_api.orders.listing import Listing, Page, compose_state
+from lakebase_api.orders.order import KEY, Source, View, compose_columns
 from lakebase_api.orders.reading import SHAPES_KEPT, Reader, Reading
 
 # The largest bigint: no order comes after it.
@@ -19,7 +19,7 @@ GREATEST_KEY = 2**63 - 1
 # Of the orders before the page, up to some more than fit in one: how many there are, and the key of the one
 # after which the page before starts, if it is among them.
 AROUND = """
-SELECT concat_ws(' ', {state}, count(*), (array_agg(o_orderkey ORDER BY o_orderkey DESC))[$2])
+SELECT concat_ws(' ', coalesce({state}, '-'), count(*), (array_agg(o_orderkey ORDER BY o_orderkey DESC))[$2])
 FROM (
     SELECT t.o_orderkey FROM {narrow_orders} WHERE t.o_orderkey <= {before} AND {narrow_conditions}
     ORDER BY t.o_orderkey DESC LIMIT {most}
@@ -85,16 +85,19 @@ class PagesByKey:
         previous = int(start[0]) if start else 0
         shown = rows[: listing.page_size]
         following = shown[-1][listing.columns.index(KEY)] if len(rows) > len(shown) else None
-        return Page(shown, previous if int(count) else None, following, state if shown else None)
+        is_known = shown and state != "-"
+        return Page(shown, previous if int(count) else None, following, state if is_known else None)
 
     def _build_around(self, shape: Shape, most: int) -> Reading:
-        return self._reader.prepare(lambda view: _compose_around(view, shape, most, "$1"), shape=shape)
+        return self._reader.prepare(
+            lambda view: _compose_around(self._reader.source, view, shape, most, "$1"), shape=shape
+        )
 
     def _build_after(self, shape: Shape, columns: tuple[str, ...], most: int) -> Reading:
         def compose(view: View) -> sql.Composable:
             return sql.SQL(FETCH_AFTER).format(
                 **_compose_page(view, shape, columns, most, bound="s.o_orderkey > $1"),
-                around=_compose_around(view, shape, most, "$1"),
+                around=_compose_around(self._reader.source, view, shape, most, "$1"),
             )
 
         return self._reader.prepare(compose, shape=shape)
@@ -104,19 +107,19 @@ class PagesByKey:
             return sql.SQL(FETCH_AT).format(
                 **_compose_page(view, shape, columns, most, bound=FROM_START),
                 **_compose_narrow(view, shape),
-                around=_compose_around(view, shape, most, BEFORE_START),
+                around=_compose_around(self._reader.source, view, shape, most, BEFORE_START),
                 direction=sql.SQL(direction),
             )
 
         return self._reader.prepare(compose, shape=shape)
 
 
-def _compose_around(view: View, shape: Shape, most: int, before: str) -> sql.Composable:
+def _compose_around(source: Source, view: View, shape: Shape, most: int, before: str) -> sql.Composable:
     return sql.SQL(AROUND).format(
         **_compose_narrow(view, shape, bound=f"s.o_orderkey <= {before}"),
         before=sql.SQL(before),
         most=sql.Literal(most),
-        state=sql.SQL(STATE),
+        state=compose_state(source),
     )
 
 

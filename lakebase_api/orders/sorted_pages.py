@@ -8,14 +8,14 @@ from psycopg.rows import TupleRow
 
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.orders.conditions import Conditions, Shape, asks_status, compose_conditions, count_values
-from lakebase_api.orders.listing import STATE, Listing, Page, Place
+from lakebase_api.orders.listing import Listing, Page, Place, compose_state
 from lakebase_api.orders.order import STATUS, View, compose_columns
 from lakebase_api.orders.reading import SHAPES_KEPT, Reader, Reading
 from lakebase_api.orders.sorting import Sort, compose_sort, find_ranges_after, reverse
 
 # The ranges follow each other in the order asked for: PostgreSQL merges them, and reads none further than it
 # must. What has changed is looked up for the rows of the page alone, unless it decides which they are.
-FETCH = "SELECT {columns}, {state}::text FROM {orders} WHERE {gate} ORDER BY {sort} LIMIT {most}"
+FETCH = "SELECT {columns}, {state} FROM {orders} WHERE {gate} ORDER BY {sort} LIMIT {most}"
 RANGE = """
 (SELECT {columns} FROM {orders}
  WHERE {range} AND {conditions} AND {gate} ORDER BY {sort} {offset} LIMIT {most})
@@ -75,7 +75,7 @@ class SortedPages:
                 inner, outer = outer, inner
             return sql.SQL(FETCH).format(
                 columns=compose_columns(outline.columns, outer.status),
-                state=sql.SQL(STATE),
+                state=compose_state(self._reader.source),
                 orders=outer.show(_compose_ranges(inner, outline)),
                 gate=outer.gate,
                 sort=compose_sort(outline.sort, outer.status),
