@@ -12,23 +12,23 @@ from flask_cors import CORS
 
 from lakebase_api.doctor.examination import examine
 from lakebase_api.lakebase.lakebase import Lakebase
-from lakebase_api.orders.changes import StatusChanges
 from lakebase_api.orders.counting import OrderCounts
-from lakebase_api.orders.cursors import CursorCodec
-from lakebase_api.orders.export_chunks import ExportChunks
-from lakebase_api.orders.export_routes import ExportContext, register_exports
-from lakebase_api.orders.exporting import Exports
-from lakebase_api.orders.history import HistoryQueries
-from lakebase_api.orders.list_routes import ListsContext, register_lists
-from lakebase_api.orders.listing import StateQuery
+from lakebase_api.orders.export.chunks import ExportChunks
+from lakebase_api.orders.export.exporting import Exports
+from lakebase_api.orders.export.routes import ExportContext, register_exports
+from lakebase_api.orders.lists.cursors import CursorCodec
+from lakebase_api.orders.lists.listing import StateQuery
+from lakebase_api.orders.lists.pages_by_key import PagesByKey
+from lakebase_api.orders.lists.routes import ListsContext, register_lists
+from lakebase_api.orders.lists.sorted_pages import SortedPages
 from lakebase_api.orders.order import Source
-from lakebase_api.orders.pages_by_key import PagesByKey
 from lakebase_api.orders.queries import OrderQueries
 from lakebase_api.orders.reading import Reader
 from lakebase_api.orders.routes import OrdersContext, register_orders
-from lakebase_api.orders.sorted_pages import SortedPages
-from lakebase_api.orders.status_routes import StatusContext, register_status
-from lakebase_api.orders.status_writer import StatusWriter
+from lakebase_api.orders.status.changes import StatusChanges
+from lakebase_api.orders.status.history import HistoryQueries
+from lakebase_api.orders.status.routes import StatusContext, register_status
+from lakebase_api.orders.status.writer import StatusWriter
 from lakebase_api.settings import Settings, StatusWrites
 from lakebase_api.web.base_path import serve_at_both_bases
 from lakebase_api.web.documentation import build_api

@@ -9,10 +9,11 @@ from typing import Any
 from flask import Flask, Response, current_app, request
 
 from lakebase_api.lakebase.database import Database
-from lakebase_api.orders import list_schemas, schemas
+from lakebase_api.orders import schemas
 from lakebase_api.orders.counting import OrderCounts
 from lakebase_api.orders.filters import build_filter
-from lakebase_api.orders.list_answers import select_fields
+from lakebase_api.orders.lists import schemas as list_schemas
+from lakebase_api.orders.lists.answers import select_fields
 from lakebase_api.orders.order import COLUMNS
 from lakebase_api.orders.order_key import OrderKeyConverter, describe_order_key, refuse_unknown
 from lakebase_api.orders.queries import OrderQueries

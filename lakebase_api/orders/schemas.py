@@ -3,7 +3,7 @@
 from marshmallow import Schema, fields
 
 from lakebase_api.orders.counting import Accuracy
-from lakebase_api.orders.list_schemas import FilterSchema
+from lakebase_api.orders.lists.schemas import FilterSchema
 from lakebase_api.web.links import LinksSchema
 from lakebase_api.web.paging import PagesPaginationSchema, StreamPaginationSchema
 

@@ -2,8 +2,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from lakebase_api.local.postgres import EmbeddedPostgres
-from lakebase_api.orders import export_walk
-from lakebase_api.orders.export_chunks import Size
+from lakebase_api.orders.export import walk as export_walk
+from lakebase_api.orders.export.chunks import Size
 from lakebase_api.web.logs import RequestIdFilter
 from lakebase_api.web.tables import FORMULA_STARTS
 from tests.conftest import AppOpener, OrdersDatabase, clone_database

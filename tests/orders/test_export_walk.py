@@ -9,9 +9,11 @@ import psycopg
 import pytest
 from flask.testing import FlaskClient
 
-from lakebase_api.orders import export_chunks, export_walk, exporting
-from lakebase_api.orders.export_chunks import Size
-from lakebase_api.orders.export_walk import MOST, STEP, USUAL_BYTES, USUAL_SECONDS, adapt
+from lakebase_api.orders.export import chunks as export_chunks
+from lakebase_api.orders.export import exporting
+from lakebase_api.orders.export import walk as export_walk
+from lakebase_api.orders.export.chunks import Size
+from lakebase_api.orders.export.walk import MOST, STEP, USUAL_BYTES, USUAL_SECONDS, adapt
 from lakebase_api.web.outgoing import CutShort
 from tests.conftest import AppOpener, OrdersDatabase
 from tests.fault_proxy import FaultProxy

@@ -11,9 +11,9 @@ from typing import Self
 
 from lakebase_api.lakebase.apart import ConnectionsApart
 from lakebase_api.lakebase.copying import Wait
-from lakebase_api.orders import export_walk
-from lakebase_api.orders.export_chunks import Export, ExportChunks, find_key
-from lakebase_api.orders.export_walk import ExportWalk
+from lakebase_api.orders.export import walk as export_walk
+from lakebase_api.orders.export.chunks import Export, ExportChunks, find_key
+from lakebase_api.orders.export.walk import ExportWalk
 from lakebase_api.web.answers import ENCODER
 from lakebase_api.web.outgoing import CutShort
 

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import msgspec
 
 from lakebase_api.orders.conditions import Conditions
-from lakebase_api.orders.listing import Place
+from lakebase_api.orders.lists.listing import Place
+from lakebase_api.orders.lists.sorting import Sort
 from lakebase_api.orders.order import Source
-from lakebase_api.orders.sorting import Sort
 from lakebase_api.settings import Settings
 
 # Bytes of the HMAC that a token carries: RFC 2104 asks for half of it at the least.

@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from lakebase_api.orders.list_schemas import FilterSchema, FormSchema
+from lakebase_api.orders.lists.schemas import FilterSchema, FormSchema
 from lakebase_api.orders.order import KEY
 from lakebase_api.web.paging import GREATEST_KEY, QueryInteger
 from lakebase_api.web.tables import CSV, NDJSON

@@ -11,8 +11,8 @@ import msgspec
 from flask import Response, request
 
 from lakebase_api.lakebase.database import Database
-from lakebase_api.orders.change import ChangeRequest, ChangeResult, Item, ItemResult, Outcome, Standing
-from lakebase_api.orders.changes import StatusChanges
+from lakebase_api.orders.status.change import ChangeRequest, ChangeResult, Item, ItemResult, Outcome, Standing
+from lakebase_api.orders.status.changes import StatusChanges
 from lakebase_api.settings import Settings, StatusWrites
 from lakebase_api.web import problem_types as kinds
 from lakebase_api.web.answers import answer_json

@@ -6,11 +6,11 @@ from typing import Any
 from flask import Flask, Response, current_app, request
 
 from lakebase_api.lakebase.database import Database
-from lakebase_api.orders import list_schemas, schemas
+from lakebase_api.orders import schemas
 from lakebase_api.orders.counting import Accuracy, Count, OrderCounts
-from lakebase_api.orders.cursors import CursorCodec, ForeignCursor
 from lakebase_api.orders.filters import build_filter
-from lakebase_api.orders.list_answers import (
+from lakebase_api.orders.lists import schemas as list_schemas
+from lakebase_api.orders.lists.answers import (
     LIST_HEADERS,
     Form,
     answer_orders,
@@ -18,10 +18,11 @@ from lakebase_api.orders.list_answers import (
     choose_form,
     compute_etag,
 )
-from lakebase_api.orders.listing import Listing, Page, Place, StateQuery
-from lakebase_api.orders.pages_by_key import PagesByKey
+from lakebase_api.orders.lists.cursors import CursorCodec, ForeignCursor
+from lakebase_api.orders.lists.listing import Listing, Page, Place, StateQuery
+from lakebase_api.orders.lists.pages_by_key import PagesByKey
+from lakebase_api.orders.lists.sorted_pages import SortedPages
 from lakebase_api.orders.queries import OrderQueries
-from lakebase_api.orders.sorted_pages import SortedPages
 from lakebase_api.web import problem_types as kinds
 from lakebase_api.web.documentation import DATABASE_PROBLEMS, IF_NONE_MATCH, DocumentedApi, describe_operation
 from lakebase_api.web.exchange import current_exchange

@@ -13,8 +13,8 @@ from psycopg import RawCursor, errors, sql
 
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.orders import overlay
-from lakebase_api.orders.change import ChangeRequest, ChangeResult, Item, ItemResult, Outcome, Standing
 from lakebase_api.orders.order import CHANGED_STATUS, CHANGES_MADE, Source, compose_etag
+from lakebase_api.orders.status.change import ChangeRequest, ChangeResult, Item, ItemResult, Outcome, Standing
 from lakebase_api.settings import Settings, StatusWrites
 
 # For how long a repeated request gets the answer of the first.

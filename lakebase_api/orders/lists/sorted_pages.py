@@ -8,10 +8,10 @@ from psycopg.rows import TupleRow
 
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.orders.conditions import Conditions, Shape, asks_status, compose_conditions, count_values
-from lakebase_api.orders.listing import Listing, Page, Place, compose_state
+from lakebase_api.orders.lists.listing import Listing, Page, Place, compose_state
+from lakebase_api.orders.lists.sorting import Sort, compose_sort, find_ranges_after, reverse
 from lakebase_api.orders.order import STATUS, View, compose_columns
 from lakebase_api.orders.reading import SHAPES_KEPT, Reader, Reading
-from lakebase_api.orders.sorting import Sort, compose_sort, find_ranges_after, reverse
 
 # The ranges follow each other in the order asked for: PostgreSQL merges them, and reads none further than it
 # must. What has changed is looked up for the rows of the page alone, unless it decides which they are.

@@ -5,9 +5,9 @@ from typing import Any
 
 from flask import Flask, Response, current_app, request
 
-from lakebase_api.orders.export_chunks import Export
-from lakebase_api.orders.export_schemas import FORMATS, ExportQuerySchema
-from lakebase_api.orders.exporting import Caller, ClientGone, Exports, Unfinished
+from lakebase_api.orders.export.chunks import Export
+from lakebase_api.orders.export.exporting import Caller, ClientGone, Exports, Unfinished
+from lakebase_api.orders.export.schemas import FORMATS, ExportQuerySchema
 from lakebase_api.orders.filters import build_filter
 from lakebase_api.web import problem_types as kinds
 from lakebase_api.web.documentation import DATABASE_PROBLEMS, HEADERS, DocumentedApi, describe_operation

@@ -4,8 +4,8 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
+from lakebase_api.orders.lists.sorting import BY_KEY, parse_sort
 from lakebase_api.orders.order import COLUMNS, KEY, STATUSES
-from lakebase_api.orders.sorting import BY_KEY, parse_sort
 from lakebase_api.web.paging import GREATEST_KEY, GREATEST_PAGE, INTEGER, QueryInteger, page_size_field
 
 GREATEST_ALTERNATIVES = 50

@@ -7,9 +7,9 @@ from psycopg.rows import TupleRow
 
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.orders.conditions import Conditions
+from lakebase_api.orders.lists.sorting import BY_KEY, Sort
 from lakebase_api.orders.order import Source
 from lakebase_api.orders.reading import fetch_all
-from lakebase_api.orders.sorting import BY_KEY, Sort
 
 # Another one as soon as any transaction of the database has changed anything, the server was started anew, or
 # the name means another table. There is none of what can change without a transaction: a view may look at the

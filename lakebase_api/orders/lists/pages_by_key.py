@@ -9,7 +9,7 @@ from psycopg import sql
 
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.orders.conditions import Shape, asks_status, compose_conditions
-from lakebase_api.orders.listing import Listing, Page, compose_state
+from lakebase_api.orders.lists.listing import Listing, Page, compose_state
 from lakebase_api.orders.order import KEY, Source, View, compose_columns
 from lakebase_api.orders.reading import SHAPES_KEPT, Reader, Reading
 

@@ -5,11 +5,11 @@ from typing import Any
 
 from flask import Flask, Response, current_app
 
-from lakebase_api.orders import status_schemas as schemas
-from lakebase_api.orders.change import Item, ItemResult, Outcome
-from lakebase_api.orders.history import HistoryQueries
 from lakebase_api.orders.order_key import refuse_unknown
-from lakebase_api.orders.status_writer import REFUSALS, StatusWriter, answer_change
+from lakebase_api.orders.status import schemas
+from lakebase_api.orders.status.change import Item, ItemResult, Outcome
+from lakebase_api.orders.status.history import HistoryQueries
+from lakebase_api.orders.status.writer import REFUSALS, StatusWriter, answer_change
 from lakebase_api.settings import StatusWrites
 from lakebase_api.web import conditions as headers
 from lakebase_api.web import problem_types as kinds

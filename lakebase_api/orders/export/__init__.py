@@ -1,0 +1,1 @@
+"""All orders at once, in chunks."""

@@ -1,0 +1,1 @@
+"""Lists of orders: filtered, sorted, page by page."""

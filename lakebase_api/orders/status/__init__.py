@@ -1,0 +1,1 @@
+"""The status of orders: changing it, and its history."""
