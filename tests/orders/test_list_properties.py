@@ -19,6 +19,9 @@ from lakebase_api.local.postgres import EmbeddedPostgres
 from lakebase_api.orders import overlay
 from tests.conftest import ROLE, clone_database
 
+# hypothesis looks whether strategies draw random numbers on their own: threads of the app do meanwhile.
+pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
+
 EXAMPLES = 60
 KEYS = range(1, 13)
 # Few values, so that many orders have the same.

@@ -30,6 +30,9 @@ from tests.orders.status_model import Expected, Form, Model, Request, Seen
 from tests.orders.status_steps import KEYS, STEPS, Change, Fate, Precondition, Repeat, Step, Sync
 from tests.waiting import wait_until
 
+# hypothesis looks whether strategies draw random numbers on their own: threads of the app do meanwhile.
+pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
+
 TABLE = "few"
 EXAMPLES = 60
 BEGIN_AGAIN = """
