@@ -21,29 +21,17 @@ from tests.gunicorn_process import PATIENCE, GunicornProcess
 # In every hostile text, and in nothing else.
 MARK = "zqx"
 CORPUS = [
-    f"{MARK}'",
     f'{MARK}"',
-    f"{MARK}\\",
     f"{MARK}\\'; SELECT 1 --",
-    f"' OR '1'='1' -- {MARK}",
     f"1 OR 1=1 -- {MARK}",
-    f"1;SELECT/**/'{MARK}'",
     f"1) OR (SELECT pg_sleep(9)) IS NULL -- {MARK}",
-    f"'||pg_sleep(9)||'{MARK}",
     f"' UNION ALL SELECT usename, passwd FROM pg_shadow -- {MARK}",
     f"'; DROP TABLE orders_synced; -- {MARK}",
     f"o_orderkey,(SELECT/**/1)/*{MARK}*/",
-    f"o_orderkey;{MARK}",
-    f"-o_totalprice DESC,{MARK}",
-    f't"."o_orderkey" = 1 -- {MARK}',
-    f"{{column}}{{value}}{{0}}{{}}{MARK}",
-    f"%s%(value)s%%{MARK}",
-    f"$1 $2 $$ $x${MARK}$x$",
-    f"E'\\x27'{MARK}",
+    f"{{column}}{{value}}{{0}}{{}}%s%(value)s%%$1 $x${MARK}$x$",
     f"\u2019\u02bc\uff07{MARK}",
     f"%27%20OR%201=1%00{MARK}",
-    f"\0'{MARK}",
-    f"1\n;{MARK}\r\n\t",
+    f"\0'\n;{MARK}\r\n\t",
     MARK + "'" * 2000,
 ]
 # Allowed wherever a text is, and of no order.
