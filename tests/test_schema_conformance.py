@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import OrdersDatabase
 from tests.gunicorn_process import GunicornProcess
 
-EXAMPLES = 60
+EXAMPLES = 30
 # What a request that fits its schema may be answered, besides success: it may ask for what is not to be had.
 CONFIGURATION = """
 hooks = "hooks.py"

@@ -50,7 +50,8 @@ def test_a_write_that_finds_its_connection_dead_is_made_once(
     gunicorn = start(**DIRECT)
     assert gunicorn.get("/orders/1").status_code == 200
     proxy.cut()
-    assert set_status(gunicorn, "F").status_code == 200
+    answer = set_status(gunicorn, "F")
+    assert answer.status_code == 200, answer.text + gunicorn.output
     assert database.execute(MADE) == [(1,)]
 
 

@@ -125,6 +125,10 @@ def test_an_export_ends_by_its_time_limit_with_the_cursor_to_go_on_from(
     while True:
         query = f"format={form}&header=false&cursor={cursor}&fields=o_orderkey"
         with client.get(f"/orders/export?{query}", headers=headers) as answer:
+            if form == "csv" and answer.status_code == 503:  # on a busy machine, before there was a row
+                assert answer.json is not None
+                assert answer.json["type"] == "/problems/export-unfinished"
+                continue
             assert answer.status_code == 200
             lines = answer.data.splitlines(keepends=True)
         parts += 1
