@@ -22,7 +22,7 @@ from tests.conftest import ROLE, clone_database
 # hypothesis looks whether strategies draw random numbers on their own: threads of the app do meanwhile.
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 
-EXAMPLES = 60
+EXAMPLES = 40
 KEYS = range(1, 13)
 # Few values, so that many orders have the same.
 VALUES: dict[str, tuple[Any, ...]] = {

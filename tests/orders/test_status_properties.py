@@ -34,7 +34,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 
 TABLE = "few"
-EXAMPLES = 60
+EXAMPLES = 40
 BEGIN_AGAIN = """
 TRUNCATE lakebase_api.order_status, lakebase_api.order_status_history, lakebase_api.idempotency, few;
 INSERT INTO few (o_orderkey, o_orderstatus) VALUES (1, 'O'), (2, 'O'), (3, 'O')
