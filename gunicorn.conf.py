@@ -1,10 +1,8 @@
 """How gunicorn serves the app. https://gunicorn.org/reference/settings/"""
 
-import ctypes
 import gc
 import logging
 import resource
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,10 @@ gc.disable()
 from lakebase_api.app import get_service
 from lakebase_api.environment import SettingsError
 from lakebase_api.risks import find_risks
+from lakebase_api.server.client_socket import ClientSocket, ClientTLSSocket
+from lakebase_api.server.exits import CLOSE_TIMEOUT, exit_if_terminated, exit_soon
+from lakebase_api.server.processors import choose_first, pin
 from lakebase_api.web.logs import build_logging_config
-from lakebase_api.web.process import end_if_stopped, leave
 
 try:
     from wsgi import app, settings
@@ -23,12 +23,15 @@ except SettingsError as error:
     raise SystemExit(str(error)) from None
 
 bind = settings.address
-worker_class = "lakebase_api.web.worker.Worker"
+worker_class = "lakebase_api.server.worker.Worker"
 workers = settings.workers
 threads = settings.threads
 # Each is an open file, as are the connections to the database.
-open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-worker_connections = 1000 if open_files == resource.RLIM_INFINITY else max(10, min(1000, open_files - 200))
+open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+if open_files == resource.RLIM_INFINITY:
+    open_files = 1 << 16
+resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+worker_connections = max(10, min(20_000, open_files - 200))
 # Imported once in the master: the workers share its memory, and open what they need after the fork.
 preload_app = True
 # Above the 60 s of the usual load balancers, so that they close idle connections and never we.
@@ -46,16 +49,16 @@ secure_scheme_headers: dict[str, str] = {}
 forwarded_allow_ips = "*"
 # All gunicorns of a user would share it.
 control_socket_disable = True
+logger_class = "lakebase_api.server.access_log.Logger"
 logconfig_dict = build_logging_config(settings)
-# No line of ours says where in the code, or in which thread, it was logged.
-# https://docs.python.org/3/howto/logging.html#optimization
-logging._srcfile = None
-logging.logThreads = logging.logMultiprocessing = False
-# Else glibc has each thread allocate from memory of its own, up to eight for each processor, though only
-# one thread runs at a time. Other C libraries have no such setting.
-M_ARENA_MAX = -8
-with suppress(AttributeError):
-    ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
+first_processor = choose_first()
+ClientSocket.client_timeout = settings.client_timeout
+
+
+def ssl_context(config: Any, make_default: Any) -> Any:
+    context = make_default()
+    context.sslsocket_class = ClientTLSSocket
+    return context
 
 
 def when_ready(server: Any) -> None:
@@ -69,16 +72,28 @@ def when_ready(server: Any) -> None:
         logger.warning("Settings: %s", risk)
 
 
+def on_reload(server: Any) -> None:
+    server.log.warning(
+        "Reload: workers are replaced; settings are those of the start, so restart to change them"
+    )
+
+
 def post_fork(server: Any, worker: Any) -> None:
     gc.enable()
-    end_if_stopped(server.SIG_QUEUE)
-    worker.prepare(drain_delay=settings.drain_delay, client_timeout=settings.client_timeout)
+    exit_if_terminated(server.SIG_QUEUE)
+    if settings.pin_workers:
+        pin(first_processor + worker.age)
+    # The master begins to count when the worker begins to drain, and kills.
+    left = worker.cfg.graceful_timeout - settings.drain_delay - CLOSE_TIMEOUT - 1
+    worker.cfg.set("graceful_timeout", max(0, int(left)))
+    worker.prepare(drain_delay=settings.drain_delay)
 
 
 def post_worker_init(worker: Any) -> None:
-    get_service(app).open(is_stopping=lambda: not worker.alive)
+    get_service(app).open(is_stopping=lambda: worker.is_draining or not worker.alive)
 
 
 def worker_exit(server: Any, worker: Any) -> None:
-    if worker.booted:  # else its exit status tells the master that starting again is of no use
-        leave(get_service(app).close)
+    # Not before it serves; nor in the master, which calls this as well for a worker that is gone.
+    if worker.booted:
+        exit_soon(get_service(app).close)

@@ -36,6 +36,8 @@ SCENARIOS: dict[str, Scenario] = {
     "boot": conditions.boot,
     "demoted": conditions.demote,
     "crowd": clients.crowd,
+    "send-slowly": clients.send_slowly,
+    "read-nothing": clients.read_nothing,
     "fuzz": fuzz.fuzz,
     "stop-stalled": clients.stop_stalled,
     "rolling-restart": rolling_restart.roll,

@@ -13,6 +13,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 import msgspec
 from psycopg_pool import ConnectionPool
 
+from lakebase_api.server.processors import choose_first, pin
 from lakebase_api.settings import Settings
 
 defaults = Settings()
@@ -57,6 +58,10 @@ pool = ConnectionPool(
     kwargs={"autocommit": True},
     open=False,
 )
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    pin(choose_first())
 
 
 def post_worker_init(worker: Any) -> None:

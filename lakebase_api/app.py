@@ -86,8 +86,6 @@ def create_app(settings: Settings) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = GREATEST_BODY
     # A path with doubled slashes is another path, not one to redirect from.
     app.url_map.merge_slashes = False
-    # Views and hooks are plain functions; Flask would look at each one at each request.
-    app.ensure_sync = lambda func: func  # type: ignore[method-assign]
     app.wsgi_app = _serve_where_clients_ask(app.wsgi_app, settings)  # type: ignore[assignment,method-assign]
     service = app.extensions["lakebase_api"] = Service(settings)
     if settings.cors_origins:

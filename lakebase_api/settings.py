@@ -249,6 +249,13 @@ class Settings:
         default=64,
         help="Threads of each worker; more than the pool and its queue, so that probes are answered",
     )
+    pin_workers: bool = setting(
+        "PIN_WORKERS",
+        field=fields.Boolean(),
+        default=True,
+        shown_default="`true`",
+        help="`false`: the system chooses anew where each thread of a worker runs",
+    )
     drain_delay: float = setting(
         "DRAIN_DELAY",
         field=number(0, 8),

@@ -50,8 +50,6 @@ def build_logging_config(settings: Settings) -> dict[str, Any]:
         "root": {"level": settings.log_level, "handlers": ["stderr"]},
         "loggers": {
             "gunicorn.error": {"level": settings.log_level, "handlers": [], "propagate": True},
-            # One line a request is enough, and ours has the request id.
-            "gunicorn.access": {"level": "WARNING", "handlers": [], "propagate": False},
             # A line for each connection borrowed, each attempt of an outage and each job run.
             "psycopg.pool": {"level": "DEBUG" if settings.log_level == "DEBUG" else "ERROR"},
             "apscheduler": {"level": "DEBUG" if settings.log_level == "DEBUG" else "ERROR"},

@@ -69,6 +69,13 @@ NOT_ACCEPTABLE = ProblemType(
     "The answer has none of the media types that the request accepts.",
     "Send no Accept header, or one with a media type that `detail` names.",
 )
+REQUEST_TIMEOUT = ProblemType(
+    "request-timeout",
+    408,
+    "Request Timeout",
+    "The request took too long to arrive.",
+    "Send it again, all of it at once.",
+)
 ILLEGAL_TRANSITION = ProblemType(
     "illegal-transition",
     409,
@@ -223,6 +230,7 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
         ORDER_NOT_FOUND,
         METHOD_NOT_ALLOWED,
         NOT_ACCEPTABLE,
+        REQUEST_TIMEOUT,
         ILLEGAL_TRANSITION,
         NOT_WITHDRAWABLE,
         STILL_RUNNING,

@@ -54,6 +54,7 @@ HTTP_PROBLEMS: dict[int, ProblemType] = {
         kinds.MALFORMED,
         kinds.NOT_FOUND,
         kinds.METHOD_NOT_ALLOWED,
+        kinds.REQUEST_TIMEOUT,
         kinds.TOO_LARGE,
         kinds.UNSUPPORTED_MEDIA_TYPE,
         kinds.INVALID,

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import flask_smorest
 import msgspec
 from flask import Request, request
+from gunicorn.http.errors import ParseException
 from marshmallow import RAISE, Schema, ValidationError
 from marshmallow.fields import List
 from webargs.flaskparser import FlaskParser
@@ -63,7 +64,10 @@ def _read_body(req: Request) -> bytes:
     if req.content_length is not None:
         return req.get_data()
     # A chunked body: werkzeug would cut it at its limit without a word.
-    body: bytes = req.environ["wsgi.input"].read(GREATEST_BODY + 1)
+    try:
+        body: bytes = req.environ["wsgi.input"].read(GREATEST_BODY + 1)
+    except (ParseException, OSError):
+        raise Problem(kinds.MALFORMED, "The chunks of the body are malformed, or it ends too soon.") from None
     if len(body) > GREATEST_BODY:
         raise Problem(kinds.TOO_LARGE, f"The body must have at most {GREATEST_BODY} bytes.")
     return body

@@ -51,6 +51,8 @@ class Run:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            # Not so where the tests themselves were started to outlive a terminal, as by nohup.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )
         self._family: list[psutil.Process] = []
         self._watchdog = threading.Timer(WATCHDOG, self.process.kill)

@@ -13,8 +13,8 @@ from lakebase_api.orders.export import chunks as export_chunks
 from lakebase_api.orders.export import exporting
 from lakebase_api.orders.export import walk as export_walk
 from lakebase_api.orders.export.chunks import Size
+from lakebase_api.orders.export.exporting import CutShort
 from lakebase_api.orders.export.walk import MOST, STEP, USUAL_BYTES, USUAL_SECONDS, adapt
-from lakebase_api.web.outgoing import CutShort
 from tests.conftest import AppOpener, OrdersDatabase
 from tests.fault_proxy import FaultProxy
 from tests.orders.exporting import COLUMNS, copy, export

@@ -1,5 +1,6 @@
 """Exports under way: the bytes of their answers, how they end, and what the log says of them."""
 
+import errno
 import logging
 import select
 import time
@@ -15,7 +16,7 @@ from lakebase_api.orders.export import walk as export_walk
 from lakebase_api.orders.export.chunks import Export, ExportChunks, find_key
 from lakebase_api.orders.export.walk import ExportWalk
 from lakebase_api.web.answers import ENCODER
-from lakebase_api.web.outgoing import CutShort
+from lakebase_api.web.problems import DATABASE_PROBLEMS
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,17 @@ class Ending(StrEnum):
     FAULT = "a fault"
 
 
-class ClientGone(ConnectionAbortedError):
+class CutShort(BrokenPipeError):
+    """An answer cannot go on, and the log says why.
+
+    gunicorn then closes the connection as if the client had, before the end of the body: the client sees it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(errno.EPIPE, "cut short")
+
+
+class ClientGone(CutShort):
     """Nobody waits for the answer any more."""
 
 
@@ -140,7 +151,8 @@ class RunningExport:
             raise
         except Exception as error:
             self.close(Ending.FAULT)
-            logger.warning("Export: %s: %s", type(error).__name__, error, extra=self._extra)
+            is_bug = not isinstance(error, tuple(DATABASE_PROBLEMS))
+            logger.warning("Export: %s: %s", type(error).__name__, error, extra=self._extra, exc_info=is_bug)
             raise CutShort from error
         self._bytes += len(piece)
         return piece

@@ -13,7 +13,6 @@ from lakebase_api.web import problem_types as kinds
 from lakebase_api.web.documentation import DATABASE_PROBLEMS, HEADERS, DocumentedApi, describe_operation
 from lakebase_api.web.exchange import current_exchange
 from lakebase_api.web.negotiation import VARY, negotiate
-from lakebase_api.web.outgoing import find_client
 from lakebase_api.web.problems import Problem
 from lakebase_api.web.tables import CSV, FORMULA_STARTS, NDJSON
 from lakebase_api.web.validation import Blueprint
@@ -96,7 +95,7 @@ def export_orders(query: dict[str, Any]) -> Response:
     export = Export(build_filter(query), query["shown"], media_type == CSV, disarmed)
     context, exchange = _context(), current_exchange()
     deadline = exchange.deadline_within(context.time_limit)
-    caller = Caller(exchange.request_id, deadline, find_client(request.environ))
+    caller = Caller(exchange.request_id, deadline, _find_client())
     try:
         running = context.exports.begin(export, query["cursor"], header, caller)
     except Unfinished as error:
@@ -106,6 +105,11 @@ def export_orders(query: dict[str, Any]) -> Response:
         return Response(status=499)  # for the log, as nginx has it
     exchange.record_use(running.connection.waited, running.connection.held)
     return _answer(running, media_type, has_header=has_header)
+
+
+def _find_client() -> int | None:
+    client = request.environ.get("gunicorn.socket")
+    return client.fileno() if client else None
 
 
 def _context() -> ExportContext:

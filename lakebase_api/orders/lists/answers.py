@@ -9,7 +9,7 @@ import msgspec
 from flask import Response, request
 
 from lakebase_api.orders.order import COLUMNS, Order
-from lakebase_api.web.answers import JSON, Answer, answer_json
+from lakebase_api.web.answers import JSON, answer_json
 from lakebase_api.web.documentation import ETAG, HEADERS
 from lakebase_api.web.links import LINK
 from lakebase_api.web.negotiation import VARY, negotiate
@@ -40,11 +40,11 @@ def answer_orders(form: Form, rows: Sequence[Sequence[Any]], around: Mapping[str
     if form.media_type == JSON:
         response = answer_json({"orders": _show(rows, form.fields), **around})
     elif form.media_type == NDJSON:
-        response = Answer(write_ndjson(_show(rows, form.fields)), content_type=NDJSON)
+        response = Response(write_ndjson(_show(rows, form.fields)), content_type=NDJSON)
     else:
         cells = [row[: len(form.fields)] for row in rows]
         table = write_csv(form.fields, cells, quotes_formulas=form.quotes_formulas)
-        response = Answer(table, content_type=CSV_CONTENT_TYPE)
+        response = Response(table, content_type=CSV_CONTENT_TYPE)
     return _add_caching(response)
 
 

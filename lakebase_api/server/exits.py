@@ -1,4 +1,4 @@
-"""How a worker's process begins and ends."""
+"""How a worker's process ends."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from typing import NoReturn
 CLOSE_TIMEOUT = 1.0
 
 
-def end_if_stopped(signals: "SimpleQueue[int]") -> None:
+def exit_if_terminated(signals: "SimpleQueue[int]") -> None:
     """Heed a SIGTERM that came before the worker had a handler for it; for gunicorn's ``post_fork``.
 
     ``signals`` is the master's queue, to which the handlers that the fork copied add. Without this the worker
@@ -25,12 +25,15 @@ def end_if_stopped(signals: "SimpleQueue[int]") -> None:
             sys.exit(0)
 
 
-def leave(close: Callable[[], None]) -> NoReturn:
+def exit_soon(close: Callable[[], None]) -> NoReturn:
     """Call ``close`` and end this process, even if the database hangs and threads wait for it.
 
-    The interpreter would wait for every thread.
+    The interpreter would wait for every thread. The status is that of the ``SystemExit`` under way.
     """
+    leaving = sys.exception()
+    status = leaving.code if isinstance(leaving, SystemExit) else 1
     closing = threading.Thread(target=close, daemon=True)
     closing.start()
     closing.join(CLOSE_TIMEOUT)
-    os._exit(0)
+    sys.stderr.flush()
+    os._exit(status if isinstance(status, int) else int(status is not None))

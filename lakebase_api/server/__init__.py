@@ -1,0 +1,1 @@
+"""How gunicorn serves the app; ``gunicorn.conf.py`` puts it together."""
