@@ -31,6 +31,8 @@ from lakebase_api.server.refused_settings import refuse_settings
 CLOSING_TIME = 2.0
 # Seconds within which a client that asks again at once does so.
 QUICK = 0.005
+# Threads up to which each keeps its client. Of more, each has to wait until the others let it run.
+FEW = 8
 
 
 class Connection(TConn):
@@ -109,7 +111,8 @@ class Worker(ThreadWorker):
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 self.worker_connections = max(1, self.nr_conns)
             return False
-        conn = Connection(self, self.cfg, take_over(accepted), client, listener.getsockname())
+        sock = take_over(accepted, is_for_tls=self.cfg.is_ssl)
+        conn = Connection(self, self.cfg, sock, client, listener.getsockname())
         conn.set_timeout()
         self.nr_conns += 1
         self.pending_conns.append(conn)
@@ -124,9 +127,9 @@ class Worker(ThreadWorker):
         return False
 
     def asks_again(self, conn: Connection) -> bool:
-        """Whether the next request comes at once, and half of the threads are free for other clients."""
+        """Whether the next request comes at once, and few threads are busy."""
         busy = self.nr_conns - len(self.keepalived_conns) - len(self.pending_conns) - len(self.closing)
-        if busy > self.cfg.threads // 2:
+        if busy > min(FEW, self.cfg.threads // 2):
             return False
         arrivals = select.poll()
         arrivals.register(conn.sock, select.POLLIN)
@@ -137,6 +140,7 @@ class Worker(ThreadWorker):
         # Asked when the head of the answer is sent, and then again: it has to be the same.
         req.should_close = cache(lambda: self.is_draining or type(req).should_close(req))
         is_kept: bool = super().handle_request(req, conn)
+        conn.sock.flush()
         return is_kept
 
     def handle_error(self, req: Request | None, client: socket.socket, addr: Any, exc: BaseException) -> None:
