@@ -1,6 +1,7 @@
 """How gunicorn serves the app. https://gunicorn.org/reference/settings/"""
 
 import gc
+import itertools
 import logging
 import resource
 from pathlib import Path
@@ -51,7 +52,7 @@ forwarded_allow_ips = "*"
 control_socket_disable = True
 logger_class = "lakebase_api.server.access_log.Logger"
 logconfig_dict = build_logging_config(settings)
-first_processor = choose_first()
+first_processor = choose_first(settings.address, settings.workers)
 ClientSocket.client_timeout = settings.client_timeout
 
 
@@ -78,14 +79,19 @@ def on_reload(server: Any) -> None:
     )
 
 
+def pre_fork(server: Any, worker: Any) -> None:
+    taken = {sibling.number for sibling in server.WORKERS.values()}
+    worker.number = next(number for number in itertools.count() if number not in taken)
+
+
 def post_fork(server: Any, worker: Any) -> None:
     gc.enable()
     exit_if_terminated(server.SIG_QUEUE)
-    if settings.pin_workers:
-        pin(first_processor + worker.age)
     # The master begins to count when the worker begins to drain, and kills.
     left = worker.cfg.graceful_timeout - settings.drain_delay - CLOSE_TIMEOUT - 1
     worker.cfg.set("graceful_timeout", max(0, int(left)))
+    if settings.pin_workers:
+        pin(first_processor + worker.number)
     worker.prepare(drain_delay=settings.drain_delay)
 
 

@@ -13,7 +13,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 import msgspec
 from psycopg_pool import ConnectionPool
 
-from lakebase_api.server.processors import choose_first, pin
+from lakebase_api.server.processors import pin
 from lakebase_api.settings import Settings
 
 defaults = Settings()
@@ -61,7 +61,7 @@ pool = ConnectionPool(
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    pin(choose_first())
+    pin(worker.age)
 
 
 def post_worker_init(worker: Any) -> None:

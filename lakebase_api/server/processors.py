@@ -1,12 +1,18 @@
 """Gives each worker a processor of its own."""
 
 import os
-import random
+import socket
+from zlib import crc32
 
 
-def choose_first() -> int:
-    """Where the workers of a master begin to count: masters on one host are not to choose the same."""
-    return random.randrange(1 << 16)
+def choose_first(address: str, workers: int) -> int:
+    """The number of the first of so many workers; ``address`` is ``host:port`` or ``unix:path``.
+
+    Masters that share a host are to choose different ones: those of neighbouring ports do, and those in
+    containers, whose host names are random, mostly do.
+    """
+    port = address.rpartition(":")[2]
+    return crc32(socket.gethostname().encode()) + (int(port) * workers if port.isdigit() else 0)
 
 
 def pin(number: int) -> None:

@@ -184,7 +184,7 @@ class Worker(ThreadWorker):
             self.drop(conn)
 
     def murder_pending(self) -> None:
-        """Close connections that are overdue, and the one idle longest while there are too many."""
+        """Close what is overdue, and what is idle longest while there is too much. Called in each turn."""
         super().murder_pending()
         while self.closing and self.closing[0].timeout <= time.monotonic():
             self.drop(self.closing.popleft())
