@@ -104,13 +104,13 @@ CASES = [
         "order by key",
         read_orders,
         ALL,
-        (Bound(CPU, USUAL, at_most=0.36), Bound(RATE, USUAL, at_least=3), Bound(CPU, FLOOR, at_most=1.5)),
+        (Bound(CPU, USUAL, at_most=0.36), Bound(RATE, USUAL, at_least=3), Bound(CPU, FLOOR, at_most=2.2)),
     ),
     Case(
         "stream, 100 rows",
         partial(stream, size=100),
         ALL,
-        (Bound(BOTH_CPU, USUAL, at_most=0.23), Bound(BOTH_CPU, FLOOR, at_most=1.25)),
+        (Bound(BOTH_CPU, USUAL, at_most=0.23), Bound(BOTH_CPU, FLOOR, at_most=2.0)),
     ),
     Case(
         "stream, 1,000 rows",
@@ -119,7 +119,7 @@ CASES = [
         (
             Bound(BOTH_CPU, USUAL, at_most=0.13),
             Bound(RATE, USUAL, at_least=9),
-            Bound(BOTH_CPU, FLOOR, at_most=0.85),
+            Bound(BOTH_CPU, FLOOR, at_most=1.2),
         ),
     ),
     Case("pages with count", read_pages, (PRODUCT, USUAL), (Bound(RATE, USUAL, at_least=50),)),
@@ -127,7 +127,7 @@ CASES = [
         "status update, direct",
         update,
         (DIRECT, FLOOR, USUAL),
-        (Bound(CPU, USUAL, at_most=0.24), Bound(CPU, FLOOR, at_most=1.5)),
+        (Bound(CPU, USUAL, at_most=0.24), Bound(CPU, FLOOR, at_most=2.2)),
     ),
     Case("status update, overlay", update, (PRODUCT, USUAL)),
     # What it costs to show 100,000 changes that are kept beside the table, of its 1.5 million orders.
@@ -146,7 +146,7 @@ CASES = [
         "order by key, 32 connections",
         partial(read_orders, connections=32),
         ALL,
-        (Bound(P99, USUAL, at_most=0.3), Bound(P99, FLOOR, at_most=1.5)),
+        (Bound(P99, USUAL, at_most=0.3), Bound(P99, FLOOR, at_most=2.2)),
     ),
     Case(
         "two workers, 128 connections",

@@ -114,6 +114,8 @@ def _connect(gunicorn: GunicornProcess, stack: ExitStack) -> socket.socket:
 def _ask_and_not_read(gunicorn: GunicornProcess, stack: ExitStack) -> socket.socket:
     client = stack.enter_context(socket.socket())
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    # As on a network: on loopback a file would fit into the buffers.
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)
     # Closed without a goodbye: nothing of it is left at the server.
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.settimeout(PATIENCE)

@@ -97,7 +97,8 @@ def take_over(accepted: socket.socket, *, is_for_tls: bool) -> ClientSocket:
     """The connection as a ``ClientSocket``; ``accepted`` is of no more use."""
     family, kind, protocol = accepted.family, accepted.type, accepted.proto
     taken = ClientSocket(family, kind, protocol, fileno=accepted.detach())
-    taken.is_for_tls = is_for_tls
+    if is_for_tls:
+        taken.is_for_tls = True
     seconds, fraction = divmod(taken.client_timeout, 1)
     limit = struct.pack("ll", int(seconds), int(fraction * 1e6))
     for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):

@@ -137,9 +137,10 @@ class Worker(ThreadWorker):
 
     def handle_request(self, req: Request, conn: Connection) -> bool:
         """Answer a request. Runs in a thread."""
-        # Asked when the head of the answer is sent, and then again: it has to be the same.
+        # Asked when the head of the answer is sent, and again after it: it has to be the same.
         req.should_close = cache(lambda: self.is_draining or type(req).should_close(req))
         is_kept: bool = super().handle_request(req, conn)
+        del req.should_close
         conn.sock.flush()
         return is_kept
 
