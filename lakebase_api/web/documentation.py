@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import flask_swagger_ui
+from apispec import BasePlugin
 from flask import Blueprint as FlaskBlueprint
 from flask import Flask
 from flask_smorest import Api
@@ -71,6 +72,21 @@ class ProblemSchema(Schema):
     errors = fields.List(fields.Nested(InvalidItemSchema))
 
 
+class ResponsesByStatus(BasePlugin):
+    """Has each operation list its responses in the order of their status.
+
+    Generated clients may take the first that is JSON for what the operation answers with.
+    """
+
+    def operation_helper(
+        self, path: str | None = None, operations: dict[Any, Any] | None = None, **_: Any
+    ) -> None:
+        """Sort them, whatever described them first."""
+        for operation in (operations or {}).values():
+            responses = operation["responses"]
+            operation["responses"] = {status: responses[status] for status in sorted(responses, key=int)}
+
+
 class DocumentedApi(Api):
     """flask-smorest's Api, with problems as its error documents."""
 
@@ -102,7 +118,7 @@ def build_api(app: Flask) -> DocumentedApi:
     app.register_blueprint(
         FlaskBlueprint("docs-assets", __name__, static_folder=assets, static_url_path=ASSETS_PATH)
     )
-    api = DocumentedApi(app)
+    api = DocumentedApi(app, spec_kwargs={"extra_plugins": [ResponsesByStatus()]})
     # flask-smorest's own way of paging, which nothing here uses.
     del api.spec.components.schemas["PaginationMetadata"]
     for status in sorted({kind.status for kind in PROBLEM_TYPES.values()}):

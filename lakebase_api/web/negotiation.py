@@ -1,4 +1,4 @@
-"""Which of the forms that an answer can have the caller prefers.
+"""Which of the media types that an answer can have the caller prefers.
 
 https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1
 """
@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from flask import request
 
-from lakebase_api.web import problem_types as kinds
-from lakebase_api.web.problems import Problem
+from lakebase_api.web.answers import JSON
 
 # For caches, in every answer that was negotiated: response.headers.add(*VARY).
 VARY = ("Vary", "Accept")
@@ -19,6 +18,9 @@ VARY = ("Vary", "Accept")
 QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 QUALITY = re.compile(r"0?\.[0-9]+|[01]\.?|1\.0+")
 ANYTHING = "*/*"
+# Who takes one of these can read JSON. Not who takes problem+json: that is for errors, whatever the answer
+# was to be, and stands beside text/csv as well.
+LIKE_JSON = re.compile(r"text/json|application/(?!problem\+)[^/]+\+json")
 
 
 class Range(NamedTuple):
@@ -32,40 +34,37 @@ class Range(NamedTuple):
 def negotiate(*offered: str) -> str:
     """The media type, of those offered, that the current request prefers; of equal ones the first.
 
-    Problems: it takes none of them. An answer that depends on it has the header ``VARY``.
+    The first one as well where the request takes none of them: RFC 9110 allows to disregard the header, as
+    operations do that have one type of answer. Generated clients may name one type of all that an operation
+    answers with, errors included. An answer that depends on it has the header ``VARY``.
     """
-    accept = request.environ.get("HTTP_ACCEPT")
-    if not accept or accept == ANYTHING:
-        return offered[0]
-    chosen = _choose(accept, offered)
-    if chosen is None:
-        raise Problem(kinds.NOT_ACCEPTABLE, f"The answer can be {' or '.join(offered)}.")
-    return chosen
+    return _choose(request.environ.get("HTTP_ACCEPT", ""), offered)
 
 
 # Callers have few ways to say it: each is read once.
 @lru_cache(maxsize=256)
-def _choose(accept: str, offered: tuple[str, ...]) -> str | None:
+def _choose(accept: str, offered: tuple[str, ...]) -> str:
     ranges = list(_read_ranges(accept))
-    if not ranges:
-        return offered[0]
-    qualities = {media_type: _rate(media_type, ranges) for media_type in offered}
-    best = max(offered, key=lambda media_type: qualities[media_type])
-    return best if qualities[best] > 0 else None
+    return max(offered, key=lambda media_type: _rate(media_type, ranges))
 
 
 def _read_ranges(accept: str) -> Iterator[Range]:
     """Those of the header. One that cannot be read says nothing."""
     # Only parameters of media types are quoted, and they are not looked at: a caller that asks for JSON with
-    # some charset gets JSON. werkzeug's best_match would refuse it.
+    # some charset gets JSON. werkzeug's accept_mimetypes would not match it, nor read q=.2 or the bare * that
+    # Java sends.
     for item in QUOTED.sub("", accept).lower().split(","):
         name, *parameters = (part.strip() for part in item.split(";"))
         quality = next((text[2:] for text in parameters if text.startswith("q=")), "1")
-        name = ANYTHING if name == "*" else name  # as Java's own client has it
-        if name.count("/") == 1 and QUALITY.fullmatch(quality):
-            is_bare = not parameters or parameters[0].startswith("q=")
-            specificity = 0 if name == ANYTHING else 1 if name.endswith("/*") else 2 + is_bare
-            yield Range(specificity, float(quality), name)
+        if not QUALITY.fullmatch(quality):
+            continue
+        is_bare = not parameters or parameters[0].startswith("q=")
+        if name in ("*", ANYTHING):
+            yield Range(0, float(quality), ANYTHING)
+        elif LIKE_JSON.fullmatch(name):
+            yield Range(1, float(quality), JSON)
+        else:
+            yield Range(1 if name.endswith("/*") else 2 + is_bare, float(quality), name)
 
 
 def _rate(media_type: str, ranges: list[Range]) -> float:

@@ -62,13 +62,6 @@ METHOD_NOT_ALLOWED = ProblemType(
     "The path exists, but not for this method.",
     "Use one of the methods that the Allow header names.",
 )
-NOT_ACCEPTABLE = ProblemType(
-    "not-acceptable",
-    406,
-    "Not Acceptable",
-    "The answer has none of the media types that the request accepts.",
-    "Send no Accept header, or one with a media type that `detail` names.",
-)
 REQUEST_TIMEOUT = ProblemType(
     "request-timeout",
     408,
@@ -229,7 +222,6 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
         NOT_FOUND,
         ORDER_NOT_FOUND,
         METHOD_NOT_ALLOWED,
-        NOT_ACCEPTABLE,
         REQUEST_TIMEOUT,
         ILLEGAL_TRANSITION,
         NOT_WITHDRAWABLE,

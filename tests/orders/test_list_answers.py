@@ -154,9 +154,11 @@ def test_each_form_says_what_it_is_and_on_what_it_depends(lister: FlaskClient, p
 
 
 @pytest.mark.parametrize("path", ["/orders/pages", "/orders/stream", "/orders?keys=3"])
-def test_a_form_that_there_is_not_is_refused(lister: FlaskClient, path: str) -> None:
-    for accept in ("text/html", "image/*", "application/json;q=0"):
-        assert_problem(lister.get(path, headers={"Accept": accept}), 406, "not-acceptable")
+def test_a_form_that_there_is_not_is_answered_in_json_as_everywhere(lister: FlaskClient, path: str) -> None:
+    for accept in ("application/problem+json", "text/json", "text/html", "image/*", "application/json;q=0"):
+        for asked in (path, "/orders/3"):
+            answer = lister.get(asked, headers={"Accept": accept})
+            assert (answer.status_code, answer.content_type) == (200, "application/json"), (accept, asked)
 
 
 def test_formulas_are_disarmed_in_csv_alone_and_if_asked_for(lister: FlaskClient) -> None:

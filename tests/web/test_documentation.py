@@ -1,7 +1,17 @@
 import re
+from typing import Any
 
 from flask.testing import FlaskClient
 from openapi_spec_validator import validate
+
+
+def list_operations(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        operation
+        for path in document["paths"].values()
+        for method, operation in path.items()
+        if method in ("get", "post", "patch", "delete")
+    ]
 
 
 def test_the_openapi_document_is_valid_3_1(reader: FlaskClient) -> None:
@@ -21,12 +31,7 @@ def test_the_document_names_both_bases_and_lists_each_path_once(reader: FlaskCli
 def test_each_operation_has_an_id_a_summary_and_examples(reader: FlaskClient) -> None:
     document = reader.get("/openapi.json").json
     assert document is not None
-    operations = [
-        operation
-        for path in document["paths"].values()
-        for method, operation in path.items()
-        if method in ("get", "post", "patch", "delete")
-    ]
+    operations = list_operations(document)
     ids = [operation["operationId"] for operation in operations]
     assert len(set(ids)) == len(ids) == 15
     assert all(operation["summary"] for operation in operations)
@@ -45,6 +50,20 @@ def test_what_is_documented_by_hand_stands_beside_what_the_schemas_say(reader: F
         "text/csv",
         "application/x-ndjson",
     }
+
+
+def test_responses_are_in_the_order_of_their_status_and_json_is_the_first_of_a_list(
+    reader: FlaskClient,
+) -> None:
+    # Generated clients ask for, and read, what the document names first.
+    document = reader.get("/openapi.json").json
+    assert document is not None
+    for operation in list_operations(document):
+        statuses = list(operation["responses"])
+        assert statuses[0] == "200"
+        assert statuses == sorted(statuses)
+    for name in ("/orders", "/orders/pages", "/orders/stream"):
+        assert next(iter(document["paths"][name]["get"]["responses"]["200"]["content"])) == "application/json"
 
 
 def test_the_docs_page_loads_everything_from_our_own_host(reader: FlaskClient) -> None:

@@ -73,7 +73,7 @@ def register_exports(app: Flask, api: DocumentedApi, context: ExportContext) -> 
     headers=EXPORT_HEADERS,
     success=True,
 )
-@exports.doc(**describe_operation("export_orders", 406, 422, *DATABASE_PROBLEMS))
+@exports.doc(**describe_operation("export_orders", 422, *DATABASE_PROBLEMS))
 def export_orders(query: dict[str, Any]) -> Response:
     """Export the orders after a cursor.
 

@@ -38,7 +38,7 @@ TABLE = {"schema": {"type": "string"}}
 
 def _describe_list(name: str, *problem_statuses: int) -> dict[str, Any]:
     """As ``describe_operation``, for one that answers with tables too, if `Accept` prefers them."""
-    described = describe_operation(name, *problem_statuses, 406, 422, *DATABASE_PROBLEMS)
+    described = describe_operation(name, *problem_statuses, 422, *DATABASE_PROBLEMS)
     described["responses"][200] = {"content": {CSV: TABLE, NDJSON: TABLE}}
     return described
 

@@ -198,7 +198,8 @@ class PagesQuerySchema(FilterSchema, SortSchema, FormSchema):
 
 class StreamQuerySchema(FilterSchema, SortSchema, FormSchema):
     cursor = CursorField(
-        load_default=0,
+        # Not told: of two types, a generator may write it as the wrong one.
+        load_default=lambda: 0,
         metadata={
             "description": "Where to begin: `0`, or a cursor of an earlier answer with these filters and "
             "this sort. In the order of the keys it is the key to start after.",
