@@ -16,7 +16,7 @@ GREATEST_KEYS = 200
 ANY_COLUMN = f"({'|'.join(COLUMNS)})"
 SORT_PATTERN = f"^-?{ANY_COLUMN}(,-?{ANY_COLUMN})*$"
 FIELDS_PATTERN = f"^{ANY_COLUMN}(,{ANY_COLUMN})*$"
-CURSOR_PATTERN = "^c[A-Za-z0-9_-]+$"
+CURSOR_PATTERN = "^([0-9]{1,19}|c[A-Za-z0-9_-]+)$"
 KEYS_PATTERN = f"^0*[1-9][0-9]{{0,18}}(,0*[1-9][0-9]{{0,18}}){{0,{GREATEST_KEYS - 1}}}$"
 
 
@@ -198,16 +198,14 @@ class PagesQuerySchema(FilterSchema, SortSchema, FormSchema):
 
 class StreamQuerySchema(FilterSchema, SortSchema, FormSchema):
     cursor = CursorField(
-        # Not told: of two types, a generator may write it as the wrong one.
         load_default=lambda: 0,
         metadata={
             "description": "Where to begin: `0`, or a cursor of an earlier answer with these filters and "
             "this sort. In the order of the keys it is the key to start after.",
-            "anyOf": [
-                {"type": "integer", "format": "int64", "minimum": 0, "maximum": GREATEST_KEY},
-                {"type": "string", "pattern": CURSOR_PATTERN},
-            ],
-            "example": 0,
+            # Text, though it may be a key: few generators can write a parameter that has one of two types.
+            "type": "string",
+            "pattern": CURSOR_PATTERN,
+            "example": "0",
         },
     )
     page_size = page_size_field()
