@@ -16,7 +16,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test serve faults bench check clean broken
+.PHONY: help run test serve faults clients bench check clean broken
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' '$(firstword $(MAKEFILE_LIST))'
@@ -35,6 +35,9 @@ test: $(STAMP)  ## Run the tests on an embedded PostgreSQL
 
 faults: $(STAMP)  ## Break everything around the service for twelve minutes, and hold the figures against bounds
 	@exec $(BIN)/python -m benchmarks.faults $(if $(ONLY),--only $(ONLY))
+
+clients: $(STAMP)  ## Make clients with common generators, and run them; ONLY=orval; javac for the Java one
+	@exec $(BIN)/python -m tests.generated_clients $(ONLY)
 
 bench: $(STAMP) $(USUAL)/.installed  ## Compare what a request costs with the least and with the usual stack; needs wrk
 	@exec $(BIN)/python -m benchmarks.bench $(if $(ONLY),--only '$(ONLY)')

@@ -28,7 +28,7 @@ class OrderSchema(Schema):
 class CountQuerySchema(FilterSchema):
     accuracy = fields.Enum(
         Accuracy,
-        by_value=True,
+        by_value=fields.String,
         metadata={"description": "`exact` waits for an exact count, `estimated` never counts."},
     )
 

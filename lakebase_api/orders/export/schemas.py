@@ -20,7 +20,7 @@ class ExportQuerySchema(FilterSchema, FormSchema):
         metadata={"description": "If absent, what `Accept` prefers, and `csv` without it.", "example": "csv"},
     )
     cursor = QueryInteger(
-        load_default=0,
+        load_default=lambda: 0,
         validate=validate.Range(0, GREATEST_KEY, error="Must be between {min} and {max}."),
         metadata={
             "description": "The key to start after: that of the last whole row there is, to go on.",

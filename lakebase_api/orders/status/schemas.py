@@ -91,9 +91,13 @@ class BatchSchema(Schema):
 
 class HistoryQuerySchema(Schema):
     cursor = QueryInteger(
-        load_default=GREATEST_KEY,
+        # Not told, as no cursor's is: a generated client would send it, and one in JavaScript rounded up.
+        load_default=lambda: GREATEST_KEY,
         validate=validate.Range(1, GREATEST_KEY, error="Must be between {min} and {max}."),
-        metadata={"description": "Version to start before: the `next_cursor` of an earlier answer."},
+        metadata={
+            "description": "Version to start before: the `next_cursor` of an earlier answer.",
+            "format": "int64",
+        },
     )
     page_size = page_size_field()
 
