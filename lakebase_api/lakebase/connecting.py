@@ -11,6 +11,7 @@ from psycopg.rows import TupleRow
 
 from lakebase_api.lakebase.credentials import CredentialError
 from lakebase_api.lakebase.failures import classify, first_line
+from lakebase_api.lakebase.session import mark_options, prepare_session
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class ConnectLog:
 
 
 class LakebaseConnection(Connection):
-    """A connection that tells how connecting failed.
+    """A connection whose session is as ``session`` says, and that tells how connecting failed.
 
     The pool connects on threads of its own; whoever waits for a connection only sees a timeout.
     """
@@ -74,15 +75,27 @@ class LakebaseConnection(Connection):
 
     @classmethod
     def connect(  # type: ignore[override]
-        cls, conninfo: str = "", *, on_failure: Callable[[psycopg.Error, str, float], None], **arguments: Any
+        cls,
+        conninfo: str = "",
+        *,
+        on_failure: Callable[[psycopg.Error, str, float], None],
+        options: str,
+        **arguments: Any,
     ) -> Self:
-        """Connect as psycopg does.
+        """Connect as psycopg does; ``Unsuitable`` is among the errors.
 
         ``on_failure`` gets the error before it is raised, the password, and when the attempt began.
         """
         began = time.monotonic()
+        marked, mark = mark_options(options)
         try:
-            return super().connect(conninfo, **arguments)
+            connection = super().connect(conninfo, options=marked, **arguments)
+            try:
+                prepare_session(connection, mark)
+            except BaseException:
+                connection.close()
+                raise
         except psycopg.Error as error:
             on_failure(error, arguments["password"], began)
             raise
+        return connection

@@ -1,11 +1,21 @@
-"""The ways in which connecting fails: told apart by words, since a failed login has no SQLSTATE."""
+"""The ways in which connecting fails.
 
-from dataclasses import dataclass
+They are told apart by words, since libpq gives no SQLSTATE of a failed login. Its own words are English;
+those of a server are in the language of its ``lc_messages``, which no client may choose. Of words in another
+language is known who said them, and whether the password had been sent.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import sql
 
 from lakebase_api.lakebase.credentials import CredentialError
+
+# libpq puts it before what a server says, in the server's language, with two blanks behind.
+SEVERITY = re.compile(r"[^:\"]{1,40}:  ")
 
 LESS = "Lower WEB_CONCURRENCY, DB_POOL_SIZE or DB_MAX_OVERFLOW, or take a larger compute"
 REACH = "Correct PGHOST and PGPORT, and see that they can be reached from here"
@@ -34,6 +44,14 @@ class Failure:
         return (sql.SQL(self.statement).format(**names).as_string(None),)
 
 
+class Unsuitable(psycopg.OperationalError):
+    """A connection was opened, and cannot be used: ``failure`` says why."""
+
+    def __init__(self, text: str, failure: Failure) -> None:
+        super().__init__(text)
+        self.failure = failure
+
+
 LOGIN_REFUSED = Failure(
     ("authentication failed",),
     "login",
@@ -53,12 +71,44 @@ NO_TOKEN = Failure(
 )
 UNREACHED = Failure((), "host", "the last connect failed", REACH)
 
-# As PostgreSQL and libpq word them; the first that fits.
+POOLER = Failure(
+    ("startup parameter",),
+    "host",
+    "what answers is a connection pooler, which this service cannot use",
+    "Set PGHOST and PGPORT to those of the database itself, not of its pooler",
+)
+NOT_UTF8 = Failure(
+    (),
+    "database",
+    "the encoding of the database is not UTF8",
+    "Serve a database that was made with ENCODING 'UTF8': dump this one, and restore it into such a one",
+)
+# What a server says in words that are not known, before it has the password and after.
+NOT_LET_IN = Failure(
+    (),
+    "login",
+    "the database did not let the service in",
+    "What the server says has to be mended there, unless it passes by itself",
+    passes=True,
+)
+NOT_LOGGED_IN = Failure(
+    (),
+    "login",
+    "the database refused the login",
+    "Correct PGUSER, PGPASSWORD or PGDATABASE, or what else the server says",
+)
+# What a new password, or fewer connections, may help against.
+MAY_BE_PASSWORD = (LOGIN_REFUSED, NOT_LOGGED_IN)
+MAY_BE_FULL = (*NO_CONNECTION_LEFT, NOT_LET_IN, NOT_LOGGED_IN)
+
+# As PostgreSQL and poolers word them; the first that fits.
 # https://github.com/postgres/postgres/blob/REL_16_STABLE/src/backend/libpq/auth.c
-FAILURES = (
+SAID_BY_SERVER = (
     LOGIN_REFUSED,
     NO_ROLE,
     *NO_CONNECTION_LEFT,
+    POOLER,
+    replace(POOLER, words=("command-line options",)),
     Failure(("is starting up",), "login", "the database is starting up", "That mends itself", passes=True),
     Failure(
         ("is shutting down",), "login", "the database is shutting down", "That mends itself", passes=True
@@ -89,7 +139,9 @@ FAILURES = (
         "the database does not exist",
         "Set PGDATABASE to the name of a database that is there",
     ),
-    Failure(("fatal:",), "login", "the last connect failed", "Run this again in a few seconds"),
+)
+# As libpq words them; the first that fits.
+SAID_BY_LIBPQ = (
     Failure(
         ("does not match host name",),
         "TLS",
@@ -132,9 +184,19 @@ def classify(error: psycopg.Error | CredentialError) -> Failure:
     """In which way an attempt to connect failed."""
     if isinstance(error, CredentialError):
         return NO_TOKEN
+    if isinstance(error, Unsuitable):
+        return error.failure
     # The words before are the host's, which could be any.
-    said = first_line(error).rpartition(" failed: ")[2].lower()
-    return next((failure for failure in FAILURES if all(word in said for word in failure.words)), UNREACHED)
+    said = first_line(error).rpartition(" failed: ")[2]
+    if not SEVERITY.match(said):
+        return _find(said, SAID_BY_LIBPQ, UNREACHED)
+    has_sent_password = error.pgconn is not None and error.pgconn.used_password
+    return _find(said, SAID_BY_SERVER, NOT_LOGGED_IN if has_sent_password else NOT_LET_IN)
+
+
+def _find(said: str, failures: Sequence[Failure], otherwise: Failure) -> Failure:
+    words = said.lower()
+    return next((each for each in failures if all(word in words for word in each.words)), otherwise)
 
 
 def first_line(error: Exception) -> str:

@@ -16,7 +16,7 @@ from lakebase_api.lakebase.connecting import (
     LakebaseConnection,
 )
 from lakebase_api.lakebase.credentials import CredentialError
-from lakebase_api.lakebase.failures import LOGIN_REFUSED, NO_CONNECTION_LEFT, classify
+from lakebase_api.lakebase.failures import MAY_BE_FULL, MAY_BE_PASSWORD, classify
 from lakebase_api.lakebase.target import Target
 from lakebase_api.settings import Settings
 
@@ -194,9 +194,9 @@ class Pool:
     def _note_failure(self, error: psycopg.Error, password: str, began: float) -> None:
         self.connects.note_failure(error, began)
         failure = classify(error)
-        if failure is LOGIN_REFUSED:
+        if failure in MAY_BE_PASSWORD:
             self._target.reject_password(password)
-        elif failure in NO_CONNECTION_LEFT:
+        if failure in MAY_BE_FULL:
             self._begin_relief()
 
     def _start_again(self, pool: ConnectionPool[LakebaseConnection]) -> None:

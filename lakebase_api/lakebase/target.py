@@ -4,6 +4,7 @@ import threading
 from typing import Any, Protocol
 
 from lakebase_api.lakebase.credentials import CredentialHolder
+from lakebase_api.lakebase.session import ENCODING, compose_options, forget_variables
 from lakebase_api.settings import CA_VERIFYING_MODES, Settings
 
 # A suspended compute takes seconds to accept the first connection; what takes longer is tried again.
@@ -26,7 +27,8 @@ class Directory(Protocol):
 class Target:
     """The database of the settings. Its methods may be called from any thread.
 
-    Without a holder of credentials the settings' own password is used.
+    Without a holder of credentials the settings' own password is used. Building it drops the variables of the
+    environment that libpq would read beside the settings.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Target:
         self._host = settings.pg_host
         self._user = settings.pg_user or (settings.databricks_client_secret and settings.databricks_client_id)
         self._finding = threading.Lock()
+        forget_variables()
 
     @property
     def user(self) -> str | None:
@@ -64,7 +67,8 @@ class Target:
             "password": password,
             "sslmode": settings.pg_sslmode,
             "application_name": settings.pg_appname,
-            "options": f"-c statement_timeout={round(settings.command_timeout * 1000)}",
+            "client_encoding": ENCODING,
+            "options": compose_options(round(settings.command_timeout * 1000)),
             "connect_timeout": CONNECT_TIMEOUT,
             "keepalives_idle": KEEPALIVES_IDLE,
             "keepalives_interval": KEEPALIVES_INTERVAL,

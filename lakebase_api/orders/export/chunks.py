@@ -23,8 +23,6 @@ GREATEST_KEY = 2**63 - 1
 # What a chunk may hold in memory; a chunk of more is asked for in smaller ones.
 MOST_BYTES = 8_000_000
 
-# Whatever the role or the database has as its own. As the API writes dates and floats elsewhere.
-SESSION = {"client_encoding": "UTF8", "DateStyle": "ISO, YMD", "extra_float_digits": "1"}
 # What values are read as; the others are texts.
 TYPES = {"o_custkey": "bigint", "o_totalprice": "numeric", "o_orderdate": "date"}
 TEXT_COLUMNS = frozenset(name for name, kind in Order.__annotations__.items() if kind == str | None)
@@ -35,7 +33,7 @@ ROWS = "current_setting('lakebase_api.rows')::bigint"
 # The planner knows the values of the range. Those of filters are subqueries, to be read once and not for each
 # row; that each is of one row is said by the second cast, for ANY.
 VALUE = "(SELECT current_setting('lakebase_api.value{number}')::{type})::{type}"
-SET = b"SELECT set_config($1, $2, false)"
+SET_TIMEOUT = b"SELECT set_config('statement_timeout', $1, false)"
 SET_VALUE = "set_config('lakebase_api.value{number}', (${parameter}::{type})::text, false)"
 
 # From the first key that there is, so that a gap takes no time.
@@ -121,8 +119,7 @@ class ExportChunks:
 
         Raises psycopg's errors.
         """
-        for name, value in {**SESSION, "statement_timeout": str(round(seconds * 1000))}.items():
-            fetch_all(connection, SET, (name, value))
+        fetch_all(connection, SET_TIMEOUT, (str(round(seconds * 1000)),))
         if which.values:
             assignments = [
                 SET_VALUE.format(number=number, parameter=number, type=kind)

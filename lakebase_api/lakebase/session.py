@@ -1,0 +1,93 @@
+"""What each session has, whatever its role, the database, the server or the environment say."""
+
+import logging
+import os
+import secrets
+
+import psycopg
+from psycopg import pq
+from psycopg.types.numeric import NumericLoader
+from psycopg.types.string import TextLoader
+
+from lakebase_api.lakebase.failures import NOT_UTF8, POOLER, Unsuitable
+from lakebase_api.settings import VARIABLES
+
+logger = logging.getLogger(__name__)
+
+ENCODING = "UTF8"
+# All that decides how PostgreSQL reads what it is sent, what a statement means, and how values are written.
+# What a client asks for at its start wins over what roles, databases and the server have.
+# https://www.postgresql.org/docs/current/runtime-config-client.html
+SETTINGS = {
+    "DateStyle": "ISO,YMD",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    # Nothing of the database's own can take the place of a function or operator of PostgreSQL.
+    "search_path": "pg_catalog,public",
+    "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "row_security": "on",
+    "plan_cache_mode": "auto",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    "default_transaction_deferrable": "off",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+}
+# A name for the session: one that does not know it was not opened for this connection.
+MARK = "lakebase_api.session"
+READ_MARK = f"SELECT current_setting('{MARK}', true)"
+
+# Variables of the environment that libpq reads beside those of its connection options.
+# https://www.postgresql.org/docs/current/libpq-envars.html
+OTHER_VARIABLES = ("PGDATESTYLE", "PGTZ", "PGGEQO", "PGSERVICEFILE", "PGSYSCONFDIR", "PGLOCALEDIR")
+
+
+def compose_options(statement_timeout: int) -> str:
+    """The settings as libpq's ``options`` takes them; the timeout in milliseconds."""
+    settings = {**SETTINGS, "statement_timeout": str(statement_timeout)}
+    return " ".join(_compose_option(name, value) for name, value in settings.items())
+
+
+def mark_options(options: str) -> tuple[str, str]:
+    """The options with a mark that no other session has, and the mark."""
+    mark = secrets.token_hex(8)
+    return f"{options} {_compose_option(MARK, mark)}", mark
+
+
+def prepare_session(connection: psycopg.Connection[tuple[object, ...]], mark: str) -> None:
+    """Make a new session ready. Raises ``Unsuitable``, and psycopg's errors.
+
+    It costs one statement: a pooler in between may drop the options, or give each transaction a session of
+    another.
+    """
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != ENCODING:
+        raise Unsuitable(f"the encoding of the database is {encoding}, not {ENCODING}", NOT_UTF8)
+    if connection.execute(READ_MARK).fetchone() != (mark,):
+        raise Unsuitable("the session has not the settings that were asked for", POOLER)
+    # Python's dates have no infinity and end with the year 9999, its floats not the digits of PostgreSQL's.
+    connection.adapters.register_loader("date", TextLoader)
+    connection.adapters.register_loader("float4", NumericLoader)
+    connection.adapters.register_loader("float8", NumericLoader)
+
+
+def forget_variables() -> None:
+    """Drop the variables that libpq would read beside the settings, with a warning of those there are.
+
+    Some of them win over everything else that is asked for. Call it before there are threads.
+    """
+    known = {name for variable in VARIABLES.values() for name in variable.names}
+    options = (option.envvar for option in pq.Conninfo.get_defaults())
+    read = {*OTHER_VARIABLES, *(name.decode() for name in options if name)}
+    found = sorted(name for name in read - known if os.environ.pop(name, ""))
+    if found:
+        logger.warning("Not settings of this service, and not used: %s", ", ".join(found))
+
+
+def _compose_option(name: str, value: str) -> str:
+    escaped = value.replace("\\", r"\\").replace(" ", r"\ ")
+    return f"-c {name}={escaped}"
