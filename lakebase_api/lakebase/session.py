@@ -69,7 +69,15 @@ def prepare_session(connection: psycopg.Connection[tuple[object, ...]], mark: st
         raise Unsuitable(f"the encoding of the database is {encoding}, not {ENCODING}", NOT_UTF8)
     if connection.execute(READ_MARK).fetchone() != (mark,):
         raise Unsuitable("the session has not the settings that were asked for", POOLER)
-    # Python's dates have no infinity and end with the year 9999, its floats not the digits of PostgreSQL's.
+    keep_values(connection)
+
+
+def keep_values(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Have rows hold every value that PostgreSQL has: dates as texts, as it writes them; floats as decimals.
+
+    Python's dates have no infinity and no year but 1 to 9999. A float that is not a number would be NULL in
+    JSON.
+    """
     connection.adapters.register_loader("date", TextLoader)
     connection.adapters.register_loader("float4", NumericLoader)
     connection.adapters.register_loader("float8", NumericLoader)

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
 from decimal import Decimal
+from typing import NewType
 
 import msgspec
 from psycopg import sql
@@ -16,6 +16,10 @@ STATUS = "o_orderstatus"
 STATUSES = ("F", "O", "P")
 
 
+# As PostgreSQL writes it: `1996-01-02`, but also `infinity`, `10000-01-01` and `0044-03-15 BC`.
+Date = NewType("Date", str)
+
+
 class Order(msgspec.Struct, frozen=True):
     """One row of the orders table. All but the key may be NULL in a synced table."""
 
@@ -23,7 +27,7 @@ class Order(msgspec.Struct, frozen=True):
     o_custkey: int | None
     o_orderstatus: str | None
     o_totalprice: Decimal | None
-    o_orderdate: date | None
+    o_orderdate: Date | None
     o_orderpriority: str | None
     o_clerk: str | None
     o_shippriority: int | None
@@ -31,6 +35,7 @@ class Order(msgspec.Struct, frozen=True):
 
 
 COLUMNS = Order.__struct_fields__
+TEXT_COLUMNS = frozenset(name for name, kind in Order.__annotations__.items() if kind == str | None)
 
 # The same for every representation of the order: made of the values shown, and of the number of changes made
 # here, so that a status which was changed and changed back has another.

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from operator import itemgetter
 from typing import TypeVar
 
-from psycopg import RawCursor, errors, sql
+from psycopg import RawCursor, adapters, errors, pq, sql
 from psycopg.rows import TupleRow
 
 from lakebase_api.lakebase.connecting import Connection
@@ -16,6 +18,9 @@ T = TypeVar("T")
 
 # How many statements of a kind are kept: there is one for each shape of conditions, set of columns and order.
 SHAPES_KEPT = 256
+
+# The types whose values are decimals here.
+NUMBERS = frozenset(adapters.types[name].oid for name in ("numeric", "float4", "float8"))
 
 # Statements are composed from names of this program alone, never from values.
 Compose = Callable[[View], sql.Composable]
@@ -84,7 +89,24 @@ def fetch_all(
 ) -> list[TupleRow]:
     """The rows of a statement with ``$1`` and so on for the values. Raises psycopg's errors.
 
-    A ``reusable`` one is prepared once it was used some times, and may then be planned for any values.
+    A ``reusable`` one is prepared once it was used some times, and may then be planned for any values. A
+    number that JSON has not is its text: ``NaN``, ``Infinity`` or ``-Infinity``.
     """
-    # As text, which psycopg turns into decimals and dates sooner than PostgreSQL's binary form.
-    return RawCursor(connection).execute(statement, values, prepare=None if reusable else False).fetchall()
+    # As text, which psycopg turns into decimals sooner than PostgreSQL's binary form.
+    cursor = RawCursor(connection).execute(statement, values, prepare=None if reusable else False)
+    assert cursor.pgresult
+    return _spell_numbers(cursor.fetchall(), cursor.pgresult)
+
+
+def _spell_numbers(rows: list[TupleRow], result: pq.abc.PGresult) -> list[TupleRow]:
+    for place in range(result.nfields):
+        if result.ftype(place) in NUMBERS:
+            numbers = filter(None, map(itemgetter(place), rows))
+            # Every row has to be looked at, and the usual one must not cost more.
+            if not all(map(Decimal.is_finite, numbers)):
+                rows = [(*row[:place], _spell(row[place]), *row[place + 1 :]) for row in rows]
+    return rows
+
+
+def _spell(number: Decimal | None) -> Decimal | str | None:
+    return number if number is None or number.is_finite() else str(number)

@@ -16,9 +16,21 @@ class OrderSchema(Schema):
     o_orderstatus = fields.String(allow_none=True, metadata={"example": "O"})
     o_totalprice = fields.Float(
         allow_none=True,
-        metadata={"description": "Written with the digits the database holds.", "example": 173665.47},
+        metadata={
+            "description": "Written with the digits the database holds; what is no number of JSON is the "
+            "text `NaN`, `Infinity` or `-Infinity`.",
+            "type": ["number", "string"],
+            "example": 173665.47,
+        },
     )
-    o_orderdate = fields.Date(allow_none=True, metadata={"example": "1996-01-02"})
+    o_orderdate = fields.Date(
+        allow_none=True,
+        metadata={
+            "description": "What no calendar of four-digit years has is as PostgreSQL writes it: `infinity`, "
+            "`-infinity`, `10000-01-01`, `0044-03-15 BC`.",
+            "example": "1996-01-02",
+        },
+    )
     o_orderpriority = fields.String(allow_none=True, metadata={"example": "5-LOW"})
     o_clerk = fields.String(allow_none=True, metadata={"example": "Clerk#000000951"})
     o_shippriority = fields.Integer(allow_none=True, metadata={"example": 0})

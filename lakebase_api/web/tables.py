@@ -1,7 +1,6 @@
 """Lists as tables: CSV as PostgreSQL's COPY writes it, and JSON by the line."""
 
-from collections.abc import Callable, Iterable, Sequence
-from datetime import date
+from collections.abc import Callable, Collection, Iterable, Sequence
 from decimal import Decimal
 from types import NoneType
 from typing import Any
@@ -18,19 +17,22 @@ NDJSON = "application/x-ndjson"
 MARKS = (",", '"', "\n", "\r")
 # What a spreadsheet takes for a formula. https://owasp.org/www-community/attacks/CSV_Injection
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-FLOAT_NAMES = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
-def write_csv(names: Sequence[str], rows: Iterable[Sequence[object]], *, quotes_formulas: bool) -> bytes:
+def write_csv(
+    names: Sequence[str], rows: Iterable[Sequence[object]], *, disarmed: Collection[str] = ()
+) -> bytes:
     """The rows as ``COPY … TO STDOUT (FORMAT csv, HEADER)`` gives them.
 
-    NULL is nothing, the empty text ``""``; numbers have the digits they have. ``quotes_formulas`` puts an
-    apostrophe before texts that a spreadsheet would take for formulas, and so changes them. Cells are texts,
-    integers, decimals, dates, truth values, ``None``, and floats, which from 10^15 on may have other digits
-    for the same number.
+    NULL is nothing, the empty text ``""``; numbers have the digits they have, and no exponent. Texts in
+    the columns ``disarmed`` that a spreadsheet would take for formulas get an apostrophe before, and so are
+    changed. Cells are texts, integers, decimals, truth values, and ``None``.
     """
     # A column at a time: nearly always one look tells that none of its texts needs quotes.
-    columns = [_write_column(cells, quotes_formulas=quotes_formulas) for cells in zip(*rows, strict=True)]
+    columns = [
+        _write_column(cells, quotes_formulas=name in disarmed)
+        for name, cells in zip(names, zip(*rows, strict=True), strict=False)
+    ]
     lines = [",".join(map(_write_text, names)), *map(",".join, zip(*columns, strict=True)), ""]
     if len(names) == 1:
         lines = ['"\\."' if line == "\\." else line for line in lines]  # else it ends what COPY reads
@@ -81,17 +83,10 @@ def _write_decimal(number: Decimal) -> str:
     return f"{number:f}" if "E" in text else text
 
 
-def _write_float(number: float) -> str:
-    text = repr(number).removesuffix(".0")
-    return FLOAT_NAMES.get(text, text)
-
-
 WRITERS: dict[type, Callable[[Any], str]] = {
     str: _write_text,
     int: str,
     Decimal: _write_decimal,
-    date: date.isoformat,
     NoneType: lambda _: "",
-    float: _write_float,
     bool: lambda is_true: "t" if is_true else "f",
 }

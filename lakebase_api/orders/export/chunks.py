@@ -15,7 +15,7 @@ from psycopg import sql
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.lakebase.copying import Wait, copy_rows, fetch_integers
 from lakebase_api.orders.conditions import ANY_OF, Conditions, Shape, asks_status, compose_conditions_on
-from lakebase_api.orders.order import KEY, STATUS, Order, View, compose_column
+from lakebase_api.orders.order import KEY, STATUS, TEXT_COLUMNS, View, compose_column
 from lakebase_api.orders.reading import SHAPES_KEPT, Reader, Reading, fetch_all
 
 # The largest bigint.
@@ -25,7 +25,6 @@ MOST_BYTES = 8_000_000
 
 # What values are read as; the others are texts.
 TYPES = {"o_custkey": "bigint", "o_totalprice": "numeric", "o_orderdate": "date"}
-TEXT_COLUMNS = frozenset(name for name, kind in Order.__annotations__.items() if kind == str | None)
 
 FIRST = "current_setting('lakebase_api.first')::bigint"
 LAST = "current_setting('lakebase_api.last')::bigint"
@@ -61,7 +60,11 @@ COPY_CSV = "COPY ({select}) TO STDOUT (FORMAT csv)"
 COPY_NDJSON = r"""
 COPY (SELECT row_to_json(o) FROM ({select}) AS o) TO STDOUT (FORMAT csv, DELIMITER E'\x01', QUOTE E'\x02')
 """
-DISARMED = "CASE WHEN left({column}, 1) IN ({starts}) THEN '''' || {column} ELSE {column} END"
+# Not ||, which takes away the blanks that fill up a char(n).
+DISARMED = """
+CASE WHEN {column} IS NULL THEN NULL WHEN left({column}, 1) IN ({starts}) THEN concat('''', {column})
+ELSE concat({column}) END
+"""
 
 # A cell of CSV with the comma behind it.
 CELL = rb'(?:"(?:[^"]|"")*+"|[^",\n]*),'

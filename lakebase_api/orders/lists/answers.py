@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from flask import Response, request
 
-from lakebase_api.orders.order import COLUMNS, Order
+from lakebase_api.orders.order import COLUMNS, TEXT_COLUMNS, Order
 from lakebase_api.web.answers import JSON, answer_json
 from lakebase_api.web.documentation import ETAG, HEADERS
 from lakebase_api.web.links import LINK
@@ -43,7 +43,7 @@ def answer_orders(form: Form, rows: Sequence[Sequence[Any]], around: Mapping[str
         response = Response(write_ndjson(_show(rows, form.fields)), content_type=NDJSON)
     else:
         cells = [row[: len(form.fields)] for row in rows]
-        table = write_csv(form.fields, cells, quotes_formulas=form.quotes_formulas)
+        table = write_csv(form.fields, cells, disarmed=TEXT_COLUMNS if form.quotes_formulas else ())
         response = Response(table, content_type=CSV_CONTENT_TYPE)
     return _add_caching(response)
 

@@ -25,20 +25,19 @@ MARK = "c"
 # A value is a text in the token, and in the statement too, where PostgreSQL reads it as of the column's own
 # type: a `real` of 0.1 equals no other number of 0.1.
 Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*\Z")]
-Integer = Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,40}(\.0*)?\Z")]
 Number = Annotated[
     str, msgspec.Meta(pattern=r"^(-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?|-?[Ii]nf(inity)?|[Nn]a[Nn])\Z")
 ]
-Date = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")]
+Date = Annotated[str, msgspec.Meta(pattern=r"^([0-9]{4,7}-[0-9]{2}-[0-9]{2}( BC)?|-?infinity)\Z")]
 TYPES: dict[str, Any] = {
-    "o_orderkey": Integer,
-    "o_custkey": Integer | None,
+    "o_orderkey": Number,
+    "o_custkey": Number | None,
     "o_orderstatus": Text | None,
     "o_totalprice": Number | None,
     "o_orderdate": Date | None,
     "o_orderpriority": Text | None,
     "o_clerk": Text | None,
-    "o_shippriority": Integer | None,
+    "o_shippriority": Number | None,
     "o_comment": Text | None,
 }
 
