@@ -1,6 +1,7 @@
 """Reads and checks what a request brings: query parameters and JSON bodies."""
 
 import difflib
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
@@ -42,7 +43,8 @@ class RequestParser(FlaskParser):
         if req.mimetype != expected:
             raise Problem(kinds.UNSUPPORTED_MEDIA_TYPE, f"The body must be {expected}.")
         try:
-            return msgspec.json.decode(_read_body(req))
+            # Some senders begin with a mark that nobody sees. https://www.rfc-editor.org/rfc/rfc8259#section-8.1
+            return msgspec.json.decode(_read_body(req).removeprefix(BOM_UTF8))
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             raise Problem(kinds.MALFORMED, "The body is not valid JSON.") from None
 

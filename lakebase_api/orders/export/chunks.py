@@ -74,13 +74,15 @@ CELL = rb'(?:"(?:[^"]|"")*+"|[^",\n]*),'
 class Export:
     """What is exported: which orders, and what they look like. Immutable.
 
-    Texts that start with one of ``disarmed`` get an apostrophe before.
+    Texts that start with one of ``disarmed`` get an apostrophe before. ``tells_cursor``: whether a last line
+    says where to go on.
     """
 
     which: Conditions
     fields: tuple[str, ...]
     is_csv: bool
     disarmed: tuple[str, ...] = ()
+    tells_cursor: bool = False
 
 
 @dataclass(frozen=True)

@@ -136,8 +136,8 @@ class RunningExport:
         self._first = self._walk.fetch()
         while not self._first and not self._is_over():
             self._first = self._walk.fetch()
-        # In CSV an answer without rows would say that there are none.
-        is_told = not self._export.is_csv and self._walk.reached > self._after
+        # Where no cursor is told, an answer without rows would say that there are none.
+        is_told = self._export.tells_cursor and self._walk.reached > self._after
         if not self._first and not self._walk.is_complete and not is_told:
             raise Unfinished(self._walk.reached)
 
@@ -198,7 +198,7 @@ class RunningExport:
         return self._ending is not None
 
     def _tell_cursor(self, cursor: int | None) -> Iterator[bytes]:
-        if not self._export.is_csv:
+        if self._export.tells_cursor:
             yield ENCODER.encode({"next_cursor": cursor}) + b"\n"
 
 

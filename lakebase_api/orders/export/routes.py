@@ -1,5 +1,6 @@
 """The HTTP operation that exports orders. Docstrings are the text of the API documentation."""
 
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,7 @@ NDJSON_EXAMPLE = """\
 "o_comment":"nstructions sleep furiously among "}
 {"next_cursor":null}
 """
-DESCRIPTION = "The orders; in NDJSON with a last line that says where to go on."
+DESCRIPTION = "The orders; in NDJSON with a last line that says where to go on, unless `trailer` is `false`."
 TEXT = {"type": "string"}
 # A generator takes the type of the answer from the first form that it knows. openapi-generator's clients do
 # not read an export that is a text; openapi-python-client's, which do not know NDJSON, not CSV as a file.
@@ -85,17 +86,18 @@ def export_orders(query: dict[str, Any]) -> Response:
 
     It ends by itself after `EXPORT_TIME_LIMIT` seconds, or those of `X-Request-Timeout`, and when the service
     is stopped. In NDJSON the last line then is `{"next_cursor":…}`: ask again with that cursor, until it is
-    `null`. In CSV nothing but rows is sent: ask again with `cursor` as the `o_orderkey` of the last row,
-    until an answer has no row. Of an answer that was cut on its way, drop what follows the last whole row and
-    go on after that one, in either format.
+    `null`. In CSV, and with `trailer=false`, nothing but rows is sent: ask again with `cursor` as the
+    `o_orderkey` of the last row, until an answer has no row. Of an answer that was cut on its way, drop what
+    follows the last whole row and go on after that one, in either format.
     """
     media_type = FORMATS[query["form"]] if "form" in query else negotiate(CSV, NDJSON)
     has_header = media_type == CSV and query.get("header", query["cursor"] == 0)
     if request.method == "HEAD":
         return _answer((), media_type, has_header=has_header)
+    export = _build_export(query, is_csv=media_type == CSV)
     header = ",".join(query["shown"]).encode() + b"\n" if has_header else b""
-    disarmed = FORMULA_STARTS if media_type == CSV and query["quote_formulas"] else ()
-    export = Export(build_filter(query), query["shown"], media_type == CSV, disarmed)
+    if export.is_csv and query["bom"]:
+        header = BOM_UTF8 + header
     context, exchange = _context(), current_exchange()
     deadline = exchange.deadline_within(context.time_limit)
     caller = Caller(exchange.request_id, deadline, _find_client())
@@ -108,6 +110,16 @@ def export_orders(query: dict[str, Any]) -> Response:
         return Response(status=499)  # for the log, as nginx has it
     exchange.record_use(running.connection.waited, running.connection.held)
     return _answer(running, media_type, has_header=has_header)
+
+
+def _build_export(query: dict[str, Any], *, is_csv: bool) -> Export:
+    return Export(
+        build_filter(query),
+        query["shown"],
+        is_csv,
+        disarmed=FORMULA_STARTS if is_csv and query["quote_formulas"] else (),
+        tells_cursor=query["trailer"] and not is_csv,
+    )
 
 
 def _find_client() -> int | None:

@@ -37,6 +37,16 @@ class ExportQuerySchema(FilterSchema, FormSchema):
         },
     )
 
+    trailer = fields.Boolean(
+        load_default=True,
+        truthy={"true", "True"},
+        falsy={"false", "False"},
+        metadata={
+            "description": "In NDJSON, whether a last line says where to go on. Without it every line is an "
+            "order, and one goes on as in CSV."
+        },
+    )
+
     @validates_schema
     def check_fields(self, query: Mapping[str, Any], **_: object) -> None:
         """That the rows say where to go on."""

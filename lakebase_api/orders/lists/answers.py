@@ -1,6 +1,7 @@
 """The answers that show several orders, in the form that the caller prefers."""
 
 import hashlib
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,11 +29,12 @@ class Form:
     media_type: str
     fields: tuple[str, ...]
     quotes_formulas: bool
+    has_bom: bool
 
 
 def choose_form(query: Mapping[str, Any]) -> Form:
     """What the request asks for. Problems: it takes none of the media types."""
-    return Form(negotiate(*FORMS), query["shown"], query["quote_formulas"])
+    return Form(negotiate(*FORMS), query["shown"], query["quote_formulas"], query["bom"])
 
 
 def answer_orders(form: Form, rows: Sequence[Sequence[Any]], around: Mapping[str, object]) -> Response:
@@ -44,7 +46,7 @@ def answer_orders(form: Form, rows: Sequence[Sequence[Any]], around: Mapping[str
     else:
         cells = [row[: len(form.fields)] for row in rows]
         table = write_csv(form.fields, cells, disarmed=TEXT_COLUMNS if form.quotes_formulas else ())
-        response = Response(table, content_type=CSV_CONTENT_TYPE)
+        response = Response(BOM_UTF8 * form.has_bom + table, content_type=CSV_CONTENT_TYPE)
     return _add_caching(response)
 
 

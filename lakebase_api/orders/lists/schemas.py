@@ -179,6 +179,14 @@ class FormSchema(Schema):
             "description": "In CSV, whether text that a spreadsheet would run as a formula gets a `'` before."
         },
     )
+    bom = fields.Boolean(
+        load_default=False,
+        truthy={"true", "True"},
+        falsy={"false", "False"},
+        metadata={
+            "description": "In CSV, whether it begins with a byte order mark, by which Excel knows UTF-8."
+        },
+    )
 
 
 class PagesQuerySchema(FilterSchema, SortSchema, FormSchema):
