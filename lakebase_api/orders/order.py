@@ -35,6 +35,7 @@ class Order(msgspec.Struct, frozen=True):
 
 
 COLUMNS = Order.__struct_fields__
+INTEGER_COLUMNS = frozenset(name for name, kind in Order.__annotations__.items() if kind in (int, int | None))
 TEXT_COLUMNS = frozenset(name for name, kind in Order.__annotations__.items() if kind == str | None)
 
 # The same for every representation of the order: made of the values shown, and of the number of changes made

@@ -3,6 +3,7 @@
 Docstrings are the text of the API documentation.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,11 @@ from lakebase_api.orders import schemas
 from lakebase_api.orders.counting import OrderCounts
 from lakebase_api.orders.filters import build_filter
 from lakebase_api.orders.lists import schemas as list_schemas
-from lakebase_api.orders.lists.answers import select_fields
-from lakebase_api.orders.order import COLUMNS
+from lakebase_api.orders.lists.answers import asks_great_as_text, select_fields
+from lakebase_api.orders.order import Order
 from lakebase_api.orders.order_key import OrderKeyConverter, describe_order_key, refuse_unknown
 from lakebase_api.orders.queries import OrderQueries
-from lakebase_api.web.answers import answer_json
+from lakebase_api.web.answers import answer_json, spell_great
 from lakebase_api.web.documentation import (
     DATABASE_PROBLEMS,
     ETAG,
@@ -79,7 +80,7 @@ def count_orders(query: dict[str, Any]) -> Response:
 
 
 @orders.route("/sample")
-@orders.arguments(list_schemas.FilterSchema, location="query")
+@orders.arguments(list_schemas.SampleQuerySchema, location="query")
 @orders.response(200, schemas.SampleSchema, headers=HEADERS)
 @orders.doc(**describe_operation("sample_orders", 422, *DATABASE_PROBLEMS))
 def sample_orders(query: dict[str, Any]) -> Response:
@@ -90,7 +91,8 @@ def sample_orders(query: dict[str, Any]) -> Response:
     """
     context = _context()
     keys = context.database.read(context.queries.sample_keys, build_filter(query))
-    response = answer_json({"sample_order_keys": keys})
+    shown = [spell_great(key) for key in keys] if asks_great_as_text(query) else keys
+    response = answer_json({"sample_order_keys": shown})
     response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -100,29 +102,34 @@ def sample_orders(query: dict[str, Any]) -> Response:
 @orders.alt_response(304, description="The order is as `If-None-Match` says.")
 @orders.doc(
     **describe_operation("get_order", 400, 404, 422, *DATABASE_PROBLEMS),
-    parameters=[IF_NONE_MATCH, list_schemas.FIELDS],
+    parameters=[IF_NONE_MATCH, list_schemas.FIELDS, list_schemas.GREAT_INTEGERS],
 )
 def get_order(order_key: int) -> Response:
     """Get one order.
 
     Its ETag is that of the whole order, whichever fields are asked for.
     """
-    fields = _read_fields()
+    query = _read_query()
     context = _context()
     found = context.database.read(context.queries.fetch_order, order_key)
     if found is None:
         refuse_unknown(order_key)
     order, etag = found
     is_known = request.if_none_match.contains_weak(etag)
-    response = Response(status=304) if is_known else answer_json(select_fields(order, fields))
+    response = Response(status=304) if is_known else answer_json(_show(order, query))
     response.set_etag(etag)
     response.headers["Cache-Control"] = "private, no-cache"
     return response
 
 
-def _read_fields() -> tuple[str, ...]:
+def _read_query() -> Mapping[str, Any] | None:
     if not request.query_string:
-        return COLUMNS
-    query = orders.ARGUMENTS_PARSER.parse(ORDER_QUERY, request, location="query")
-    shown: tuple[str, ...] = query["shown"]
-    return shown
+        return None
+    query: Mapping[str, Any] = orders.ARGUMENTS_PARSER.parse(ORDER_QUERY, request, location="query")
+    return query
+
+
+def _show(order: Order, query: Mapping[str, Any] | None) -> Order | dict[str, object]:
+    if query is None:
+        return order
+    return select_fields(order, query["shown"], great_as_text=asks_great_as_text(query))

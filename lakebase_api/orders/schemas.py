@@ -77,7 +77,7 @@ class PagesSchema(Schema):
 class KeysSchema(Schema):
     orders = fields.List(fields.Nested(OrderSchema), required=True)
     missing = fields.List(
-        fields.Integer(metadata={"format": "int64"}),
+        fields.Integer(metadata={"type": ["integer", "string"]}),
         required=True,
         metadata={"description": "Keys of which there is no order.", "example": [8]},
     )

@@ -6,10 +6,12 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
+from lakebase_api.web.answers import GREATEST_EXACT
+
 # The largest PostgreSQL bigint.
 GREATEST_KEY = 2**63 - 1
-# The largest integer every JSON reader holds; times the largest page it stays a bigint.
-GREATEST_PAGE = 2**53 - 1
+# Times the largest page it stays a bigint.
+GREATEST_PAGE = GREATEST_EXACT
 GREATEST_PAGE_SIZE = 1000
 
 # int() reads 4,300 digits at the most; no URL that gunicorn takes has more.
@@ -40,10 +42,25 @@ def _cursor(description: str, example: int | None) -> fields.Raw:
     return fields.Raw(
         required=True,
         metadata={
-            "description": f"{description} A text in a list that is sorted; `null` where there is none.",
+            "description": f"{description} A text in a list that is sorted, and above {GREATEST_EXACT}; "
+            "`null` where there is none.",
             "type": ["integer", "string", "null"],
             "example": example,
         },
+    )
+
+
+GREAT_INTEGERS_MEANING = (
+    f"`text`: integers of orders above {GREATEST_EXACT}, or below its negative, are texts in JSON, since "
+    "JavaScript would round them. In CSV they are as ever."
+)
+
+
+def great_integers_field() -> fields.String:
+    """Whether to give whole numbers that doubles do not hold as texts."""
+    return fields.String(
+        validate=validate.OneOf(["number", "text"], error="Must be one of: {choices}."),
+        metadata={"description": GREAT_INTEGERS_MEANING, "example": "number"},
     )
 
 

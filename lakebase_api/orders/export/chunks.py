@@ -6,7 +6,7 @@ statement reads.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import msgspec
@@ -15,11 +15,13 @@ from psycopg import sql
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.lakebase.copying import Wait, copy_rows, fetch_integers
 from lakebase_api.orders.conditions import ANY_OF, Conditions, Shape, asks_status, compose_conditions_on
-from lakebase_api.orders.order import KEY, STATUS, TEXT_COLUMNS, View, compose_column
+from lakebase_api.orders.order import INTEGER_COLUMNS, KEY, STATUS, TEXT_COLUMNS, View, compose_column
 from lakebase_api.orders.reading import SHAPES_KEPT, Reader, Reading, fetch_all
 
 # The largest bigint.
 GREATEST_KEY = 2**63 - 1
+# The greatest integer that JavaScript holds for sure.
+GREATEST_EXACT = 2**53 - 1
 # What a chunk may hold in memory; a chunk of more is asked for in smaller ones.
 MOST_BYTES = 8_000_000
 
@@ -65,6 +67,9 @@ DISARMED = """
 CASE WHEN {column} IS NULL THEN NULL WHEN left({column}, 1) IN ({starts}) THEN concat('''', {column})
 ELSE concat({column}) END
 """
+SPELLED = """
+CASE WHEN {column} BETWEEN -{greatest} AND {greatest} THEN to_json({column}) ELSE to_json({column}::text) END
+"""
 
 # A cell of CSV with the comma behind it.
 CELL = rb'(?:"(?:[^"]|"")*+"|[^",\n]*),'
@@ -75,7 +80,7 @@ class Export:
     """What is exported: which orders, and what they look like. Immutable.
 
     Texts that start with one of ``disarmed`` get an apostrophe before. ``tells_cursor``: whether a last line
-    says where to go on.
+    says where to go on. ``great_as_text``: integers that JavaScript would round are texts, in JSON.
     """
 
     which: Conditions
@@ -83,6 +88,7 @@ class Export:
     is_csv: bool
     disarmed: tuple[str, ...] = ()
     tells_cursor: bool = False
+    great_as_text: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,7 @@ class Chunk:
 
 
 class Keyed(msgspec.Struct):
-    """What must be known of a row in JSON."""
+    """What must be known of a row in JSON, where the key may be a text."""
 
     o_orderkey: int
 
@@ -151,18 +157,18 @@ class ExportChunks:
         if not found:
             return None
         last = found[1]
-        reading = self._prepare(export.which.shape, export.fields, export.is_csv, export.disarmed)
+        reading = self._prepare(replace(export, which=Conditions(export.which.shape)))
         rows = self._reader.read_by(
             lambda statement: copy_rows(connection, statement, MOST_BYTES, wait), connection, reading
         )
         return Chunk(rows, find_key(rows[-1], export) if len(rows) == size.rows else last)
 
-    def _build(
-        self, shape: Shape, fields: tuple[str, ...], is_csv: bool, disarmed: tuple[str, ...]
-    ) -> Reading:
+    def _build(self, export: Export) -> Reading:
+        shape, fields = export.which.shape, export.fields
+
         def compose(view: View) -> sql.Composable:
             shown = view if STATUS in fields or asks_status(shape) else view.without_status()
-            columns = [_compose_cell(name, shown.status, disarmed) for name in fields]
+            columns = [_compose_cell(name, shown.status, export) for name in fields]
             select = sql.SQL(SELECT).format(
                 columns=sql.SQL(", ").join(columns),
                 orders=shown.show(bound=BOUND),
@@ -172,7 +178,7 @@ class ExportChunks:
                 last=sql.SQL(LAST),
                 rows=sql.SQL(ROWS),
             )
-            return sql.SQL(COPY_CSV if is_csv else COPY_NDJSON).format(select=select)
+            return sql.SQL(COPY_CSV if export.is_csv else COPY_NDJSON).format(select=select)
 
         return self._reader.prepare(compose)
 
@@ -180,7 +186,7 @@ class ExportChunks:
 def find_key(row: bytes, export: Export) -> int:
     """The key of a row."""
     if not export.is_csv:
-        return msgspec.json.decode(row, type=Keyed).o_orderkey
+        return msgspec.json.decode(row, type=Keyed, strict=False).o_orderkey
     found = re.match(CELL * export.fields.index(KEY) + rb"(-?[0-9]+)", row)
     assert found
     return int(found[1])
@@ -199,10 +205,12 @@ def _compose_values(shape: Shape) -> Iterator[sql.Composable]:
     )
 
 
-def _compose_cell(name: str, status: sql.Composable, disarmed: tuple[str, ...]) -> sql.Composable:
-    """A column under its name; a text that starts with one of ``disarmed`` with an apostrophe before."""
+def _compose_cell(name: str, status: sql.Composable, export: Export) -> sql.Composable:
+    """A column under its name, looking as the export asks."""
     column = compose_column(name, status)
-    if disarmed and name in TEXT_COLUMNS:
-        starts = sql.SQL(", ").join(map(sql.Literal, disarmed))
+    if export.disarmed and name in TEXT_COLUMNS:
+        starts = sql.SQL(", ").join(map(sql.Literal, export.disarmed))
         column = sql.SQL(DISARMED).format(column=column, starts=starts)
+    if export.great_as_text and name in INTEGER_COLUMNS:
+        column = sql.SQL(SPELLED).format(column=column, greatest=sql.Literal(GREATEST_EXACT))
     return sql.SQL("{} AS {}").format(column, sql.Identifier(name))

@@ -15,7 +15,7 @@ from lakebase_api.lakebase.copying import Wait
 from lakebase_api.orders.export import walk as export_walk
 from lakebase_api.orders.export.chunks import Export, ExportChunks, find_key
 from lakebase_api.orders.export.walk import ExportWalk
-from lakebase_api.web.answers import ENCODER
+from lakebase_api.web.answers import ENCODER, spell_great
 from lakebase_api.web.problems import DATABASE_PROBLEMS
 
 logger = logging.getLogger(__name__)
@@ -199,7 +199,7 @@ class RunningExport:
 
     def _tell_cursor(self, cursor: int | None) -> Iterator[bytes]:
         if self._export.tells_cursor:
-            yield ENCODER.encode({"next_cursor": cursor}) + b"\n"
+            yield ENCODER.encode({"next_cursor": spell_great(cursor)}) + b"\n"
 
 
 def split(rows: list[bytes]) -> Iterator[list[bytes]]:

@@ -10,6 +10,7 @@ from lakebase_api.orders.export.chunks import Export
 from lakebase_api.orders.export.exporting import Caller, ClientGone, Exports, Unfinished
 from lakebase_api.orders.export.schemas import FORMATS, ExportQuerySchema
 from lakebase_api.orders.filters import build_filter
+from lakebase_api.orders.lists.answers import asks_great_as_text
 from lakebase_api.web import problem_types as kinds
 from lakebase_api.web.documentation import DATABASE_PROBLEMS, HEADERS, DocumentedApi, describe_operation
 from lakebase_api.web.exchange import current_exchange
@@ -119,6 +120,7 @@ def _build_export(query: dict[str, Any], *, is_csv: bool) -> Export:
         is_csv,
         disarmed=FORMULA_STARTS if is_csv and query["quote_formulas"] else (),
         tells_cursor=query["trailer"] and not is_csv,
+        great_as_text=asks_great_as_text(query) and not is_csv,
     )
 
 

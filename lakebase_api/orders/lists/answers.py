@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 from flask import Response, request
 
-from lakebase_api.orders.order import COLUMNS, TEXT_COLUMNS, Order
-from lakebase_api.web.answers import JSON, answer_json
+from lakebase_api.orders.order import COLUMNS, INTEGER_COLUMNS, TEXT_COLUMNS, Order
+from lakebase_api.web.answers import JSON, answer_json, spell_great
 from lakebase_api.web.documentation import ETAG, HEADERS
 from lakebase_api.web.links import LINK
 from lakebase_api.web.negotiation import VARY, negotiate
@@ -30,19 +30,27 @@ class Form:
     fields: tuple[str, ...]
     quotes_formulas: bool
     has_bom: bool
+    great_as_text: bool
 
 
 def choose_form(query: Mapping[str, Any]) -> Form:
     """What the request asks for. Problems: it takes none of the media types."""
-    return Form(negotiate(*FORMS), query["shown"], query["quote_formulas"], query["bom"])
+    return Form(
+        negotiate(*FORMS), query["shown"], query["quote_formulas"], query["bom"], asks_great_as_text(query)
+    )
+
+
+def asks_great_as_text(query: Mapping[str, Any]) -> bool:
+    """Whether integers that JavaScript would round are to be texts."""
+    return bool(query.get("great_integers") == "text")
 
 
 def answer_orders(form: Form, rows: Sequence[Sequence[Any]], around: Mapping[str, object]) -> Response:
     """An answer with rows that begin with the fields, in JSON with what is ``around`` them."""
     if form.media_type == JSON:
-        response = answer_json({"orders": _show(rows, form.fields), **around})
+        response = answer_json({"orders": _show(rows, form), **around})
     elif form.media_type == NDJSON:
-        response = Response(write_ndjson(_show(rows, form.fields)), content_type=NDJSON)
+        response = Response(write_ndjson(_show(rows, form)), content_type=NDJSON)
     else:
         cells = [row[: len(form.fields)] for row in rows]
         table = write_csv(form.fields, cells, disarmed=TEXT_COLUMNS if form.quotes_formulas else ())
@@ -67,8 +75,12 @@ def compute_etag(state: str, form: Form, *parts: object) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def select_fields(order: Order, fields: tuple[str, ...]) -> Order | dict[str, object]:
+def select_fields(
+    order: Order, fields: tuple[str, ...], *, great_as_text: bool = False
+) -> Order | dict[str, object]:
     """The order as it stands in JSON with these fields."""
+    if great_as_text:
+        return {name: _spell(name, getattr(order, name)) for name in fields}
     return order if fields == COLUMNS else {name: getattr(order, name) for name in fields}
 
 
@@ -78,8 +90,15 @@ def _add_caching(response: Response) -> Response:
     return response
 
 
-def _show(rows: Iterable[Sequence[Any]], fields: tuple[str, ...]) -> list[Any]:
+def _show(rows: Iterable[Sequence[Any]], form: Form) -> list[Any]:
+    fields = form.fields
+    if form.great_as_text:
+        return [{name: _spell(name, value) for name, value in zip(fields, row, strict=False)} for row in rows]
     if fields == COLUMNS:
         size = len(fields)
         return [Order(*row[:size]) for row in rows]
     return [dict(zip(fields, row, strict=False)) for row in rows]
+
+
+def _spell(name: str, value: object) -> object:
+    return spell_great(value) if name in INTEGER_COLUMNS else value

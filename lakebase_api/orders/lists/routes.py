@@ -24,6 +24,7 @@ from lakebase_api.orders.lists.pages_by_key import PagesByKey
 from lakebase_api.orders.lists.sorted_pages import SortedPages
 from lakebase_api.orders.queries import OrderQueries
 from lakebase_api.web import problem_types as kinds
+from lakebase_api.web.answers import spell_great
 from lakebase_api.web.documentation import DATABASE_PROBLEMS, IF_NONE_MATCH, DocumentedApi, describe_operation
 from lakebase_api.web.exchange import current_exchange
 from lakebase_api.web.links import Targets, add_link_header, describe_links
@@ -79,7 +80,10 @@ def get_orders(query: dict[str, Any]) -> Response:
     form, context, keys = choose_form(query), _context(), query["keys"]
     found = context.database.read(context.queries.fetch_orders, keys, form.fields)
     rows = [found[key] for key in keys if key in found]
-    return answer_orders(form, rows, {"missing": [key for key in keys if key not in found]})
+    missing = [key for key in keys if key not in found]
+    if form.great_as_text:
+        return answer_orders(form, rows, {"missing": [spell_great(key) for key in missing]})
+    return answer_orders(form, rows, {"missing": missing})
 
 
 @lists.route("/pages")
@@ -135,7 +139,8 @@ def stream_orders(query: dict[str, Any]) -> Response:
     """List the orders after a cursor.
 
     In the order of the keys unless `sort` says otherwise, equally fast at any depth. Follow `next_cursor` for
-    the next page and `previous_cursor` for the page before; `null` where there is none.
+    the next page and `previous_cursor` for the page before, or rather the `links`, which need no reading;
+    `null` where there is none.
     """
     form, context, listing = choose_form(query), _context(), _build_listing(query)
     place = _find_place(listing, query["cursor"])
@@ -211,4 +216,5 @@ def _describe_neighbours(listing: Listing, page: Page) -> dict[str, Any]:
 def _write_cursor(listing: Listing, place: int | Place | None) -> int | str | None:
     if isinstance(place, Place):
         return _context().cursors.write(place, listing.sort, listing.which)
-    return place
+    cursor: int | str | None = spell_great(place)
+    return cursor

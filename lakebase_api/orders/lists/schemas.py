@@ -6,7 +6,15 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from lakebase_api.orders.lists.sorting import BY_KEY, parse_sort
 from lakebase_api.orders.order import COLUMNS, KEY, STATUSES
-from lakebase_api.web.paging import GREATEST_KEY, GREATEST_PAGE, INTEGER, QueryInteger, page_size_field
+from lakebase_api.web.paging import (
+    GREAT_INTEGERS_MEANING,
+    GREATEST_KEY,
+    GREATEST_PAGE,
+    INTEGER,
+    QueryInteger,
+    great_integers_field,
+    page_size_field,
+)
 
 GREATEST_ALTERNATIVES = 50
 GREATEST_TEXT = 100
@@ -171,6 +179,7 @@ class FormSchema(Schema):
     """What the rows of a list are to look like."""
 
     shown = shown_field()
+    great_integers = great_integers_field()
     quote_formulas = fields.Boolean(
         load_default=False,
         truthy={"true", "True"},
@@ -232,6 +241,11 @@ class KeysQuerySchema(FormSchema):
 
 class OrderQuerySchema(Schema):
     shown = shown_field()
+    great_integers = great_integers_field()
+
+
+class SampleQuerySchema(FilterSchema):
+    great_integers = great_integers_field()
 
 
 # As a parameter of an operation that takes few others.
@@ -241,4 +255,11 @@ FIELDS = {
     "description": "Fields to show, in this order, each once, separated by commas; all if absent.",
     "schema": {"type": "string", "pattern": FIELDS_PATTERN},
     "example": "o_orderkey,o_totalprice",
+}
+GREAT_INTEGERS = {
+    "in": "query",
+    "name": "great_integers",
+    "description": GREAT_INTEGERS_MEANING,
+    "schema": {"type": "string", "enum": ["number", "text"]},
+    "example": "number",
 }

@@ -5,16 +5,19 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from lakebase_api.orders.order import STATUSES
-from lakebase_api.web.paging import GREATEST_KEY, QueryInteger, page_size_field
+from lakebase_api.web.answers import GREATEST_EXACT
+from lakebase_api.web.paging import GREATEST_KEY, INTEGER, QueryInteger, page_size_field
 
 GREATEST_BATCH = 1000
 
 
 class KeyInteger(fields.Integer):
-    """A JSON integer, which `1.0` is too; `true` and numbers in text are none."""
+    """A JSON integer, which `1.0` is too, or the text of one that JavaScript would round; `true` is none."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         if isinstance(value, float) and value.is_integer():
+            return int(value)
+        if isinstance(value, str) and INTEGER.fullmatch(value) and int(value) > GREATEST_EXACT:
             return int(value)
         if type(value) is not int:
             raise self.make_error("invalid", input=value)
