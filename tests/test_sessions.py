@@ -36,6 +36,7 @@ OF_A_ROLE = {
     "statement_timeout": "1",
     "lock_timeout": "1",
     "idle_in_transaction_session_timeout": "1",
+    "idle_session_timeout": "1",
 }
 OF_THE_ENVIRONMENT = {
     "PGCLIENTENCODING": "LATIN1",

@@ -37,9 +37,10 @@ SETTINGS = {
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
 }
+# Limits that are switched off too, and the release that each has come with: older servers refuse its name.
+LATER_LIMITS = {"idle_session_timeout": 140000, "transaction_timeout": 170000}
 # A name for the session: one that does not know it was not opened for this connection.
 MARK = "lakebase_api.session"
-READ_MARK = f"SELECT current_setting('{MARK}', true)"
 
 # Variables of the environment that libpq reads beside those of its connection options.
 # https://www.postgresql.org/docs/current/libpq-envars.html
@@ -67,7 +68,7 @@ def prepare_session(connection: psycopg.Connection[tuple[object, ...]], mark: st
     encoding = connection.info.parameter_status("server_encoding")
     if encoding != ENCODING:
         raise Unsuitable(f"the encoding of the database is {encoding}, not {ENCODING}", NOT_UTF8)
-    if connection.execute(READ_MARK).fetchone() != (mark,):
+    if _adapt(connection) != mark:
         raise Unsuitable("the session has not the settings that were asked for", POOLER)
     keep_values(connection)
 
@@ -94,6 +95,16 @@ def forget_variables() -> None:
     found = sorted(name for name in read - known if os.environ.pop(name, ""))
     if found:
         logger.warning("Not settings of this service, and not used: %s", ", ".join(found))
+
+
+def _adapt(connection: psycopg.Connection[tuple[object, ...]]) -> object:
+    """Switch off the limits that the server's release has, and read the mark."""
+    wanted = [f"current_setting('{MARK}', true)"]
+    for name, release in LATER_LIMITS.items():
+        if connection.info.server_version >= release:
+            wanted.append(f"set_config('{name}', '0', false)")
+    [(mark, *_)] = connection.execute(f"SELECT {', '.join(wanted)}".encode()).fetchall()
+    return mark
 
 
 def _compose_option(name: str, value: str) -> str:
