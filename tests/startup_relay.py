@@ -30,6 +30,17 @@ def refuse(sqlstate: str, text: str, *, severity: str = "FATAL", asks_password: 
     return treat
 
 
+def fall_silent(client: socket.socket, startup: bytes) -> None:
+    """Let everybody log in, and never answer a statement."""
+    encoding = b"server_encoding\0UTF8\0"
+    client.sendall(struct.pack("!cii", b"R", 8, 0))
+    client.sendall(
+        struct.pack("!ci", b"S", 4 + len(encoding)) + encoding + struct.pack("!cic", b"Z", 5, b"I")
+    )
+    while client.recv(65536):
+        pass
+
+
 def relay_without_options(port: int) -> Treatment:
     """Relay to a server, as a pooler with ``ignore_startup_parameters = options`` does."""
 

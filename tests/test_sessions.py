@@ -10,11 +10,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from lakebase_api.doctor.report import run_checks
+from lakebase_api.lakebase import session
 from lakebase_api.lakebase.checks import State
 from lakebase_api.local import tpch
 from tests.conftest import PASSWORD, ROLE, AppOpener, OrdersDatabase
 from tests.lakebase_stand_in import LakebaseStandIn
-from tests.startup_relay import listen, refuse, relay_without_options
+from tests.startup_relay import fall_silent, listen, refuse, relay_without_options
 from tests.waiting import wait_until
 
 # What changes how values look, what statements mean, or whether they run at all.
@@ -221,6 +222,18 @@ def test_a_server_of_another_language_is_told_from_a_network_that_fails(
         client = open_app(environment).test_client()
         assert client.get("/orders/1").status_code == 503
         assert said in client.get("/readyz?verbose").text
+
+
+def test_a_server_that_falls_silent_after_the_login_is_given_up(
+    unchanged_database: OrdersDatabase, open_app: AppOpener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "PATIENCE", 0.1)
+    with listen(fall_silent) as port:
+        environment = {**unchanged_database.environment, "PGPORT": str(port), "WAKE_BUDGET": "0"}
+        client = open_app(environment).test_client()
+        assert client.get("/orders/1").status_code == 503
+        assert "did not answer" in client.get("/readyz?verbose").text
+        assert "Correct PGHOST and PGPORT" in find_fault(environment)
 
 
 def test_a_token_that_is_refused_in_another_language_is_replaced(

@@ -1,17 +1,14 @@
-"""Statements that are waited for in a way of the caller's, and the rows that COPY gives."""
+"""Reading the rows that COPY gives, and ending a statement that is waited for no longer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from psycopg import errors, pq
+from psycopg import pq
 
 from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.results import Wait, check_result, fetch_result, fetch_row, finish_statement
 
 # Seconds for the server to take note that a statement is to end; it ends by its timeout otherwise.
 CANCEL_TIMEOUT = 2.0
-
-# Gets the descriptor of a connection's socket, and returns when there is something to read. What it raises
-# leaves the statement running.
-Wait = Callable[[int], None]
 
 
 class TooMuch(Exception):
@@ -25,14 +22,8 @@ def fetch_integers(
 
     Raises psycopg's errors.
     """
-    pgconn = connection.pgconn
-    pgconn.send_query_params(statement, [str(value).encode() for value in values])
-    pgconn.flush()  # so short a statement goes as one
-    result = _check(pgconn, _fetch_result(pgconn, wait), pq.ExecStatus.TUPLES_OK)
-    _finish(pgconn, wait)
-    if not result.ntuples:
-        return None
-    return [int(result.get_value(0, column) or b"") for column in range(result.nfields)]
+    row = fetch_row(connection.pgconn, statement, [str(value).encode() for value in values], wait)
+    return [int(value or b"") for value in row] if row else None
 
 
 def copy_rows(connection: Connection, statement: bytes, most: int, wait: Wait) -> list[bytes]:
@@ -44,7 +35,7 @@ def copy_rows(connection: Connection, statement: bytes, most: int, wait: Wait) -
     pgconn, rows, size = connection.pgconn, [], 0
     pgconn.send_query(statement)
     pgconn.flush()
-    _check(pgconn, _fetch_result(pgconn, wait), pq.ExecStatus.COPY_OUT)
+    check_result(pgconn, fetch_result(pgconn, wait), pq.ExecStatus.COPY_OUT)
     fetch = pgconn.get_copy_data
     while True:
         length, row = fetch(1)
@@ -58,7 +49,7 @@ def copy_rows(connection: Connection, statement: bytes, most: int, wait: Wait) -
             pgconn.consume_input()
         else:
             break
-    _finish(pgconn, wait)
+    finish_statement(pgconn, wait)
     return rows
 
 
@@ -66,26 +57,3 @@ def end_statement(connection: Connection) -> None:
     """Have the server end the statement that runs on the connection, if one does. Raises psycopg's errors."""
     if connection.pgconn.transaction_status == pq.TransactionStatus.ACTIVE:
         connection.cancel_safe(timeout=CANCEL_TIMEOUT)
-
-
-def _finish(pgconn: pq.abc.PGconn, wait: Wait) -> None:
-    while (result := _fetch_result(pgconn, wait)) is not None:
-        _check(pgconn, result, pq.ExecStatus.COMMAND_OK)
-
-
-def _fetch_result(pgconn: pq.abc.PGconn, wait: Wait) -> pq.abc.PGresult | None:
-    while pgconn.is_busy():
-        wait(pgconn.socket)
-        pgconn.consume_input()
-    return pgconn.get_result()
-
-
-def _check(pgconn: pq.abc.PGconn, result: pq.abc.PGresult | None, expected: pq.ExecStatus) -> pq.abc.PGresult:
-    if result is None:
-        raise errors.OperationalError("there is no result")
-    if result.status != expected:
-        # All that comes after an error is that the connection is ready again.
-        while pgconn.get_result() is not None:
-            pass
-        raise errors.error_from_result(result)
-    return result

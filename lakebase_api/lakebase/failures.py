@@ -95,7 +95,7 @@ NOT_LOGGED_IN = Failure(
     (),
     "login",
     "the database refused the login",
-    "Correct PGUSER, PGPASSWORD or PGDATABASE, or what else the server says",
+    "Correct PGUSER, PGDATABASE or PGPASSWORD, where there is one, or whatever the server names",
 )
 # What a new password, or fewer connections, may help against.
 MAY_BE_PASSWORD = (LOGIN_REFUSED, NOT_LOGGED_IN)

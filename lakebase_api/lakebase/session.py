@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+import select
 
 import psycopg
 from psycopg import pq
@@ -10,10 +11,13 @@ from psycopg.types.numeric import NumericLoader
 from psycopg.types.string import TextLoader
 
 from lakebase_api.lakebase.failures import NOT_UTF8, POOLER, Unsuitable
+from lakebase_api.lakebase.results import fetch_row
 from lakebase_api.settings import VARIABLES
 
 logger = logging.getLogger(__name__)
 
+# Seconds to wait for the answer to the one statement that makes a session ready.
+PATIENCE = 5.0
 ENCODING = "UTF8"
 # All that decides how PostgreSQL reads what it is sent, what a statement means, and how values are written.
 # What a client asks for at its start wins over what roles, databases and the server have.
@@ -68,7 +72,7 @@ def prepare_session(connection: psycopg.Connection[tuple[object, ...]], mark: st
     encoding = connection.info.parameter_status("server_encoding")
     if encoding != ENCODING:
         raise Unsuitable(f"the encoding of the database is {encoding}, not {ENCODING}", NOT_UTF8)
-    if _adapt(connection) != mark:
+    if _adapt(connection) != mark.encode():
         raise Unsuitable("the session has not the settings that were asked for", POOLER)
     keep_values(connection)
 
@@ -97,14 +101,21 @@ def forget_variables() -> None:
         logger.warning("Not settings of this service, and not used: %s", ", ".join(found))
 
 
-def _adapt(connection: psycopg.Connection[tuple[object, ...]]) -> object:
+def _adapt(connection: psycopg.Connection[tuple[object, ...]]) -> bytes | None:
     """Switch off the limits that the server's release has, and read the mark."""
     wanted = [f"current_setting('{MARK}', true)"]
     for name, release in LATER_LIMITS.items():
         if connection.info.server_version >= release:
             wanted.append(f"set_config('{name}', '0', false)")
-    [(mark, *_)] = connection.execute(f"SELECT {', '.join(wanted)}".encode()).fetchall()
-    return mark
+    row = fetch_row(connection.pgconn, f"SELECT {', '.join(wanted)}".encode(), [], _wait)
+    return row[0] if row else None
+
+
+def _wait(descriptor: int) -> None:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    if not poll.poll(PATIENCE * 1000):
+        raise psycopg.OperationalError("timeout expired")
 
 
 def _compose_option(name: str, value: str) -> str:

@@ -13,7 +13,8 @@ import msgspec
 from psycopg import sql
 
 from lakebase_api.lakebase.connecting import Connection
-from lakebase_api.lakebase.copying import Wait, copy_rows, fetch_integers
+from lakebase_api.lakebase.copying import copy_rows, fetch_integers
+from lakebase_api.lakebase.results import Wait
 from lakebase_api.orders.conditions import ANY_OF, Conditions, Shape, asks_status, compose_conditions_on
 from lakebase_api.orders.order import INTEGER_COLUMNS, KEY, STATUS, TEXT_COLUMNS, View, compose_column
 from lakebase_api.orders.reading import SHAPES_KEPT, Reader, Reading, fetch_all

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Self
 
 from lakebase_api.lakebase.apart import ConnectionsApart
-from lakebase_api.lakebase.copying import Wait
+from lakebase_api.lakebase.results import Wait
 from lakebase_api.orders.export import walk as export_walk
 from lakebase_api.orders.export.chunks import Export, ExportChunks, find_key
 from lakebase_api.orders.export.walk import ExportWalk

@@ -6,7 +6,8 @@ from psycopg import errors
 
 from lakebase_api.lakebase.apart import ConnectionApart
 from lakebase_api.lakebase.connecting import Connection
-from lakebase_api.lakebase.copying import TooMuch, Wait
+from lakebase_api.lakebase.copying import TooMuch
+from lakebase_api.lakebase.results import Wait
 from lakebase_api.orders.export.chunks import Chunk, Export, ExportChunks, Size
 
 # Seconds that a statement may take. For as long as it runs, whoever wants to TRUNCATE the table waits, and
