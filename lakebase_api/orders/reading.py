@@ -1,12 +1,12 @@
 """Reading the orders with the status as changed, from the moment that there is a table of changes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from operator import itemgetter
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from psycopg import RawCursor, adapters, errors, pq, sql
+from psycopg import RawCursor, errors, sql
 from psycopg.rows import TupleRow
 
 from lakebase_api.lakebase.connecting import Connection
@@ -18,9 +18,6 @@ T = TypeVar("T")
 
 # How many statements of a kind are kept: there is one for each shape of conditions, set of columns and order.
 SHAPES_KEPT = 256
-
-# The types whose values are decimals here.
-NUMBERS = frozenset(adapters.types[name].oid for name in ("numeric", "float4", "float8"))
 
 # Statements are composed from names of this program alone, never from values.
 Compose = Callable[[View], sql.Composable]
@@ -94,18 +91,21 @@ def fetch_all(
     """
     # As text, which psycopg turns into decimals sooner than PostgreSQL's binary form.
     cursor = RawCursor(connection).execute(statement, values, prepare=None if reusable else False)
-    assert cursor.pgresult
-    return _spell_numbers(cursor.fetchall(), cursor.pgresult)
+    return _spell_numbers(cursor.fetchall())
 
 
-def _spell_numbers(rows: list[TupleRow], result: pq.abc.PGresult) -> list[TupleRow]:
-    for place in range(result.nfields):
-        if result.ftype(place) in NUMBERS:
-            numbers = filter(None, map(itemgetter(place), rows))
-            # Every row has to be looked at, and the usual one must not cost more.
-            if not all(map(Decimal.is_finite, numbers)):
-                rows = [(*row[:place], _spell(row[place]), *row[place + 1 :]) for row in rows]
+def _spell_numbers(rows: list[TupleRow]) -> list[TupleRow]:
+    # Every row has to be looked at, and the usual one must not cost more.
+    for place, value in enumerate(rows[0] if rows else ()):
+        example = next(_find(rows, place), None) if value is None else value
+        if type(example) is Decimal and not all(map(Decimal.is_finite, _find(rows, place))):
+            rows = [(*row[:place], _spell(row[place]), *row[place + 1 :]) for row in rows]
     return rows
+
+
+def _find(rows: list[TupleRow], place: int) -> Iterator[Any]:
+    """What stands there in the rows, without NULL and zero."""
+    return filter(None, map(itemgetter(place), rows))
 
 
 def _spell(number: Decimal | None) -> Decimal | str | None:
