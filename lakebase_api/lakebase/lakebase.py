@@ -1,5 +1,6 @@
 """Everything that reaches Lakebase, put together and opened and closed as one."""
 
+import logging
 from collections.abc import Callable
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -14,6 +15,8 @@ from lakebase_api.lakebase.rotation import Rotation
 from lakebase_api.lakebase.setup_log import Examine, SetupLog
 from lakebase_api.lakebase.target import Target
 from lakebase_api.settings import Settings, TargetKind
+
+logger = logging.getLogger(__name__)
 
 
 class Lakebase:
@@ -32,6 +35,7 @@ class Lakebase:
         examine: Examine,
     ) -> None:
         target, self._holder = build_target(settings)
+        self._unused_variables = target.unused_variables
         self._rotation = Rotation(self._holder, scheduler) if self._holder else None
         self._setup = SetupLog(examine)
         self.pool = Pool(settings, target, BootReport(self._setup).log)
@@ -42,6 +46,9 @@ class Lakebase:
 
     def open(self) -> None:
         """Start rotating and connecting in the background; returns at once."""
+        if self._unused_variables:
+            names = ", ".join(self._unused_variables)
+            logger.warning("Not settings of this service, and not used: %s", names)
         if self._rotation:
             self._rotation.start()
         self.database.open()

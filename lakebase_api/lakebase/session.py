@@ -1,6 +1,5 @@
 """What each session has, whatever its role, the database, the server or the environment say."""
 
-import logging
 import os
 import secrets
 import select
@@ -13,8 +12,6 @@ from psycopg.types.string import TextLoader
 from lakebase_api.lakebase.failures import NOT_UTF8, POOLER, Unsuitable
 from lakebase_api.lakebase.results import fetch_row
 from lakebase_api.settings import VARIABLES
-
-logger = logging.getLogger(__name__)
 
 # Seconds to wait for the answer to the one statement that makes a session ready.
 PATIENCE = 5.0
@@ -88,17 +85,15 @@ def keep_values(connection: psycopg.Connection[tuple[object, ...]]) -> None:
     connection.adapters.register_loader("float8", NumericLoader)
 
 
-def forget_variables() -> None:
-    """Drop the variables that libpq would read beside the settings, with a warning of those there are.
+def forget_variables() -> list[str]:
+    """Drop the variables that libpq would read beside the settings; the names of those there were.
 
     Some of them win over everything else that is asked for. Call it before there are threads.
     """
     known = {name for variable in VARIABLES.values() for name in variable.names}
     options = (option.envvar for option in pq.Conninfo.get_defaults())
     read = {*OTHER_VARIABLES, *(name.decode() for name in options if name)}
-    found = sorted(name for name in read - known if os.environ.pop(name, ""))
-    if found:
-        logger.warning("Not settings of this service, and not used: %s", ", ".join(found))
+    return sorted(name for name in read - known if os.environ.pop(name, ""))
 
 
 def _adapt(connection: psycopg.Connection[tuple[object, ...]]) -> bytes | None:

@@ -40,7 +40,8 @@ class Target:
         self._host = settings.pg_host
         self._user = settings.pg_user or (settings.databricks_client_secret and settings.databricks_client_id)
         self._finding = threading.Lock()
-        forget_variables()
+        # Variables of the environment that somebody may expect to matter.
+        self.unused_variables = forget_variables()
 
     @property
     def user(self) -> str | None:
