@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from benchmarks.harness import WORKERS, Figure, answers, failed, serve, start, wait_until
+from tests.faults.service import DEMOTE, PROMOTE, set_status
 from tests.gunicorn_process import GunicornProcess
 from tests.lakebase_stand_in import DATABASE, LakebaseStandIn
 from tests.load import Load, get, post
@@ -17,8 +18,6 @@ QUICK = {"DB_POOL_IDLE_TIMEOUT": "1", "DB_POOL_RECYCLE_INTERVAL": "2", "TOKEN_RE
 LOG_ALL = f"ALTER DATABASE {DATABASE} SET log_statement = 'all'"
 LOG_NONE = f"ALTER DATABASE {DATABASE} RESET log_statement"
 BOUND = 5.0
-DEMOTE = f"ALTER ROLE {{}} IN DATABASE {DATABASE} SET default_transaction_read_only = on"
-PROMOTE = f"ALTER ROLE {{}} IN DATABASE {DATABASE} RESET default_transaction_read_only"
 WRITE = post("/orders/1/status", '{"o_orderstatus": "F"}')
 
 
@@ -143,14 +142,14 @@ def _says(gunicorn: GunicornProcess, words: str) -> bool:
 def demote(lakebase: LakebaseStandIn) -> Iterator[Figure]:
     """Every connection is to a node that takes no writes any more; new ones reach the primary."""
     with start(lakebase, WEB_CONCURRENCY="1", DB_POOL_SIZE="10", DB_MAX_OVERFLOW="0") as gunicorn:
-        lakebase.execute(DEMOTE.format(_role(lakebase)))
+        set_status(gunicorn, "F")
+        wait_until(lambda: lakebase.proxy.counts.open == 10)
+        lakebase.execute(DEMOTE)
         try:
-            lakebase.proxy.cut()
-            wait_until(lambda: lakebase.proxy.counts.open == 10 and answers(gunicorn, "/orders/1"))
+            with Load(gunicorn.port, lambda: WRITE, clients=4) as load:
+                time.sleep(3)
         finally:
-            lakebase.execute(PROMOTE.format(_role(lakebase)))
-        with Load(gunicorn.port, lambda: WRITE, clients=4) as load:
-            time.sleep(3)
+            lakebase.execute(PROMOTE)
     refused = sum(sample.outcome.startswith("503") for sample in load.samples)
     yield Figure("writes", len(load.samples))
     yield Figure("writes answered 503, of 10 connections", refused, at_least=1, at_most=10)

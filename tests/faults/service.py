@@ -14,6 +14,19 @@ AppStarter = Callable[..., GunicornProcess]
 APP_NAME = "lakebase-orders-api"
 SESSIONS = f"FROM pg_stat_activity WHERE datname = current_database() AND application_name = '{APP_NAME}'"
 WAITING = f"SELECT count(*) {SESSIONS} AND wait_event_type = 'Lock'"
+# Of a node that is no longer the primary: sessions that are open by now cannot write any more.
+DEMOTE = """
+CREATE TABLE demoted AS SELECT clock_timestamp() AS at;
+CREATE FUNCTION refuse_write() RETURNS trigger SECURITY DEFINER LANGUAGE plpgsql AS $$ BEGIN
+    IF (SELECT backend_start < at FROM pg_stat_activity, public.demoted WHERE pid = pg_backend_pid()) THEN
+        RAISE SQLSTATE '25006';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER refuse_write BEFORE INSERT ON lakebase_api.order_status_history
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_write()
+"""
+PROMOTE = "DROP FUNCTION refuse_write CASCADE; DROP TABLE demoted"
 ONE_CONNECTION = {"DB_POOL_SIZE": "1", "DB_MAX_OVERFLOW": "0"}
 
 

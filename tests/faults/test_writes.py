@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.conftest import ROLE, OrdersDatabase
 from tests.fault_proxy import FaultProxy
 from tests.faults.service import (
+    DEMOTE,
     ONE_CONNECTION,
     SESSIONS,
     WAITING,
@@ -58,10 +59,8 @@ def test_a_write_that_finds_its_connection_dead_is_made_once(
 def test_a_write_on_a_demoted_node_is_answered_503_and_the_next_reaches_the_new_primary(
     database: OrdersDatabase, start: AppStarter
 ) -> None:
-    only_reading = f"ALTER ROLE {ROLE} IN DATABASE {database.name} SET default_transaction_read_only = on"
-    database.execute(only_reading)
     gunicorn = start(**ONE_CONNECTION)
-    assert gunicorn.get("/orders/1").status_code == 200
-    database.execute(only_reading.replace("= on", "= off"))
+    assert set_status(gunicorn, "F").status_code == 200
+    database.execute(DEMOTE)
     assert_retryable(set_status(gunicorn, "P"), "database-unavailable")
     assert set_status(gunicorn, "P").status_code == 200
