@@ -24,13 +24,14 @@ help:  ## Show this list
 run: $(STAMP)  ## Try it: PostgreSQL with TPC-H orders and the API; SF=0.1 (150,000 orders), PORT=8000
 	@exec $(BIN)/python -m lakebase_api.local --scale '$(SF)' --port '$(PORT)'
 
-serve: $(STAMP)  ## The API alone, against the database that .env or the environment names
-	@exec $(BIN)/gunicorn wsgi:app
+# A PORT that the shell happens to have is for a platform, and would open the service to the network.
+serve: $(STAMP)  ## The API alone, against the database that .env or the environment names; PORT=8000
+	@unset PORT; $(if $(filter command,$(origin PORT)),export BIND='127.0.0.1:$(PORT)';) exec $(BIN)/gunicorn wsgi:app
 
 # Nothing exported in this shell may lead a test to a real database.
 test: $(STAMP)  ## Run the tests on an embedded PostgreSQL
 	@for name in $$(env | sed -En 's/^((PG|DATABRICKS_|LAKEBASE_)[A-Za-z0-9_]*)=.*/\1/p'); do unset $$name; done; \
-	unset ENDPOINT_NAME DEFAULT_POSTGRES_SCHEMA DEFAULT_POSTGRES_TABLE BIND; \
+	unset ENDPOINT_NAME DEFAULT_POSTGRES_SCHEMA DEFAULT_POSTGRES_TABLE BIND PORT; \
 	ENV_FILE=/dev/null exec $(BIN)/python -m pytest -n 4 --dist loadfile
 
 faults: $(STAMP)  ## Break everything around the service for twelve minutes, and hold the figures against bounds

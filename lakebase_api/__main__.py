@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -9,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from lakebase_api.doctor.report import run_checks
 from lakebase_api.doctor.setting_up import SetupRefused, set_up
 from lakebase_api.lakebase.checks import Check, State
+from lakebase_api.log_lines import TextLines, log_uncaught
 
 MARKS = {State.OK: "✓", State.ADVICE: "!", State.FAILED: "✗", State.NOT_CHECKED: "–"}
 
@@ -81,5 +83,14 @@ def _run_setup(role: str | None) -> int:
     return 0
 
 
+def _guard_standard_error() -> None:
+    """Let nothing go there with a secret in it: neither what libraries warn of nor a traceback."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(TextLines("%(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    log_uncaught()
+
+
 if __name__ == "__main__":
+    _guard_standard_error()
     sys.exit(main(sys.argv[1:]))

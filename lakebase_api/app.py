@@ -8,7 +8,6 @@ from wsgiref.types import WSGIApplication
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
-from flask_cors import CORS
 
 from lakebase_api.doctor.examination import examine
 from lakebase_api.lakebase.lakebase import Lakebase
@@ -31,6 +30,7 @@ from lakebase_api.orders.status.routes import StatusContext, register_status
 from lakebase_api.orders.status.writer import StatusWriter
 from lakebase_api.settings import Settings, StatusWrites
 from lakebase_api.web.base_path import serve_at_both_bases
+from lakebase_api.web.cors import allow_origins
 from lakebase_api.web.documentation import build_api
 from lakebase_api.web.exchange import current_exchange, register_exchange
 from lakebase_api.web.home import register_home
@@ -88,8 +88,7 @@ def create_app(settings: Settings) -> Flask:
     app.url_map.merge_slashes = False
     app.wsgi_app = _serve_where_clients_ask(app.wsgi_app, settings)  # type: ignore[assignment,method-assign]
     service = app.extensions["lakebase_api"] = Service(settings)
-    if settings.cors_origins:
-        CORS(app, origins=list(settings.cors_origins))
+    allow_origins(app, settings)
     register_exchange(app, service.traffic, settings.request_timeout)
     _register_routes(app, service)
     return app

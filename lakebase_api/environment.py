@@ -2,8 +2,9 @@
 
 import dataclasses
 import io
-import ipaddress
 import os
+import string
+import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,26 @@ import certifi
 from dotenv.parser import parse_stream
 from marshmallow import ValidationError
 
-from lakebase_api.settings import (
-    CA_VERIFYING_MODES,
-    UNENCRYPTED_MODES,
-    VARIABLES,
-    Settings,
-    TargetKind,
+from lakebase_api.contradictions import find_contradictions
+from lakebase_api.redaction import keep_secret, redact
+from lakebase_api.settings import CA_VERIFYING_MODES, VARIABLES, Settings
+
+# Blanks and line ends, and what editors and browsers leave beside a text unseen.
+UNSEEN = string.whitespace + "\u00a0\u200b\ufeff"
+# Control characters, line ends of Unicode, and bytes that are not UTF-8.
+UNFIT = ("Cc", "Zl", "Zp", "Cs")
+# What the SDK and libpq would read in the environment only, and that decides who logs in, and where.
+NOT_OF_THE_FILE = (
+    "DATABRICKS_CONFIG_PROFILE",
+    "DATABRICKS_CONFIG_FILE",
+    "DATABRICKS_AUTH_TYPE",
+    "ARM_CLIENT_ID",
+    "ARM_CLIENT_SECRET",
+    "ARM_TENANT_ID",
+    "PGSERVICE",
+    "PGPASSFILE",
+    "PGSSLCERT",
+    "PGSSLKEY",
 )
 
 
@@ -28,14 +43,15 @@ class SettingsError(Exception):
     """
 
     def __init__(self, mistakes: list[str], settings: Settings) -> None:
-        super().__init__("The settings need mending:\n" + "\n".join(f"  {line}" for line in mistakes))
-        self.mistakes = mistakes
+        self.mistakes = [redact(line) for line in mistakes]
+        super().__init__("The settings need mending:\n" + "\n".join(f"  {line}" for line in self.mistakes))
         self.settings = settings
 
 
 def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read and check every setting; an empty variable counts as absent.
 
+    Blanks and line ends around a value are cut off. From now on the secrets are kept out of what is logged.
     Raises ``SettingsError`` naming every mistake.
     """
     environ, mistakes = _with_env_file(environ)
@@ -45,13 +61,18 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         name = next((name for name in variable.names if environ.get(name)), None)
         if name is None:
             continue
+        if variable.secret:
+            keep_secret(environ[name])
         try:
+            _refuse_unfit(environ[name])
             values[attribute] = variable.field.deserialize(environ[name])
         except ValidationError as error:
             wrong.add(attribute)
             mistakes.append(f"{name}: {' '.join(_flatten(error.messages))}")
     settings = Settings(**values)
-    mistakes += _contradictions(settings, has_wrong_endpoint="lakebase_endpoint" in wrong)
+    mistakes += find_contradictions(settings, wrong)
+    if environ.get("PGHOSTADDR"):
+        mistakes.append("PGHOSTADDR: would lead past PGHOST; unset it, and put the address into PGHOST.")
     if settings.pg_sslmode in CA_VERIFYING_MODES and not settings.pg_sslrootcert:
         settings = dataclasses.replace(settings, pg_sslrootcert=certifi.where())
     if mistakes:
@@ -59,20 +80,39 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     return settings
 
 
+def _refuse_unfit(text: str) -> None:
+    for character in text:
+        if unicodedata.category(character) in UNFIT:
+            raise ValidationError(
+                f"Has the character U+{ord(character):04X} in it, which does not belong there."
+            )
+
+
 def _with_env_file(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    path = Path(environ.get("ENV_FILE") or ".env")
-    if not path.exists():
-        missing = [f"ENV_FILE: there is no file {path}."] if environ.get("ENV_FILE") else []
-        return dict(environ), missing
+    environ = _trim(environ)
+    path = Path(environ.get("ENV_FILE", ".env"))
     try:
-        bindings = list(parse_stream(io.StringIO(path.read_text(encoding="utf-8"))))
-    except (OSError, UnicodeDecodeError) as error:
-        return dict(environ), [f"ENV_FILE: {path} cannot be read: {error}."]
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return environ, [f"ENV_FILE: there is no file {path}."] if "ENV_FILE" in environ else []
+    except (OSError, ValueError) as error:
+        return environ, [f"ENV_FILE: {path} cannot be read: {error}."]
+    lines = list(parse_stream(io.StringIO(text)))
     mistakes = [
-        f"ENV_FILE: {path} line {line.original.line}: not NAME=value." for line in bindings if line.error
+        f"ENV_FILE: {path} line {line.original.line}: not NAME=value." for line in lines if line.error
     ]
-    from_file = {line.key: line.value for line in bindings if line.key and line.value}
-    return {**from_file, **{name: value for name, value in environ.items() if value}}, mistakes
+    from_file = _trim({line.key: line.value for line in lines if line.key and line.value})
+    mistakes += [
+        f"{name}: is not read from {path}; set it in the environment."
+        for name in NOT_OF_THE_FILE
+        if name in from_file
+    ]
+    return {**from_file, **environ}, mistakes
+
+
+def _trim(variables: Mapping[str, str]) -> dict[str, str]:
+    trimmed = {name: value.strip(UNSEEN) for name, value in variables.items()}
+    return {name: value for name, value in trimmed.items() if value}
 
 
 def _flatten(messages: Any) -> Iterator[str]:
@@ -81,67 +121,3 @@ def _flatten(messages: Any) -> Iterator[str]:
     else:
         for message in messages.values() if isinstance(messages, dict) else messages:
             yield from _flatten(message)
-
-
-def _contradictions(settings: Settings, *, has_wrong_endpoint: bool) -> Iterator[str]:
-    """What is wrong with settings that are each right by themselves."""
-    if not has_wrong_endpoint:
-        yield from _target_mistakes(settings)
-    yield from _tls_mistakes(settings)
-    yield from _login_mistakes(settings)
-    if settings.pool_size + settings.pool_max_overflow == 0:
-        yield "DB_POOL_SIZE, DB_MAX_OVERFLOW: one of them must be above 0."
-
-
-def _target_mistakes(settings: Settings) -> Iterator[str]:
-    if settings.target is not TargetKind.STATIC:
-        return
-    if not settings.pg_host and not settings.pg_password:
-        yield (
-            "LAKEBASE_ENDPOINT, DATABRICKS_DATABASE_INSTANCE, PGHOST with PGPASSWORD: "
-            "set one of the three, to say which database to serve."
-        )
-        return
-    if not settings.pg_host:
-        yield "PGHOST: must be set together with PGPASSWORD."
-    if not settings.pg_password:
-        yield (
-            "PGPASSWORD: must be set together with PGHOST; for Lakebase set LAKEBASE_ENDPOINT "
-            "or DATABRICKS_DATABASE_INSTANCE instead."
-        )
-    if not settings.pg_user:
-        yield "PGUSER: must be set together with PGHOST and PGPASSWORD."
-
-
-def _tls_mistakes(settings: Settings) -> Iterator[str]:
-    if settings.pg_sslmode in UNENCRYPTED_MODES and not _is_on_this_machine(settings.pg_host):
-        yield (
-            f"PGSSLMODE: {settings.pg_sslmode} does not enforce TLS and is for a loopback host "
-            "or a socket folder only; use require, verify-ca or verify-full."
-        )
-    if settings.pg_sslrootcert:
-        if settings.pg_sslmode not in CA_VERIFYING_MODES:
-            # libpq takes "require" with a root file for "verify-ca".
-            yield "PGSSLROOTCERT: goes with PGSSLMODE=verify-ca or verify-full only."
-        elif not Path(settings.pg_sslrootcert).is_file():
-            yield f"PGSSLROOTCERT: there is no file {settings.pg_sslrootcert}."
-
-
-def _is_on_this_machine(host: str | None) -> bool:
-    if not host:
-        return False
-    if host == "localhost" or host.startswith("/"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _login_mistakes(settings: Settings) -> Iterator[str]:
-    if settings.target is TargetKind.STATIC:
-        return
-    if settings.databricks_client_secret and not settings.databricks_client_id:
-        yield "DATABRICKS_CLIENT_ID: must be set together with DATABRICKS_CLIENT_SECRET."
-    if settings.databricks_client_secret and settings.databricks_token:
-        yield "DATABRICKS_TOKEN, DATABRICKS_CLIENT_SECRET: set one of them, not both."

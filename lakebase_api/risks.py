@@ -18,8 +18,3 @@ def find_risks(settings: Settings) -> Iterator[str]:
             f"WEB_THREADS={settings.threads} does not exceed DB_POOL_SIZE + DB_MAX_OVERFLOW + "
             f"DB_POOL_MAX_WAITING + EXPORT_CONCURRENCY={busy}: probes may have to wait behind requests"
         )
-    if not settings.cursor_seed:
-        yield (
-            "CURSOR_SECRET is not set, and there is no DATABRICKS_CLIENT_SECRET or PGPASSWORD in its place: "
-            "cursors that were altered by accident are refused, but forged ones are not"
-        )

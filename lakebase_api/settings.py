@@ -6,16 +6,36 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from marshmallow import fields, validate
-from webargs.fields import DelimitedList
 
-from lakebase_api.variables import Variable, number, one_of, setting, whole
+from lakebase_api.addresses import (
+    is_open_to_others,
+    read_bind,
+    read_database_host,
+    read_origin,
+    read_workspace_url,
+)
+from lakebase_api.variables import (
+    Variable,
+    joined,
+    matching,
+    number,
+    one_of,
+    read_by,
+    setting,
+    several,
+    whole,
+)
 
 CA_VERIFYING_MODES = ("verify-ca", "verify-full")
 UNENCRYPTED_MODES = ("disable", "allow", "prefer")
 
+# Below, a secret that people see something made from could be guessed.
+SHORTEST_CURSOR_SECRET = 16
 
-# 0 to 65535
-PORT = r"(\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5])"
+
+# What may stand in a header of HTTP: ASCII letters, digits and signs.
+VISIBLE = "[!-~]+"
+NOT_VISIBLE = "Must have letters, digits and signs of ASCII only."
 
 
 class TargetKind(StrEnum):
@@ -45,11 +65,9 @@ class Settings:
         "LAKEBASE_ENDPOINT",
         "PGENDPOINT",
         "ENDPOINT_NAME",
-        field=fields.String(
-            validate=validate.Regexp(
-                r"projects/[^/\s]+/branches/[^/\s]+/endpoints/[^/\s]+\Z",
-                error="Must have the form projects/…/branches/…/endpoints/….",
-            )
+        field=matching(
+            r"projects/[^/\s]+/branches/[^/\s]+/endpoints/[^/\s]+",
+            error="Must have the form projects/…/branches/…/endpoints/….",
         ),
         help="Lakebase Autoscaling: the path of the endpoint, `projects/…/branches/…/endpoints/…`",
     )
@@ -58,7 +76,9 @@ class Settings:
     )
     pg_host: str | None = setting(
         "PGHOST",
-        help="Host of the database. For Lakebase asked from the workspace when absent",
+        field=joined(read_database_host),
+        help="Host of the database, or several separated by commas: the first that answers is taken. "
+        "For Lakebase asked from the workspace when absent",
     )
     pg_port: int = setting(
         "PGPORT",
@@ -111,8 +131,8 @@ class Settings:
     )
     status_transitions: Sequence[str] = setting(
         "STATUS_TRANSITIONS",
-        field=DelimitedList(
-            fields.String(validate=validate.Regexp(r"[FOP]>[FOP]\Z", error="Must have the form O>P,O>F,P>F."))
+        field=several(
+            matching("[FOP]>[FOP]", error="Must have the form O>P,O>F,P>F.").deserialize,
         ),
         default=(),
         help="Status changes that are allowed, such as `O>P,O>F,P>F`",
@@ -124,6 +144,12 @@ class Settings:
         default=False,
         shown_default="`false`",
         help="`true`: a status change must say in `If-Match` which order it was made from",
+    )
+    anonymous: str | None = setting(
+        "ANONYMOUS",
+        field=one_of("all"),
+        help="`all`: callers whom nobody identifies may change orders, from other machines too. Without it "
+        "the service does not start where they could",
     )
     trust_forwarded_identity: bool | None = setting(
         "TRUST_FORWARDED_IDENTITY",
@@ -142,16 +168,24 @@ class Settings:
     app_name: str | None = setting("DATABRICKS_APP_NAME", help="Name of the app. Injected on Databricks Apps")
     databricks_host: str | None = setting(
         "DATABRICKS_HOST",
-        help="Workspace URL. Injected on Databricks Apps; otherwise as the SDK finds it",
+        field=read_by(read_workspace_url),
+        help="Workspace URL, of which scheme and host count. Injected on Databricks Apps; otherwise as the "
+        "SDK finds it",
     )
     databricks_token: str | None = setting(
-        "DATABRICKS_TOKEN", secret=True, help="Personal access token, instead of a service principal"
+        "DATABRICKS_TOKEN",
+        field=matching(VISIBLE, error=NOT_VISIBLE),
+        secret=True,
+        help="Personal access token, instead of a service principal",
     )
     databricks_client_id: str | None = setting(
-        "DATABRICKS_CLIENT_ID", help="Service principal's client id. Injected on Databricks Apps"
+        "DATABRICKS_CLIENT_ID",
+        field=matching(VISIBLE, error=NOT_VISIBLE),
+        help="Service principal's client id. Injected on Databricks Apps",
     )
     databricks_client_secret: str | None = setting(
         "DATABRICKS_CLIENT_SECRET",
+        field=matching(VISIBLE, error=NOT_VISIBLE),
         secret=True,
         help="Service principal's secret. Injected on Databricks Apps",
     )
@@ -214,9 +248,15 @@ class Settings:
     )
     cursor_secret: str | None = setting(
         "CURSOR_SECRET",
+        field=fields.String(
+            validate=validate.Length(
+                SHORTEST_CURSOR_SECRET,
+                error="Must have {min} characters at least, such as what `openssl rand -hex 32` prints.",
+            )
+        ),
         secret=True,
-        help="What the cursors of sorted lists are sealed with, the same on every host",
-        shown_default="made from `DATABRICKS_CLIENT_SECRET` or `PGPASSWORD`",
+        help="What cursors of sorted lists are sealed with: at least 16 characters, the same on every host",
+        shown_default="a random one at each start",
     )
     request_timeout: float = setting(
         "REQUEST_TIMEOUT",
@@ -270,16 +310,15 @@ class Settings:
     )
     bind: str | None = setting(
         "BIND",
-        field=fields.String(
-            validate=validate.Regexp(
-                rf"(.+:{PORT}|unix:.+)\Z", error="Must have the form host:port or unix:path."
-            )
-        ),
-        help="Address to listen on",
-        shown_default="`0.0.0.0:$DATABRICKS_APP_PORT` where that is set, else `127.0.0.1:8000`",
+        field=joined(read_bind),
+        help="Address to listen on: `host:port`, `:port` for all addresses, `unix:path`, or several of them",
+        shown_default="`0.0.0.0` and the port of the platform where there is one, else `127.0.0.1:8000`",
     )
     app_port: int | None = setting(
-        "DATABRICKS_APP_PORT", field=whole(1, 65535), help="Port given by Databricks Apps; see `BIND`"
+        "DATABRICKS_APP_PORT",
+        "PORT",
+        field=whole(1, 65535),
+        help="Port given by the platform: Databricks Apps, or another one; see `BIND`",
     )
     log_level: str = setting(
         "LOG_LEVEL",
@@ -292,9 +331,17 @@ class Settings:
     )
     cors_origins: Sequence[str] = setting(
         "CORS_ORIGINS",
-        field=DelimitedList(fields.String(validate=validate.Length(min=1))),
+        field=several(read_origin),
         default=(),
-        help="Origins of browser pages that may call the API, separated by commas",
+        help="Origins of browser pages that may call the API, such as `https://shop.example.com`, separated "
+        "by commas; or `*`, any page",
+    )
+    cors_credentials: bool = setting(
+        "CORS_CREDENTIALS",
+        field=fields.Boolean(),
+        default=False,
+        shown_default="`false`",
+        help="`true`: those pages may send cookies and logins, such as the platform's; not with `*`",
     )
     env_file: str = setting(
         "ENV_FILE", default=".env", help="File of `NAME=value` lines read beside the environment, which wins"
@@ -325,15 +372,19 @@ class Settings:
 
     @property
     def address(self) -> str:
-        """``host:port`` or ``unix:path`` to listen on."""
+        """``host:port``, ``unix:path`` or ``fd://n`` to listen on, or several of them with commas between."""
         if self.bind:
             return self.bind
         return f"0.0.0.0:{self.app_port}" if self.app_port else "127.0.0.1:8000"
 
     @property
-    def cursor_seed(self) -> str | None:
-        """The secret that cursors are sealed with, if there is one."""
-        return self.cursor_secret or self.databricks_client_secret or self.pg_password
+    def lets_anybody_write(self) -> bool:
+        """Whether other machines can reach it and change orders, while nobody says who calls."""
+        return (
+            self.status_writes != StatusWrites.OFF
+            and not self.trusts_identity
+            and is_open_to_others(self.address)
+        )
 
     def describe(self) -> dict[str, str]:
         """The values by environment name, for the log: of a secret only that it is set."""

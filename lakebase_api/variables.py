@@ -1,10 +1,11 @@
 """How one setting is declared: its environment names, how its text is read, its default and its meaning."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from marshmallow import fields, validate
+from marshmallow import ValidationError, fields, validate
 
 
 @dataclass(frozen=True)
@@ -42,5 +43,33 @@ def whole(low: int, high: int) -> fields.Field[Any]:
 
 
 def one_of(*choices: str) -> fields.Field[Any]:
-    """One of the words."""
-    return fields.String(validate=validate.OneOf(choices, error="Must be one of: {choices}."))
+    """One of the words, in upper or lower case."""
+    spelled = {choice.casefold(): choice for choice in choices}
+
+    def read(text: str) -> str:
+        try:
+            return spelled[text.casefold()]
+        except KeyError:
+            raise ValidationError(f"Must be one of: {', '.join(choices)}.") from None
+
+    return read_by(read)
+
+
+def matching(pattern: str, *, error: str) -> fields.Field[Any]:
+    """A text of which all has the form of the regular expression."""
+    return fields.String(validate=validate.Regexp(rf"(?:{pattern})\Z", error=error))
+
+
+def read_by(read: Callable[[str], object]) -> fields.Field[Any]:
+    """What the function makes of a text. It raises ``ValidationError``."""
+    return fields.Function(deserialize=read)
+
+
+def several(read: Callable[[str], str]) -> fields.Field[Any]:
+    """A list of what the function makes of each text between commas; blanks beside them do not count."""
+    return read_by(lambda text: [read(part.strip()) for part in text.split(",")])
+
+
+def joined(read: Callable[[str], str]) -> fields.Field[Any]:
+    """As ``several``, but one text with commas again, for libraries that take it so."""
+    return read_by(lambda text: ",".join(read(part.strip()) for part in text.split(",")))

@@ -26,7 +26,7 @@ WORKSPACE_MENDS = {
     "cannot configure default": (f"Set DATABRICKS_HOST. {LOGIN}", False),
     "notfound": ("Correct {target}", True),
     "permissiondenied": ("Attach the database to the app, or let its service principal use {target}", True),
-    "no token or is past": ("Set this host's clock", True),
+    "no token or is past": ("Run this again: what the workspace gave is of no use", True),
 }
 UNREACHABLE = "Set DATABRICKS_HOST to the URL of the workspace, and see that it can be reached from here"
 LONGEST_TEXT = 200

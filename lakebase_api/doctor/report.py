@@ -1,6 +1,7 @@
 """All checks in their order, from the settings to the connections, whatever is wrong on the way."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import psycopg
 
@@ -10,6 +11,7 @@ from lakebase_api.environment import SettingsError, load_settings
 from lakebase_api.lakebase.checks import CONNECTIONS, Check, failed, passed, skipped
 from lakebase_api.lakebase.connecting import LakebaseConnection
 from lakebase_api.lakebase.failures import first_line
+from lakebase_api.redaction import redact
 from lakebase_api.settings import Settings
 
 # A mistake in one of these leaves nothing to connect to, or nothing to look for there.
@@ -18,7 +20,16 @@ SIZES = ("WEB_CONCURRENCY", "DB_POOL_SIZE", "DB_MAX_OVERFLOW")
 
 
 def run_checks(environ: Mapping[str, str], role: str | None = None) -> Iterator[Check]:
-    """Yield each check once it is made. ``role``: whose rights to look at, if not the login's."""
+    """Yield each check once it is made, without secrets.
+
+    ``role``: whose rights to look at, if not the login's.
+    """
+    for check in _run_checks(environ, role):
+        sql = tuple(redact(statement) for statement in check.sql)
+        yield replace(check, says=redact(check.says), mend=redact(check.mend), sql=sql)
+
+
+def _run_checks(environ: Mapping[str, str], role: str | None) -> Iterator[Check]:
     try:
         settings = load_settings(environ)
     except SettingsError as error:
@@ -29,7 +40,8 @@ def run_checks(environ: Mapping[str, str], role: str | None = None) -> Iterator[
             return
         settings, mistakes = error.settings, error.mistakes
     else:
-        yield passed("settings", str(settings.target))
+        hint = "" if settings.cursor_secret else "; several hosts need a CURSOR_SECRET, which is not set"
+        yield passed("settings", f"{settings.target}{hint}")
         mistakes = []
     yield from _check_database(settings, role, is_sized=not _mention(mistakes, SIZES))
 

@@ -17,13 +17,17 @@ from lakebase_api.lakebase.checks import State
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.lakebase.failures import first_line
 from lakebase_api.orders import overlay
+from lakebase_api.redaction import redact
 from lakebase_api.settings import Settings, StatusWrites
 
 UNKNOWN = "<the client id of the app>"
 
 
 class SetupRefused(Exception):
-    """Nothing was changed; the text says why, and the way out."""
+    """Nothing was changed; the text says why, and the way out, and holds no secret."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(redact(text))
 
 
 def set_up(environ: Mapping[str, str], role: str | None = None) -> str:

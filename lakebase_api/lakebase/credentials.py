@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from lakebase_api.redaction import redact
+
 logger = logging.getLogger(__name__)
 
 # A login takes part of a second: a token with less left than this may be refused half way.
@@ -22,6 +24,9 @@ PAUSE_AFTER_FAILURE = 2.0
 
 class CredentialError(Exception):
     """No credential could be had; the text says why and holds no secret."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(redact(text))
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from datetime import datetime
-from typing import TypeVar
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
 
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.core import Config
-from google.protobuf.duration_pb2 import Duration
 
 from lakebase_api import __version__
 from lakebase_api.lakebase.credentials import Credential, CredentialError
+from lakebase_api.lakebase.workspace_login import WorkspaceLogin
+from lakebase_api.redaction import keep_secret, redact
 from lakebase_api.settings import Settings, TargetKind
 
 T = TypeVar("T")
@@ -25,15 +27,20 @@ HTTP_TIMEOUT = 3
 # The rotation tries again by itself: the SDK's own retries, up to 300 s otherwise, only hide a failure. It
 # sleeps for a second or two after each in any case.
 RETRY_TIMEOUT = 1
-# The SDK's OAuth request has no time limit of its own. A call may have been lost just before the workspace
-# came back: with the second until the next connect, this makes up the 5 s in which the service must recover.
+# A call makes several requests. One may have been lost just before the workspace came back: with the second
+# until the next connect, this makes up the 5 s in which the service must recover.
 CALL_DEADLINE = 3.5
+# Calls that were given up and go on. Each ends soon by its own time limits, but for the SDK's less usual ways
+# to log in, some of which have none.
+MOST_HUNG = 4
 # What the SDK and requests raise: a refusal and an unreachable host are OSErrors, a refused OAuth login is a
 # ValueError, and malformed answers surface as the others.
 SDK_ERRORS = (OSError, ValueError, RuntimeError, KeyError, AttributeError, TypeError)
 # The longest life that Lakebase gives a credential.
 # https://docs.databricks.com/api/workspace/postgres/generatedatabasecredential
 LONGEST_TOKEN_LIFE = 3600
+# The header of an answer that says when it was made (RFC 9110, 6.6.1).
+DATE = "date"
 
 
 def _drop_bodies(record: logging.LogRecord) -> bool:
@@ -51,17 +58,16 @@ class Workspace:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._client: WorkspaceClient | None = None
+        self._looking = threading.Lock()
+        self._hung: list[Future[Any]] = []
         logging.getLogger("databricks.sdk").addFilter(_drop_bodies)
 
     def mint(self) -> Credential:
         """A new database credential for the target of the settings."""
         asked_at = time.monotonic()
-        token, expires = self._ask("a database credential", self._generate_credential)
-        life = expires - time.time()
+        token, life = self._ask("a database credential", self._generate_credential)
         if not token or life <= 0:
-            raise CredentialError(
-                "a database credential: it has no token or is past its expiry; or this host's clock is wrong"
-            )
+            raise CredentialError("a database credential: it has no token or is past its expiry")
         interval = self._settings.token_refresh_interval
         return Credential.living(token, life, refresh_interval=interval, now=asked_at)
 
@@ -74,17 +80,17 @@ class Workspace:
         return self._ask("the current user", lambda client: client.current_user.me().user_name or "")
 
     def _generate_credential(self, client: WorkspaceClient) -> tuple[str, float]:
-        """The token and when it expires, in seconds since the epoch."""
+        """The token, and the seconds that it lives from the moment of asking."""
         if self._settings.target is TargetKind.AUTOSCALING:
-            fresh = client.postgres.generate_database_credential(
-                endpoint=self._settings.lakebase_endpoint or "", ttl=Duration(seconds=LONGEST_TOKEN_LIFE)
-            )
-            return fresh.token or "", fresh.expire_time.ToNanoseconds() / 1e9 if fresh.expire_time else 0
-        old = client.database.generate_database_credential(
-            instance_names=[self._settings.database_instance or ""]
-        )
-        expires = datetime.fromisoformat(old.expiration_time).timestamp() if old.expiration_time else 0
-        return old.token or "", expires
+            ttl = f"{LONGEST_TOKEN_LIFE}s"
+            wanted: dict[str, Any] = {"endpoint": self._settings.lakebase_endpoint, "ttl": ttl}
+            answer = _post(client, "/api/2.0/postgres/credentials", wanted)
+        else:
+            wanted = {"instance_names": [self._settings.database_instance]}
+            answer = _post(client, "/api/2.0/database/credentials", wanted)
+        token = answer.get("token") or ""
+        keep_secret(token, LONGEST_TOKEN_LIFE)
+        return token, _find_life(answer.get("expire_time") or answer.get("expiration_time"), answer[DATE])
 
     def _get_host(self, client: WorkspaceClient) -> str:
         if self._settings.target is TargetKind.AUTOSCALING:
@@ -96,6 +102,7 @@ class Workspace:
 
     def _ask(self, what: str, question: Callable[[WorkspaceClient], T]) -> T:
         """Run the question on a thread of its own, so that one that never ends can be left behind."""
+        self._leave_hung_calls(what)
         answer: Future[T] = Future()
 
         def run() -> None:
@@ -106,8 +113,8 @@ class Workspace:
 
         threading.Thread(target=run, name="workspace-call", daemon=True).start()
         if not wait([answer], timeout=CALL_DEADLINE).done:
-            # The hung call holds the client's own locks: the next call needs another client.
-            self._client = None
+            with self._looking:
+                self._hung.append(answer)
             raise CredentialError(f"{what}: no answer within {CALL_DEADLINE:g} s")
         try:
             found = answer.result()
@@ -116,6 +123,16 @@ class Workspace:
         if not found:
             raise CredentialError(f"{what}: the workspace has none")
         return found
+
+    def _leave_hung_calls(self, what: str) -> None:
+        """See to it that calls which have not ended neither keep the next one waiting nor become many."""
+        with self._looking:
+            self._hung = [call for call in self._hung if not call.done()]
+            if len(self._hung) >= MOST_HUNG:
+                raise CredentialError(f"{what}: {MOST_HUNG} calls before this one have not ended")
+            if self._hung:
+                # They hold the client's own locks.
+                self._client = None
 
     def _connected(self) -> WorkspaceClient:
         client = self._client
@@ -132,9 +149,34 @@ class Workspace:
             client_secret=settings.databricks_client_secret,
             http_timeout_seconds=HTTP_TIMEOUT,
             retry_timeout_seconds=RETRY_TIMEOUT,
+            credentials_strategy=WorkspaceLogin(HTTP_TIMEOUT),
             product="lakebase-orders-api",
             product_version=__version__,
         )
+
+
+def _post(client: WorkspaceClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """What the SDK's own method for the path gets, and the date of the answer besides."""
+    headers = {"Accept": "application/json", "Content-Type": "application/json"}
+    if client.config.workspace_id:
+        headers["X-Databricks-Workspace-Id"] = client.config.workspace_id
+    answer = client.api_client.do("POST", path, body=body, headers=headers, response_headers=[DATE])
+    if not isinstance(answer, dict):
+        raise ValueError("the answer is no JSON object")
+    return answer
+
+
+def _find_life(expires: str | None, date: str | None) -> float:
+    """Seconds from an answer to an expiry, both by the clock of the workspace: ours may be wrong.
+
+    Without an expiry 0; without a date what was asked for. A date is cut to the second: it may lag by one.
+    """
+    if not expires:
+        return 0
+    if not date:
+        return LONGEST_TOKEN_LIFE
+    life = (datetime.fromisoformat(expires) - parsedate_to_datetime(date)).total_seconds() - 1
+    return min(life, LONGEST_TOKEN_LIFE)
 
 
 def _describe(error: Exception) -> str:
@@ -145,5 +187,6 @@ def _describe(error: Exception) -> str:
 
 
 def _describe_one(error: BaseException) -> str:
-    first_line = next(iter(str(error).splitlines()), "")
+    # Before it is cut, so that no part of a secret is left.
+    first_line = next(iter(redact(str(error)).splitlines()), "")
     return f"{type(error).__name__}: {first_line[:300]}"

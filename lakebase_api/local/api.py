@@ -18,7 +18,14 @@ STOP = (Step(signal.SIGTERM, 15),)  # seconds from SIGTERM to SIGKILL, as on Dat
 PATIENCE = 30.0  # seconds until the first answer
 PROBE = "/orders/count"  # answers only when the database does
 INHERITED_PREFIXES = ("PG", "DATABRICKS_", "LAKEBASE_")
-INHERITED_NAMES = {"ENDPOINT_NAME", "DEFAULT_POSTGRES_SCHEMA", "DEFAULT_POSTGRES_TABLE", "BIND", "ENV_FILE"}
+INHERITED_NAMES = {
+    "ENDPOINT_NAME",
+    "DEFAULT_POSTGRES_SCHEMA",
+    "DEFAULT_POSTGRES_TABLE",
+    "BIND",
+    "PORT",
+    "ENV_FILE",
+}
 
 
 def forget_inherited_settings() -> None:

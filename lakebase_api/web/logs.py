@@ -1,10 +1,11 @@
-"""How log lines look: text or JSON, the request id in each, gunicorn's own included."""
+"""What is logged and where to: one handler for all, the request id in each line, gunicorn's own included."""
 
 import logging
 from typing import Any
 
 from flask import g, has_request_context
 
+from lakebase_api.log_lines import JsonLines, TextLines
 from lakebase_api.settings import Settings
 
 TEXT_FORMAT = "%(asctime)s %(levelname)s [%(process)d] [%(request_id)s] %(name)s: %(message)s"
@@ -26,9 +27,9 @@ class RequestIdFilter(logging.Filter):
 def build_logging_config(settings: Settings) -> dict[str, Any]:
     """A configuration for ``logging.config.dictConfig``: one handler, to standard error."""
     formatters = {
-        "text": {"format": TEXT_FORMAT},
+        "text": {"()": TextLines, "fmt": TEXT_FORMAT},
         "json": {
-            "()": "pythonjsonlogger.json.JsonFormatter",
+            "()": JsonLines,
             "fmt": ",".join(JSON_FIELDS),
             "style": ",",
             "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},

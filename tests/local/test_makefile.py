@@ -19,7 +19,9 @@ case "$*" in
     for tool in ruff mypy lint-imports; do
       echo "echo $tool ran" >.venv/bin/$tool
       chmod +x .venv/bin/$tool
-    done ;;
+    done
+    echo env >.venv/bin/gunicorn
+    chmod +x .venv/bin/gunicorn ;;
   *"-m pip"*) case "$FAKE" in
       offline) exit 1 ;;
       slow) echo 'pip is at work'; exec sleep 1000 ;;
@@ -126,12 +128,24 @@ def test_a_venv_that_no_longer_works_is_made_anew(project: Path, damage: str) ->
 
 def test_nothing_exported_leads_the_tests_to_a_real_database(project: Path) -> None:
     real = dict.fromkeys(
-        ("PGHOST", "PGSERVICE", "DATABRICKS_TOKEN", "LAKEBASE_ENDPOINT", "BIND", "ENDPOINT_NAME"), "real"
+        ("PGHOST", "PGSERVICE", "DATABRICKS_TOKEN", "LAKEBASE_ENDPOINT", "BIND", "PORT", "ENDPOINT_NAME"),
+        "real",
     )
     outcome = make(project, "test", **real, ENV_FILE="real")
     assert outcome.returncode == 0
     assert "ENV_FILE=/dev/null\n" in outcome.stdout
     assert "=real" not in outcome.stdout
+
+
+def test_serving_stays_on_this_machine_whatever_port_the_shell_has(project: Path) -> None:
+    def address(*arguments: str, **extra: str) -> list[str]:
+        outcome = make(project, "serve", *arguments, **extra)
+        assert outcome.returncode == 0, outcome.stderr
+        return [line for line in outcome.stdout.splitlines() if line.startswith(("BIND=", "PORT="))]
+
+    assert address() == address(PORT="9000") == []
+    assert address(BIND="10.0.0.1:80") == ["BIND=10.0.0.1:80"]
+    assert address("PORT=9000") == address("PORT=9000", PORT="1") == ["BIND=127.0.0.1:9000"]
 
 
 def test_make_alone_lists_what_there_is(project: Path) -> None:

@@ -31,6 +31,7 @@ FOREIGN = {
     "DEFAULT_POSTGRES_SCHEMA": "foreign",
     "DEFAULT_POSTGRES_TABLE": "foreign",
     "BIND": "0.0.0.0:1",
+    "PORT": "1",
     "ENV_FILE": "foreign",
 }
 
@@ -95,6 +96,7 @@ def test_nothing_inherited_leads_the_api_elsewhere(launch: Launch, clone: Path, 
     assert kept == {"PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE", "PGSSLMODE"}
     assert settings["ENV_FILE"] == "/dev/null"
     assert settings["BIND"] == f"127.0.0.1:{port}"
+    assert "PORT" not in settings
     assert (settings["DEFAULT_POSTGRES_SCHEMA"], settings["DEFAULT_POSTGRES_TABLE"]) == (
         "public",
         "orders_synced",

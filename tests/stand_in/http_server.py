@@ -4,6 +4,7 @@ import socket
 import socketserver
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,9 +18,10 @@ Answer = Callable[[Request], Reply | None]
 class LocalHttpServer:
     """HTTP/1.1 on 127.0.0.1. May be closed and opened again: the port stays the same."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, clock: Callable[[], float] = time.time) -> None:
         self.port = 0
         self._answer = answer
+        self._clock = clock
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -29,7 +31,7 @@ class LocalHttpServer:
         with self._lock:
             if self._server is not None:
                 return
-            self._server = _Server(self.port, self._answer)
+            self._server = _Server(self.port, self._answer, self._clock)
             self.port = int(self._server.server_address[1])
             self._thread = threading.Thread(
                 target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, name="stand-in-http"
@@ -52,8 +54,9 @@ class _Server(socketserver.ThreadingMixIn, HTTPServer):
     daemon_threads = False  # server_close() joins only threads that are not daemons
     request_queue_size = 64
 
-    def __init__(self, port: int, answer: Answer) -> None:
+    def __init__(self, port: int, answer: Answer, clock: Callable[[], float]) -> None:
         self.answer = answer
+        self.clock = clock
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
         super().__init__(("127.0.0.1", port), _Handler)
@@ -107,6 +110,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The date of an answer, by the clock of the workspace."""
+        return super().date_time_string(self.server.clock() if timestamp is None else timestamp)
 
     def log_message(self, format: str, *args: object) -> None:
         """Write nothing: tests read the process's output."""

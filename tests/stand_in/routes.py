@@ -154,7 +154,7 @@ def _mint(workspace: "Workspace", owner: Identity, asked_life: float, expiry_fie
     stated = life if workspace.stated_life is None else workspace.stated_life
     token = workspace.accounts.issue(owner, "database", life)
     workspace.events.record("mint")
-    return Reply(200, {"token": token, expiry_field: timestamp(stated)})
+    return Reply(200, {"token": token, expiry_field: timestamp(stated + workspace.clock_ahead)})
 
 
 def _json(request: Request) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The stand-in itself: one workspace with one Lakebase of each kind, and its controls for tests."""
 
+import time
 from typing import Self
 
 from . import routes
@@ -31,12 +32,14 @@ class Workspace:
         """How long they are said to last; None: the truth."""
         self.oauth_life: float
         """How long the workspace tokens of service principals last."""
+        self.clock_ahead: float
+        """By how much its clock is ahead of this machine's; below 0 it is behind."""
         self.accounts = Accounts()
         self.events = Events()
         self.user = self.add_user("ann.o'neil@example.com")
         self.service_principal = self.add_service_principal("5f2b8c9e-1d34-4c1b-9a53-0f7d6e2a4b18")
         self._faults = Faults()
-        self._http = LocalHttpServer(self._answer)
+        self._http = LocalHttpServer(self._answer, lambda: time.time() + self.clock_ahead)
         self.reset()
         self._radius = RadiusServer(self._may_log_in)
 
@@ -131,6 +134,7 @@ class Workspace:
         self.heal()
         self.token_life = self.stated_life = None
         self.oauth_life = 3600
+        self.clock_ahead = 0
         self.events.forget()
 
     # What happened

@@ -6,6 +6,7 @@ A token is bound to the order and filter of its list, and to the table, by an HM
 import base64
 import hashlib
 import hmac
+import secrets
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -79,11 +80,17 @@ class CursorCodec:
 
 
 def derive_secret(settings: Settings) -> bytes:
-    """What follows from a secret of the settings, the same on every worker and host.
+    """What follows from ``CURSOR_SECRET``, the same on every host; else what nobody knows.
 
-    Where there is none, the tokens show what was altered by accident only.
+    The app is made before gunicorn forks, so that its workers share it. Whoever gets a cursor may try secrets
+    on it: a password has no part in this, and each try at a secret that a person chose takes long.
     """
-    return hmac.digest((settings.cursor_seed or "").encode(), b"cursors of lists", hashlib.sha256)
+    if settings.cursor_secret is None:
+        return secrets.token_bytes(32)
+    # 16 MB and some 50 ms, once. https://www.rfc-editor.org/rfc/rfc7914
+    return hashlib.scrypt(
+        settings.cursor_secret.encode(), salt=b"cursors of lists", n=2**14, r=8, p=1, dklen=32
+    )
 
 
 def _spell(sealed: bytes) -> str:

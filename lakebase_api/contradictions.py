@@ -1,0 +1,106 @@
+"""Says what is wrong with settings that are each right by themselves."""
+
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from lakebase_api.addresses import is_loopback
+from lakebase_api.settings import CA_VERIFYING_MODES, UNENCRYPTED_MODES, Settings, TargetKind
+
+
+def find_contradictions(settings: Settings, wrong: set[str]) -> Iterator[str]:
+    """A line for each, by variable name; ``wrong`` are the settings that are wrong by themselves."""
+    for look_at, find_mistakes in CONTRADICTIONS:
+        if not wrong.intersection(look_at):
+            yield from find_mistakes(settings)
+
+
+def _target_mistakes(settings: Settings) -> Iterator[str]:
+    if settings.target is not TargetKind.STATIC:
+        return
+    if not settings.pg_host and not settings.pg_password:
+        yield (
+            "LAKEBASE_ENDPOINT, DATABRICKS_DATABASE_INSTANCE, PGHOST with PGPASSWORD: "
+            "set one of the three, to say which database to serve."
+        )
+        return
+    if not settings.pg_host:
+        yield "PGHOST: must be set together with PGPASSWORD."
+    if not settings.pg_password:
+        yield (
+            "PGPASSWORD: must be set together with PGHOST; for Lakebase set LAKEBASE_ENDPOINT "
+            "or DATABRICKS_DATABASE_INSTANCE instead."
+        )
+    if not settings.pg_user:
+        yield "PGUSER: must be set together with PGHOST and PGPASSWORD."
+
+
+def _tls_mistakes(settings: Settings) -> Iterator[str]:
+    if settings.pg_sslmode in UNENCRYPTED_MODES and not _is_on_this_machine(settings.pg_host):
+        yield (
+            f"PGSSLMODE: {settings.pg_sslmode} does not enforce TLS and is for a loopback host "
+            "or a socket folder only; use require, verify-ca or verify-full."
+        )
+    if settings.pg_sslrootcert:
+        if settings.pg_sslmode not in CA_VERIFYING_MODES:
+            # libpq takes "require" with a root file for "verify-ca".
+            yield "PGSSLROOTCERT: goes with PGSSLMODE=verify-ca or verify-full only."
+        elif not Path(settings.pg_sslrootcert).is_file():
+            yield f"PGSSLROOTCERT: there is no file {settings.pg_sslrootcert}."
+        elif not _has_certificates(settings.pg_sslrootcert):
+            yield f"PGSSLROOTCERT: no certificates can be read from {settings.pg_sslrootcert}."
+
+
+def _has_certificates(path: str) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError:
+        return False
+    return True
+
+
+def _is_on_this_machine(hosts: str | None) -> bool:
+    """Whether all hosts, of which libpq may take any, are loopback or the folder of a socket."""
+    return bool(hosts) and all(host.startswith("/") or is_loopback(host) for host in (hosts or "").split(","))
+
+
+def _login_mistakes(settings: Settings) -> Iterator[str]:
+    if settings.target is TargetKind.STATIC:
+        return
+    if settings.databricks_client_secret and not settings.databricks_client_id:
+        yield "DATABRICKS_CLIENT_ID: must be set together with DATABRICKS_CLIENT_SECRET."
+    if settings.databricks_client_secret and settings.databricks_token:
+        yield "DATABRICKS_TOKEN, DATABRICKS_CLIENT_SECRET: set one of them, not both."
+
+
+def _pool_mistakes(settings: Settings) -> Iterator[str]:
+    if settings.pool_size + settings.pool_max_overflow == 0:
+        yield "DB_POOL_SIZE, DB_MAX_OVERFLOW: one of them must be above 0."
+
+
+def _cors_mistakes(settings: Settings) -> Iterator[str]:
+    if settings.cors_credentials and not settings.cors_origins:
+        yield "CORS_CREDENTIALS: goes with CORS_ORIGINS only."
+    elif settings.cors_credentials and "*" in settings.cors_origins:
+        yield "CORS_CREDENTIALS, CORS_ORIGINS: no browser sends logins to any page; name the origins."
+
+
+def _writer_mistakes(settings: Settings) -> Iterator[str]:
+    if settings.lets_anybody_write and not settings.anonymous:
+        yield (
+            f"ANONYMOUS: anybody who reaches {settings.address} could change orders, since STATUS_WRITES is "
+            f"{settings.status_writes} and nobody says who calls. Set STATUS_WRITES=off, or "
+            "TRUST_FORWARDED_IDENTITY=true behind a proxy that says it, or a BIND on 127.0.0.1, or, if it is "
+            "meant, ANONYMOUS=all."
+        )
+
+
+# With the settings that each looks at: where one is wrong by itself, more words on it would mislead.
+CONTRADICTIONS: tuple[tuple[tuple[str, ...], Callable[[Settings], Iterator[str]]], ...] = (
+    (("lakebase_endpoint", "database_instance", "pg_host", "pg_user", "pg_password"), _target_mistakes),
+    (("pg_host", "pg_sslmode", "pg_sslrootcert"), _tls_mistakes),
+    (("databricks_client_id", "databricks_client_secret", "databricks_token"), _login_mistakes),
+    (("pool_size", "pool_max_overflow"), _pool_mistakes),
+    (("cors_origins", "cors_credentials"), _cors_mistakes),
+    (("bind", "app_port", "anonymous", "status_writes", "trust_forwarded_identity"), _writer_mistakes),
+)
