@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from lakebase_api.settings import Settings
+from lakebase_api.settings import Settings, TargetKind
 
 
 def find_risks(settings: Settings) -> Iterator[str]:
@@ -18,3 +18,13 @@ def find_risks(settings: Settings) -> Iterator[str]:
             f"WEB_THREADS={settings.threads} does not exceed DB_POOL_SIZE + DB_MAX_OVERFLOW + "
             f"DB_POOL_MAX_WAITING + EXPORT_CONCURRENCY={busy}: probes may have to wait behind requests"
         )
+    for name in _find_unused(settings):
+        yield f"{name} is not used, since {settings.target} comes first"
+
+
+def _find_unused(settings: Settings) -> Iterator[str]:
+    """Settings of a database that is not the one served."""
+    if settings.target is TargetKind.AUTOSCALING and settings.database_instance:
+        yield "DATABRICKS_DATABASE_INSTANCE"
+    if settings.target is not TargetKind.STATIC and settings.pg_password:
+        yield "PGPASSWORD"

@@ -417,6 +417,15 @@ def test_too_few_threads_for_probes_are_a_risk_that_is_said() -> None:
     assert risk.startswith("WEB_THREADS=55 does not exceed")
 
 
+def test_what_leads_to_another_database_is_a_risk_that_is_said() -> None:
+    assert [risk.split()[0] for risk in find_risks(load_settings(EVERYTHING))] == [
+        "DATABRICKS_DATABASE_INSTANCE",
+        "PGPASSWORD",
+    ]
+    assert [risk.split()[0] for risk in find_risks(load_settings({**STATIC, **INSTANCE}))] == ["PGPASSWORD"]
+    assert list(find_risks(load_settings(ENDPOINT))) == []
+
+
 def test_dot_env_is_read_where_the_process_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_text("PGHOST=localhost\nPGUSER=ann\nPGPASSWORD=pw\n")
     monkeypatch.chdir(tmp_path)

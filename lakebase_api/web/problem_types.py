@@ -31,7 +31,7 @@ FOREIGN_CURSOR = ProblemType(
     "foreign-cursor",
     400,
     "Foreign Cursor",
-    "The cursor is not one of this list: of these filters, in this order.",
+    "The cursor is not one of this list, of these filters, in this order; or the service has started since.",
     "Give the cursor of an earlier answer as it was, with the same filters and sort, or begin without one.",
 )
 STATUS_WRITES_OFF = ProblemType(

@@ -1,12 +1,17 @@
 """Cursors: keys in the order of the keys, else tokens that fit the list they came from and no other."""
 
 import base64
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import pytest
+import requests
 from flask.testing import FlaskClient
 
 from tests.conftest import AppOpener, OrdersDatabase
+from tests.gunicorn_process import GunicornProcess
 from tests.orders.changing import assert_problem, read
 from tests.orders.varied import find_keys, keys_of
 
@@ -164,6 +169,24 @@ def test_a_token_has_nothing_of_a_secret_of_the_settings_in_it(
     assert next_cursor(first) == next_cursor(first)
     assert next_cursor(first) != next_cursor(second)
     assert_foreign(second, next_cursor(first))
+
+
+def test_each_worker_reads_the_token_of_another(
+    unchanged_database: OrdersDatabase, start_gunicorn: Callable[[dict[str, str]], GunicornProcess]
+) -> None:
+    gunicorn = start_gunicorn({**unchanged_database.environment, "WEB_CONCURRENCY": "2"}).wait_until_started()
+    path = "/orders/stream?sort=o_clerk&page_size=1"
+    token = gunicorn.get(path).json()["pagination"]["next_cursor"]
+
+    def go_on_with(_: int) -> int:
+        return requests.get(f"{gunicorn.url}{path}&cursor={token}", timeout=10).status_code
+
+    def have_both_answered() -> bool:
+        with ThreadPoolExecutor(8) as threads:
+            assert set(threads.map(go_on_with, range(16))) == {200}
+        return len(set(re.findall(r"INFO \[(\d+)\].* GET /orders/stream", gunicorn.output))) == 2
+
+    gunicorn.wait_until(have_both_answered)
 
 
 def test_every_app_with_the_same_cursor_secret_reads_the_token(
