@@ -125,5 +125,4 @@ def is_loopback(host: str) -> bool:
 
 def is_open_to_others(bind: str) -> bool:
     """Whether other machines may reach what listens there; a descriptor that was handed over counts so."""
-    addresses = [address for address in bind.split(",") if not address.startswith("unix:")]
-    return not all(is_loopback(address.rpartition(":")[0]) for address in addresses)
+    return not bind.startswith("unix:") and not is_loopback(bind.rpartition(":")[0])

@@ -310,8 +310,8 @@ class Settings:
     )
     bind: str | None = setting(
         "BIND",
-        field=joined(read_bind),
-        help="Address to listen on: `host:port`, `:port` for all addresses, `unix:path`, or several of them",
+        field=read_by(read_bind),
+        help="Address to listen on: `host:port`, `:port` for all addresses, or `unix:path`",
         shown_default="`0.0.0.0` and the port of the platform where there is one, else `127.0.0.1:8000`",
     )
     app_port: int | None = setting(
@@ -372,7 +372,7 @@ class Settings:
 
     @property
     def address(self) -> str:
-        """``host:port``, ``unix:path`` or ``fd://n`` to listen on, or several of them with commas between."""
+        """``host:port``, ``unix:path`` or ``fd://n`` to listen on."""
         if self.bind:
             return self.bind
         return f"0.0.0.0:{self.app_port}" if self.app_port else "127.0.0.1:8000"

@@ -165,7 +165,6 @@ def test_the_address_is_that_of_the_platform_unless_said_otherwise() -> None:
         (":8114", "0.0.0.0:8114"),
         ("[::]:8000", "[::]:8000"),
         ("tcp://10.0.0.1:80", "10.0.0.1:80"),
-        ("127.0.0.1:8000, [::1]:8000", "127.0.0.1:8000,[::1]:8000"),
         ("unix:/tmp/orders.sock", "unix:/tmp/orders.sock"),
         ("unix:orders.sock", "unix:orders.sock"),
         ("fd://3", "fd://3"),
@@ -186,7 +185,7 @@ def test_it_listens_where_gunicorn_can(bind: str, address: str) -> None:
         "[::1]",
         "[::g]:8000",
         "256.0.0.1:8000",
-        "127.0.0.1:8000,",
+        "127.0.0.1:8000,[::1]:8000",
         "*:8000",
         "unix:",
         "unix:/no/such/folder/orders.sock",
@@ -199,7 +198,7 @@ def test_what_gunicorn_would_die_of_is_refused_by_name(bind: str) -> None:
 
 
 def test_where_nobody_says_who_calls_other_machines_may_write_only_if_it_is_meant() -> None:
-    for bind in ("0.0.0.0:8000", ":8000", "[::]:8000", "10.0.0.1:80", "127.0.0.1:80,10.0.0.1:80", "fd://3"):
+    for bind in ("0.0.0.0:8000", ":8000", "[::]:8000", "10.0.0.1:80", "fd://3"):
         for writes in ("overlay", "direct"):
             environ = {**STATIC, "BIND": bind, "STATUS_WRITES": writes}
             [line] = mistakes(environ)

@@ -116,10 +116,10 @@ class Workspace:
             with self._looking:
                 self._hung.append(answer)
             raise CredentialError(f"{what}: no answer within {CALL_DEADLINE:g} s")
-        try:
-            found = answer.result()
-        except SDK_ERRORS as error:
-            raise CredentialError(f"{what}: {_describe(error)}") from None
+        # Not raised here and caught, which would leave it, and what it says, with the error that is raised.
+        if isinstance(reason := answer.exception(), SDK_ERRORS):
+            raise CredentialError(f"{what}: {_describe(reason)}")
+        found = answer.result()
         if not found:
             raise CredentialError(f"{what}: the workspace has none")
         return found
