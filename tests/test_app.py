@@ -52,3 +52,11 @@ def test_cors_is_off_unless_configured(open_app: AppOpener, unchanged_database: 
     assert answer.headers["Access-Control-Allow-Origin"] == "https://shop.example"
     other = allowing.test_client().get("/livez", headers={"Origin": "https://elsewhere.example"})
     assert "Access-Control-Allow-Origin" not in other.headers
+
+
+def test_of_several_hosts_the_first_that_answers_is_taken(
+    open_app: AppOpener, unchanged_database: OrdersDatabase
+) -> None:
+    hosts = f"/no/such/folder, {unchanged_database.server.host}"
+    client = open_app({**unchanged_database.environment, "PGHOST": hosts}).test_client()
+    assert client.get("/orders/1").status_code == 200

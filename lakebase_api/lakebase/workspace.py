@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.core import Config
+from databricks.sdk.errors import Unauthenticated
 
 from lakebase_api import __version__
 from lakebase_api.lakebase.credentials import Credential, CredentialError
@@ -118,11 +119,20 @@ class Workspace:
             raise CredentialError(f"{what}: no answer within {CALL_DEADLINE:g} s")
         # Not raised here and caught, which would leave it, and what it says, with the error that is raised.
         if isinstance(reason := answer.exception(), SDK_ERRORS):
-            raise CredentialError(f"{what}: {_describe(reason)}")
+            raise CredentialError(f"{what}: {self._explain(reason)}")
         found = answer.result()
         if not found:
             raise CredentialError(f"{what}: the workspace has none")
         return found
+
+    def _explain(self, reason: Exception) -> str:
+        """What the SDK says, and of which host, if it does not say that: a profile may have named it."""
+        client = self._client
+        if isinstance(reason, Unauthenticated):
+            # By a clock that was set back its token lives on: the next call is to log in anew.
+            self._client = None
+        said, host = _describe(reason), client and client.config.host
+        return said if not host or host in said else f"{said} (the workspace is {host})"
 
     def _leave_hung_calls(self, what: str) -> None:
         """See to it that calls which have not ended neither keep the next one waiting nor become many."""

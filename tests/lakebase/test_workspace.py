@@ -157,6 +157,23 @@ def test_calls_that_never_end_are_few_and_said(
     assert workspace.mint().is_live()
 
 
+def test_who_is_no_longer_known_to_the_workspace_logs_in_anew(stand_in: StandIn) -> None:
+    workspace = connect(stand_in, identity="service_principal")
+    workspace.mint()
+    stand_in.fail("credentials", 401, times=1)
+    with pytest.raises(CredentialError):
+        workspace.mint()
+    assert workspace.mint().is_live()
+    assert stand_in.oauth_requests == 2
+
+
+@pytest.mark.parametrize("status", [400, 403, 500])
+def test_an_error_says_which_workspace_it_is_of(stand_in: StandIn, status: int) -> None:
+    stand_in.fail("credentials", status)
+    with pytest.raises(CredentialError, match=stand_in.url):
+        connect(stand_in).mint()
+
+
 def as_copied(url: str) -> list[str]:
     """How the URL of a workspace comes out of a browser, a table or a chat."""
     host = url.removeprefix("http://")
