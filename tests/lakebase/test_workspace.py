@@ -204,7 +204,7 @@ def test_so_may_that_of_a_profile(
 ) -> None:
     settings = load_settings({"LAKEBASE_ENDPOINT": stand_in.endpoint})
     login = getattr(stand_in, identity).sdk_arguments()
-    for host in as_copied(stand_in.url)[:5]:
+    for host in as_copied(stand_in.url):
         (tmp_path / "cfg").write_text(
             "[shop]\n" + "".join(f"{name} = {value}\n" for name, value in {**login, "host": host}.items())
         )
