@@ -70,6 +70,9 @@ class ProblemSchema(Schema):
     instance = fields.String(required=True, metadata={"format": "uri"})
     request_id = fields.String(required=True)
     errors = fields.List(fields.Nested(InvalidItemSchema))
+    errors_omitted = fields.Integer(
+        metadata={"description": "There when there are more errors than `errors` lists: how many more."}
+    )
 
 
 class ResponsesByStatus(BasePlugin):

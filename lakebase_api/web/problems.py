@@ -26,6 +26,12 @@ logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 
+# What an answer lists of all that is wrong with a request, and the characters it has of a text, which may be
+# the caller's: an answer is never much larger than what was sent.
+MOST_LISTED = 20
+GREATEST_TEXT = 300
+GREATEST_DETAIL = 1000
+
 # The most specific class of an exception decides.
 DATABASE_PROBLEMS: dict[type[Exception], ProblemType] = {
     DatabaseUnavailable: kinds.DATABASE_UNAVAILABLE,
@@ -128,6 +134,11 @@ def _answer_http_exception(error: HTTPException) -> Response:
     return response
 
 
+def shorten(text: str, most: int = GREATEST_TEXT) -> str:
+    """The text, cut if it has more than so many characters."""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 def build_response(
     kind: ProblemType, detail: str = "", *, invalid: list[dict[str, str]] | None = None
 ) -> Response:
@@ -136,12 +147,17 @@ def build_response(
         "type": kind.path,
         "title": kind.title,
         "status": kind.status,
-        "detail": detail or kind.meaning,
+        "detail": shorten(detail, GREATEST_DETAIL) or kind.meaning,
         "instance": f"urn:uuid:{uuid.uuid4()}",
         "request_id": g.exchange.request_id,
     }
     if invalid:
-        body["errors"] = invalid
+        body["errors"] = [
+            {**item, "name": shorten(item["name"]), "detail": shorten(item["detail"])}
+            for item in invalid[:MOST_LISTED]
+        ]
+        if len(invalid) > MOST_LISTED:
+            body["errors_omitted"] = len(invalid) - MOST_LISTED
     response = answer_json(body, kind.status, content_type=CONTENT_TYPE)
     response.headers["Cache-Control"] = "no-store"
     if kind.retry_after is not None:

@@ -14,13 +14,19 @@ from marshmallow.fields import List
 from webargs.flaskparser import FlaskParser
 
 from lakebase_api.web import problem_types as kinds
-from lakebase_api.web.problems import Problem
+from lakebase_api.web.problems import Problem, shorten
 
 GREATEST_BODY = 64 * 1024
 # https://www.rfc-editor.org/rfc/rfc7396
 MERGE_PATCH = "application/merge-patch+json"
 # marshmallow's own words.
 UNKNOWN = "Unknown field."
+# Items that a body may have which is a list, and fields that an object in it may: what has more is refused
+# for that alone.
+GREATEST_LIST = 1000
+GREATEST_OBJECT = 50
+# Errors that `detail` tells, and unknown names for which a known one is looked for, which takes 0.1 ms each.
+MOST_TOLD = 3
 PLACES = {"query": "query", "json": "body"}
 
 
@@ -38,27 +44,31 @@ class RequestParser(FlaskParser):
         }
 
     def load_json(self, req: Request, schema: Schema) -> Any:
-        """The body. Problems: another media type, or not JSON."""
+        """The body. Problems: another media type, not JSON, or too many items or fields."""
         expected = MERGE_PATCH if req.method == "PATCH" else "application/json"
         if req.mimetype != expected:
             raise Problem(kinds.UNSUPPORTED_MEDIA_TYPE, f"The body must be {expected}.")
         try:
             # Some senders begin with a mark that nobody sees. https://www.rfc-editor.org/rfc/rfc8259#section-8.1
-            return msgspec.json.decode(_read_body(req).removeprefix(BOM_UTF8))
+            body = msgspec.json.decode(_read_body(req).removeprefix(BOM_UTF8))
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             raise Problem(kinds.MALFORMED, "The body is not valid JSON.") from None
+        _refuse_too_many(body)
+        return body
 
     def handle_error(
         self, error: ValidationError, req: Request, schema: Schema, *args: object, **kwargs: object
     ) -> NoReturn:
-        """Answer 422 with every message, and for an unknown name the known one that is like it."""
+        """Answer 422 with the messages, and for the first unknown names the known ones that are like them."""
         messages: dict[str, Any] = error.messages_dict
         known = [field.data_key or name for name, field in schema.load_fields.items()]
         invalid = [
-            {"in": PLACES[location], "name": name, "detail": _hint(detail, name, known)}
+            {"in": PLACES[location], "name": name, "detail": detail}
             for location, fields in messages.items()
             for name, detail in _flatten(fields)
         ]
+        for item in [item for item in invalid if item["detail"] == UNKNOWN][:MOST_TOLD]:
+            item["detail"] += _hint(item["name"], known)
         refuse(invalid)
 
 
@@ -73,6 +83,20 @@ def _read_body(req: Request) -> bytes:
     if len(body) > GREATEST_BODY:
         raise Problem(kinds.TOO_LARGE, f"The body must have at most {GREATEST_BODY} bytes.")
     return body
+
+
+def _refuse_too_many(body: Any) -> None:
+    """Answer 422 to a body of so many parts that to say what is wrong with each would take long."""
+    detail = ""
+    if isinstance(body, list) and len(body) > GREATEST_LIST:
+        detail = f"Must have 1 to {GREATEST_LIST} items."
+    elif any(
+        isinstance(part, dict) and len(part) > GREATEST_OBJECT
+        for part in (body if isinstance(body, list) else [body])
+    ):
+        detail = f"An object must have at most {GREATEST_OBJECT} fields."
+    if detail:
+        refuse([{"in": "body", "name": "", "detail": detail}])
 
 
 class Blueprint(flask_smorest.Blueprint):
@@ -98,10 +122,13 @@ class Blueprint(flask_smorest.Blueprint):
 
 def refuse(invalid: list[dict[str, str]]) -> NoReturn:
     """Answer 422 with the list of what is wrong: each item has ``in``, ``name`` and ``detail``."""
-    detail = " ".join(
-        f"{item['name']}: {item['detail']}" if item["name"] else item["detail"] for item in invalid
-    )
-    raise Problem(kinds.INVALID, detail, invalid=invalid)
+    told = [
+        shorten(f"{item['name']}: {item['detail']}" if item["name"] else item["detail"])
+        for item in invalid[:MOST_TOLD]
+    ]
+    if len(invalid) > MOST_TOLD:
+        told.append(f"And {len(invalid) - MOST_TOLD} more.")
+    raise Problem(kinds.INVALID, " ".join(told), invalid=invalid)
 
 
 def refuse_query() -> None:
@@ -116,10 +143,9 @@ def _take_only(name: str, values: list[str]) -> str:
     return values[0]
 
 
-def _hint(detail: str, name: str, known: list[str]) -> str:
-    if detail != UNKNOWN or not (like := difflib.get_close_matches(name, known, 1)):
-        return detail
-    return f"{detail} Did you mean {like[0]}?"
+def _hint(name: str, known: list[str]) -> str:
+    like = difflib.get_close_matches(name, known, 1)
+    return f" Did you mean {like[0]}?" if like else ""
 
 
 def _flatten(messages: Any, name: str = "") -> Iterator[tuple[str, str]]:

@@ -190,3 +190,14 @@ def test_a_batch_sent_again_with_its_key_gets_the_first_answer_and_changes_nothi
     assert (first.status_code, again.headers["Idempotent-Replayed"]) == (200, "true")
     assert again.json == first.json
     assert (status_of(writer, keys[0]), len(changes_of(writer, keys[0]))) == ("O", 2)
+
+
+def test_of_many_refused_items_the_first_are_listed_and_the_others_counted(
+    shared_database: OrdersDatabase, writer: FlaskClient
+) -> None:
+    key = add_order(shared_database, "O")
+    items = [item(key), *(item(10**12 + place) for place in range(30))]
+    body = assert_problem(set_statuses(writer, items), 404, "order-not-found")
+    assert [error["name"] for error in body["errors"]] == [str(place) for place in range(1, 21)]
+    assert body["errors_omitted"] == 10
+    assert status_of(writer, key) == "O"

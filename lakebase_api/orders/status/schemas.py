@@ -7,8 +7,9 @@ from marshmallow import Schema, fields, validate
 from lakebase_api.orders.order import STATUSES
 from lakebase_api.web.answers import GREATEST_EXACT
 from lakebase_api.web.paging import GREATEST_KEY, INTEGER, QueryInteger, page_size_field
+from lakebase_api.web.validation import GREATEST_LIST
 
-GREATEST_BATCH = 1000
+GREATEST_BATCH = GREATEST_LIST
 
 
 class KeyInteger(fields.Integer):
