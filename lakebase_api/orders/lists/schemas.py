@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from lakebase_api.orders.lists.sorting import BY_KEY, parse_sort
+from lakebase_api.orders.lists.sorting import BY_KEY, MOST_COLUMNS, parse_sort
 from lakebase_api.orders.order import COLUMNS, KEY, STATUSES
 from lakebase_api.web.paging import (
     GREAT_INTEGERS_MEANING,
@@ -166,8 +166,9 @@ class SortSchema(Schema):
     sort = SortField(
         load_default=BY_KEY,
         metadata={
-            "description": "Columns to sort by, each once, with a `-` before it to descend. NULL is greater "
-            "than every value. The key decides between equals; the order is that of the keys if absent.",
+            "description": f"Up to {MOST_COLUMNS} columns to sort by beside the key, each once, with a `-` "
+            "before it to descend. NULL is greater than every value. The key decides between equals; the "
+            "order is that of the keys if absent.",
             "pattern": SORT_PATTERN,
             "default": KEY,
             "example": "-o_totalprice,o_orderkey",

@@ -32,6 +32,10 @@ Sort = tuple[SortKey, ...]
 
 BY_KEY: Sort = (SortKey(KEY),)
 
+# Columns to sort by, beside the key. What comes after a row is up to two ranges for each, and each range
+# without an index is a walk through the whole table.
+MOST_COLUMNS = 3
+
 
 def parse_sort(text: str) -> Sort:
     """The order that ``-o_totalprice,o_clerk`` asks for, ended by the key, which no two orders share.
@@ -48,8 +52,12 @@ def parse_sort(text: str) -> Sort:
         sort.append(SortKey(column, part.startswith("-")))
     columns = [key.column for key in sort]
     if KEY in columns:
-        return tuple(sort[: columns.index(KEY) + 1])
-    return (*sort, SortKey(KEY, sort[-1].is_descending))
+        sort = sort[: columns.index(KEY) + 1]
+    else:
+        sort.append(SortKey(KEY, sort[-1].is_descending))
+    if len(sort) > MOST_COLUMNS + 1:
+        raise ValueError(f"Must be at most {MOST_COLUMNS} columns beside {KEY}.")
+    return tuple(sort)
 
 
 def reverse(sort: Sort) -> Sort:
