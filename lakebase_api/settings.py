@@ -386,6 +386,19 @@ class Settings:
             and is_open_to_others(self.address)
         )
 
+    @property
+    def most_long(self) -> int:
+        """How many of a worker's connections statements may have that can go through the whole table.
+
+        The others are for what is found by a key, however much is asked for that is not.
+        """
+        return max(1, (self.pool_size + self.pool_max_overflow) // 5)
+
+    @property
+    def most_long_waiting(self) -> int:
+        """How many of those who may wait for a connection may wait to run such a statement."""
+        return max(1, self.pool_max_waiting // 2)
+
     def describe(self) -> dict[str, str]:
         """The values by environment name, for the log: of a secret only that it is set."""
         values = {}

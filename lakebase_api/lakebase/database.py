@@ -4,6 +4,7 @@ import itertools
 import random
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 import psycopg
@@ -86,6 +87,23 @@ class Database:
     ) -> T:
         """As ``read``, on behalf of somebody else than the current thread's caller."""
         return self._run(caller, lambda connection: query(connection, *args, **kwargs))
+
+    def read_long(
+        self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As ``read``, for a statement that may go through the whole table: few of those run at once."""
+        caller = self._find_caller()
+        began = time.monotonic()
+        with self._pool.take_long_turn(caller.deadline):
+            caller.record_use(time.monotonic() - began, 0.0)
+            return self.read_for(caller, query, *args, **kwargs)
+
+    def wait_long(self, deadline: float) -> AbstractContextManager[None]:
+        """Count as one who waits for what may take long, as few may.
+
+        Raises ``DatabaseUnavailable``, ``DeadlineExceeded`` and ``TooManyRequests``.
+        """
+        return self._pool.wait_long(deadline)
 
     def write(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As ``read``, but a query that may have reached the server is not tried again.

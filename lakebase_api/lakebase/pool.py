@@ -4,7 +4,8 @@ import random
 import select
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import psycopg
@@ -18,6 +19,7 @@ from lakebase_api.lakebase.connecting import (
 from lakebase_api.lakebase.credentials import CredentialError
 from lakebase_api.lakebase.failures import MAY_BE_FULL, MAY_BE_PASSWORD, classify
 from lakebase_api.lakebase.target import Target
+from lakebase_api.lakebase.turns import Turns
 from lakebase_api.settings import Settings
 
 # Seconds between attempts to connect in an outage, at most: a database that returns is found soon.
@@ -58,6 +60,8 @@ class Pool:
         # Counted here, because psycopg_pool goes on counting those whose wait is over.
         most = settings.pool_size + settings.pool_max_overflow + settings.pool_max_waiting
         self._places = threading.BoundedSemaphore(most)
+        self._long_places = threading.BoundedSemaphore(settings.most_long_waiting)
+        self._long_turns = Turns(range(settings.most_long))
         self.connects = ConnectLog()
         self._pool = ConnectionPool(
             kwargs=self._connect_arguments,
@@ -106,6 +110,30 @@ class Pool:
         except BaseException:
             self._places.release()
             raise
+
+    @contextmanager
+    def wait_long(self, deadline: float) -> Iterator[None]:
+        """Count as one who waits for what may take long, as few may. Raises as ``borrow`` does."""
+        with ExitStack() as held:
+            for places in (self._long_places, self._places):
+                if not places.acquire(blocking=False):
+                    self._judge(TooManyRequests("the queue is full"), deadline, time.monotonic())
+                held.callback(places.release)
+            yield
+
+    @contextmanager
+    def take_long_turn(self, deadline: float) -> Iterator[None]:
+        """Be one of the few who borrow a connection for what may take long. Raises as ``borrow`` does."""
+        with ExitStack() as held:
+            with self.wait_long(deadline):
+                longest = min(self._settings.pool_timeout, deadline - time.monotonic())
+                try:
+                    held.enter_context(self._long_turns.take(longest))
+                except TimeoutError:
+                    if time.monotonic() >= deadline:
+                        raise DeadlineExceeded from None
+                    raise PoolTimeout("no turn for what takes long") from None
+            yield
 
     def give_back(self, connection: LakebaseConnection) -> None:
         """End a use of the connection."""

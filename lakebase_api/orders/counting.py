@@ -1,5 +1,6 @@
 """Counting the orders: exactly where that is quick, once for all who ask, and by estimate where it is not."""
 
+import logging
 import threading
 import time
 from concurrent.futures import Future
@@ -9,17 +10,21 @@ from enum import StrEnum
 from functools import lru_cache
 
 from psycopg import errors
+from psycopg_pool import TooManyRequests
 
 from lakebase_api.lakebase.database import Database
+from lakebase_api.lakebase.failures import first_line
 from lakebase_api.lakebase.pool import DeadlineExceeded
 from lakebase_api.orders.conditions import Conditions
 from lakebase_api.orders.queries import OrderQueries
 from lakebase_api.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 # An exact count that takes long is repeated after as many times what it took, so that counting takes a small
 # part of the database at the most.
 REST = 20
-# Counts that run at once in a process: each has a connection of the pool.
+# Counts that run at once in a process, at most: each has a connection of the pool.
 COUNTS_AT_ONCE = 3
 # Filters whose counts are remembered.
 FILTERS_KEPT = 1000
@@ -47,6 +52,10 @@ class Count:
         return time.monotonic() - self.began
 
 
+class NotStarted(Exception):
+    """The system has no thread for a count."""
+
+
 @dataclass(frozen=True)
 class Background:
     """On whose behalf a count runs that several requests wait for."""
@@ -61,7 +70,8 @@ class OrderCounts:
     """The numbers of orders, for every request of a process. Safe to share between threads."""
 
     def __init__(self, database: Database, queries: OrderQueries, settings: Settings) -> None:
-        slots = threading.BoundedSemaphore(COUNTS_AT_ONCE)
+        connections = settings.pool_size + settings.pool_max_overflow
+        slots = threading.BoundedSemaphore(max(1, min(COUNTS_AT_ONCE, connections - 1)))
 
         def build(which: Conditions) -> SharedCount:
             return SharedCount(database, queries, settings, slots, which)
@@ -71,7 +81,8 @@ class OrderCounts:
     def ask(self, which: Conditions, wanted: Accuracy | None, deadline: float) -> Count:
         """A count: exact, estimated, or exact if that takes at most ``COUNT_BUDGET`` from now.
 
-        Raises ``DeadlineExceeded`` when an exact one is wanted and does not come; and as reading does.
+        When an exact one is wanted and does not come, raises ``DeadlineExceeded``, ``TooManyRequests`` or
+        ``NotStarted``. Raises as reading does.
         """
         return self._find(which).ask(wanted, deadline)
 
@@ -122,7 +133,10 @@ class SharedCount:
         except (TimeoutError, errors.QueryCanceled) as error:
             if wanted is Accuracy.EXACT:
                 raise DeadlineExceeded from error
-            return self._estimate()
+        except (TooManyRequests, NotStarted):
+            if wanted is Accuracy.EXACT:
+                raise
+        return self._estimate()
 
     def recall(self) -> int | None:
         """As ``OrderCounts.recall``."""
@@ -138,13 +152,15 @@ class SharedCount:
     def _count(self, wanted: Accuracy | None, deadline: float) -> Count:
         """The exact count that is under way, or a new one. Raises ``TimeoutError`` if it takes too long."""
         if wanted is Accuracy.EXACT:
-            return self._run(deadline)
+            with self._database.wait_long(deadline):
+                return self._run(deadline)
         is_slow = self._took > self._settings.count_budget
         if is_slow and time.monotonic() < self._ended + REST * self._took:
             raise TimeoutError
         # Who knows that it takes longer need not wait to see it.
         patience = 0.0 if is_slow else self._settings.count_budget
-        return self._run(min(time.monotonic() + patience, deadline))
+        with self._database.wait_long(deadline):
+            return self._run(min(time.monotonic() + patience, deadline))
 
     def _estimate(self) -> Count:
         total = self._database.read(self._queries.estimate_orders, self._which)
@@ -164,8 +180,13 @@ class SharedCount:
             if self._running:
                 self._slots.release()
                 return self._running
-            answer = self._running = Future()
-            threading.Thread(target=self._work, args=(answer,), name="count", daemon=True).start()
+            answer: Future[Count] = Future()
+            try:
+                threading.Thread(target=self._work, args=(answer,), name="count", daemon=True).start()
+            except RuntimeError as error:
+                self._slots.release()
+                raise NotStarted(str(error)) from error
+            self._running = answer
             return answer
 
     def _work(self, answer: Future[Count]) -> None:
@@ -177,6 +198,7 @@ class SharedCount:
             count = Count(total, Accuracy.EXACT, as_of, began, time.monotonic() - began)
         except Exception as raised:  # noqa: BLE001  handed to those who wait for it
             error = raised
+            logger.warning("Counting failed: %s: %s", type(raised).__name__, first_line(raised))
         with self._lock:
             self._running = None
             self._ended = time.monotonic()

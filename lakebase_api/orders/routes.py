@@ -89,8 +89,9 @@ def sample_orders(query: dict[str, Any]) -> Response:
     Others at each call, and fast on any table. Keys after a gap in the keys are drawn more often, unless the
     filters leave few orders.
     """
-    context = _context()
-    keys = context.database.read(context.queries.sample_keys, build_filter(query))
+    context, which = _context(), build_filter(query)
+    read = context.database.read_long if which.shape else context.database.read
+    keys = read(context.queries.sample_keys, which)
     shown = [spell_great(key) for key in keys] if asks_great_as_text(query) else keys
     response = answer_json({"sample_order_keys": shown})
     response.headers["Cache-Control"] = "no-store"

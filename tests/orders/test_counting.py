@@ -1,5 +1,6 @@
 """How the orders are counted. A count is held up by a lock that the test has, never by time."""
 
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -175,3 +176,35 @@ def test_the_estimate_sums_over_partitions(database: OrdersDatabase, open_app: A
     body = client.get("/orders/count?accuracy=estimated").json
     assert body is not None
     assert (body["total_orders"], body["accuracy"]) == (ORDERS, "estimated")
+
+
+@pytest.mark.parametrize("query", ["", "?o_orderstatus=F"])
+def test_a_count_for_which_the_system_had_no_thread_is_made_for_the_next_who_asks(
+    unchanged_database: OrdersDatabase, open_app: AppOpener, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    client = open_app({**unchanged_database.environment, "COUNT_TTL": "0"}).test_client()
+    exact = f"/orders/count{query}{'&' if query else '?'}accuracy=exact"
+
+    def refuse_counts(thread: threading.Thread, start: Callable[..., None] = threading.Thread.start) -> None:
+        if thread.name == "count":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse_counts)
+        for _ in range(COUNTS_AT_ONCE + 1):
+            assert client.get(exact).status_code == 500
+        estimated = client.get(f"/orders/count{query}").json
+        assert estimated is not None
+        assert estimated["accuracy"] == "estimated"
+    counted = client.get(exact).json
+    assert counted is not None
+    assert counted["accuracy"] == "exact"
+
+
+def test_a_count_that_fails_when_nobody_waits_for_it_is_in_the_log(
+    database: OrdersDatabase, ask: Callable[..., dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    with held_up(database):
+        assert ask(COUNT_BUDGET="0", DB_COMMAND_TIMEOUT="0.1")["accuracy"] == "estimated"
+        wait_until(lambda: "Counting failed: QueryCanceled" in caplog.text)

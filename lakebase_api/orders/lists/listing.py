@@ -23,6 +23,8 @@ FROM pg_class
 WHERE oid = to_regclass({table_name}) AND relkind IN ('r', 'p', 'm') AND NOT pg_is_in_recovery())
 """
 
+# Orders that are passed over in about a millisecond.
+NEAR = 10_000
 # Page sizes for which statements are planned.
 PLANNED_SIZES = (10, 20, 50, 100, 200, 500, 1000)
 
@@ -40,6 +42,10 @@ class Listing:
     def is_by_key(self) -> bool:
         """Whether a place in the order is a key."""
         return self.sort == BY_KEY
+
+    def may_be_long(self, offset: int = 0) -> bool:
+        """Whether the page so many orders from the beginning may take a walk through the table to find."""
+        return bool(self.which.shape) or not self.is_by_key or offset > NEAR
 
     @property
     def columns(self) -> tuple[str, ...]:

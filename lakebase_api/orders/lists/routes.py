@@ -104,12 +104,12 @@ def list_order_pages(query: dict[str, Any]) -> Response:
         count = context.counts.ask(listing.which, None, current_exchange().deadline)
     if unchanged := _answer_unchanged(form, count):
         return unchanged
+    offset = (page - 1) * listing.page_size
+    read = context.database.read_long if listing.may_be_long(offset) else context.database.read
     if listing.is_by_key:
-        total = context.counts.recall(listing.which)
-        found = context.database.read(context.by_key.fetch_at, listing, page, total)
+        found = read(context.by_key.fetch_at, listing, page, context.counts.recall(listing.which))
     else:
-        offset = (page - 1) * listing.page_size
-        found = context.database.read(context.sorted.fetch, listing, Place(), offset)
+        found = read(context.sorted.fetch, listing, Place(), offset)
     pages = None if count is None else -(-count.total // listing.page_size)
     pagination = {
         "page": page,
@@ -146,10 +146,11 @@ def stream_orders(query: dict[str, Any]) -> Response:
     place = _find_place(listing, query["cursor"])
     if unchanged := _answer_unchanged(form):
         return unchanged
+    read = context.database.read_long if listing.may_be_long() else context.database.read
     if isinstance(place, Place):
-        found = context.database.read(context.sorted.fetch, listing, place)
+        found = read(context.sorted.fetch, listing, place)
     else:
-        found = context.database.read(context.by_key.fetch_after, listing, place)
+        found = read(context.by_key.fetch_after, listing, place)
     neighbours = _describe_neighbours(listing, found)
     previous, following = neighbours["previous_cursor"], neighbours["next_cursor"]
     targets: Targets = {
