@@ -2,21 +2,16 @@
 
 from collections.abc import Iterator
 
-from lakebase_api.settings import Settings, TargetKind
+from lakebase_api.settings import EXPORTS_PER_CONNECTION, Settings, TargetKind
 
 
 def find_risks(settings: Settings) -> Iterator[str]:
     """What the log should warn of at start."""
-    busy = (
-        settings.pool_size
-        + settings.pool_max_overflow
-        + settings.pool_max_waiting
-        + settings.export_concurrency
-    )
-    if settings.threads <= busy:
+    if settings.threads <= settings.most_others:
         yield (
             f"WEB_THREADS={settings.threads} does not exceed DB_POOL_SIZE + DB_MAX_OVERFLOW + "
-            f"DB_POOL_MAX_WAITING + EXPORT_CONCURRENCY={busy}: probes may have to wait behind requests"
+            f"DB_POOL_MAX_WAITING + {EXPORTS_PER_CONNECTION} x EXPORT_CONCURRENCY={settings.most_others}: "
+            "probes may have to wait behind requests"
         )
     for name in _find_unused(settings):
         yield f"{name} is not used, since {settings.target} comes first"

@@ -29,6 +29,10 @@ from lakebase_api.variables import (
 CA_VERIFYING_MODES = ("verify-ca", "verify-full")
 UNENCRYPTED_MODES = ("disable", "allow", "prefer")
 
+# Threads that no request waits in for the database, for probes.
+SPARE_THREADS = 8
+EXPORTS_PER_CONNECTION = 4
+
 # Below, a secret that people see something made from could be guessed.
 SHORTEST_CURSOR_SECRET = 16
 
@@ -286,8 +290,9 @@ class Settings:
     threads: int = setting(
         "WEB_THREADS",
         field=whole(1, 1000),
-        default=64,
-        help="Threads of each worker; more than the pool and its queue, so that probes are answered",
+        default=160,
+        help="Threads of each worker: more than the pool, its queue and exports, so that probes are "
+        "answered. In the others requests that may read the whole table wait for their turn",
     )
     pin_workers: bool = setting(
         "PIN_WORKERS",
@@ -396,8 +401,21 @@ class Settings:
 
     @property
     def most_long_waiting(self) -> int:
-        """How many of those who may wait for a connection may wait to run such a statement."""
-        return max(1, self.pool_max_waiting // 2)
+        """How many requests may wait to run such a statement: as many as leave threads for all others.
+
+        To let callers who ask at once wait costs nothing; to refuse them as fast as they come again does.
+        """
+        return max(self.most_long, self.threads - self.most_others - SPARE_THREADS)
+
+    @property
+    def most_others(self) -> int:
+        """How many requests of a worker may have a connection, wait for one, or send an export."""
+        return self.pool_size + self.pool_max_overflow + self.pool_max_waiting + self.most_exports
+
+    @property
+    def most_exports(self) -> int:
+        """How many exports a worker may have under way: for most of its time one waits for its client."""
+        return EXPORTS_PER_CONNECTION * self.export_concurrency
 
     def describe(self) -> dict[str, str]:
         """The values by environment name, for the log: of a secret only that it is set."""

@@ -114,12 +114,12 @@ class Pool:
     @contextmanager
     def wait_long(self, deadline: float) -> Iterator[None]:
         """Count as one who waits for what may take long, as few may. Raises as ``borrow`` does."""
-        with ExitStack() as held:
-            for places in (self._long_places, self._places):
-                if not places.acquire(blocking=False):
-                    self._judge(TooManyRequests("the queue is full"), deadline, time.monotonic())
-                held.callback(places.release)
+        if not self._long_places.acquire(blocking=False):
+            self._judge(TooManyRequests("the queue for what takes long is full"), deadline, time.monotonic())
+        try:
             yield
+        finally:
+            self._long_places.release()
 
     @contextmanager
     def take_long_turn(self, deadline: float) -> Iterator[None]:

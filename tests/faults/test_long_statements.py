@@ -46,6 +46,13 @@ READS = [
     "/orders/1/history",
 ]
 CROWD = 24
+# Of 4 connections one is for what takes long, and of the threads four are for those who wait for it.
+BOUNDS = {
+    "WEB_THREADS": "28",
+    "DB_POOL_MAX_WAITING": "8",
+    "EXPORT_CONCURRENCY": "1",
+    "DB_COMMAND_TIMEOUT": "60",
+}
 
 
 @contextmanager
@@ -58,7 +65,7 @@ def held_up(database: OrdersDatabase) -> Iterator[None]:
 @pytest.fixture
 def gunicorn(database: OrdersDatabase, start: AppStarter) -> GunicornProcess:
     database.execute(HELD_UP)
-    gunicorn = start(DEFAULT_POSTGRES_TABLE="held_up", DB_POOL_MAX_WAITING="8", DB_COMMAND_TIMEOUT="60")
+    gunicorn = start(DEFAULT_POSTGRES_TABLE="held_up", **BOUNDS)
     assert gunicorn.get("/orders/1").status_code == 200
     return gunicorn
 
