@@ -272,7 +272,8 @@ class Settings:
         "EXPORT_CONCURRENCY",
         field=whole(0, 100),
         default=2,
-        help="Exports that each worker makes at once, each on a connection of its own; more are answered 503",
+        help="Connections of each worker for exports. Four times as many may be under way; "
+        "more are answered 503",
     )
     export_time_limit: float = setting(
         "EXPORT_TIME_LIMIT",

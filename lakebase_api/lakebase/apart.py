@@ -1,10 +1,10 @@
-"""Connections that are not the pool's, for work that takes long: few, and each for one piece of work."""
+"""Connections that are not the pool's, for work that takes long: few, lent for a query at a time."""
 
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TypeVar
 
 import psycopg
@@ -16,6 +16,7 @@ from lakebase_api.lakebase.credentials import CredentialError
 from lakebase_api.lakebase.database import CONFLICTS
 from lakebase_api.lakebase.pool import LONGEST_PAUSE, DatabaseUnavailable, Pool
 from lakebase_api.lakebase.setup_log import SETUP_FAULTS, SetupLog
+from lakebase_api.lakebase.turns import Turns
 from lakebase_api.lakebase.watchdog import Watchdog
 
 T = TypeVar("T")
@@ -24,20 +25,46 @@ T = TypeVar("T")
 MOST_RETRIES = 5
 # Seconds before it is tried again, times the tries so far.
 PAUSE = 0.05
+# Seconds that new work waits for a connection. Work under way waits for as long as it may take.
+PATIENCE = 5.0
 
-# Makes a new connection ready for the work. Raises psycopg's errors.
+# Makes a connection ready for the work, whatever it was used for before. Raises psycopg's errors.
 Prepare = Callable[[Connection], None]
 
 
 class AllInUse(Exception):
-    """There are as many connections apart as there may be."""
+    """There is as much work under way as may be, or all connections stayed in use."""
+
+
+class _Slot:
+    """Room for a connection, and whose work it was made ready for last."""
+
+    connection: LakebaseConnection | None = None
+    work: "WorkApart | None" = None
+
+    def close(self) -> None:
+        """End what runs on the connection, and close it."""
+        connection, self.connection, self.work = self.connection, None, None
+        if connection is not None:
+            # The server looks for its client when it has rows to send: until then it would go on.
+            with suppress(psycopg.Error):
+                end_statement(connection)
+            connection.close()
 
 
 class ConnectionsApart:
-    """At most ``most`` connections beside those of the pool. Safe to share between threads once open."""
+    """At most ``most`` connections beside those of the pool, for ``most_work`` at a time.
 
-    def __init__(self, most: int, wake_budget: float, pool: Pool, setup: SetupLog) -> None:
-        self._places = threading.BoundedSemaphore(most) if most else None
+    Safe to share between threads once open. A connection is lent for one query: whoever does something else
+    in between, such as to wait for a client, keeps nobody from it.
+    """
+
+    def __init__(self, most: int, most_work: int, wake_budget: float, pool: Pool, setup: SetupLog) -> None:
+        self._slots = [_Slot() for _ in range(most)]
+        self._lock = threading.Lock()
+        self._under_way = 0
+        self._most_work = most_work
+        self.turns = Turns(self._slots)
         self.wake_budget = wake_budget
         self.pool = pool
         self.setup = setup
@@ -52,66 +79,84 @@ class ConnectionsApart:
         self.watchdog.close()
 
     @contextmanager
-    def reserve(self, prepare: Prepare, deadline: float) -> Iterator["ConnectionApart"]:
-        """The right to a connection, which is opened by its first use. Raises ``AllInUse``.
+    def begin(self, prepare: Prepare, deadline: float) -> Iterator["WorkApart"]:
+        """Work that may use the connections. Raises ``AllInUse``.
 
-        Until ``deadline``, a time of ``time.monotonic()``, it is opened anew when it is lost.
+        Until ``deadline``, a time of ``time.monotonic()``, a connection that is lost is opened anew.
         """
-        if self._places is None or not self._places.acquire(blocking=False):
-            raise AllInUse
-        connection = ConnectionApart(self, prepare, deadline)
+        with self._lock:
+            if self._under_way >= self._most_work:
+                raise AllInUse
+            self._under_way += 1
         try:
-            yield connection
+            yield WorkApart(self, prepare, deadline)
         finally:
-            connection.close()
-            self._places.release()
+            self._end()
+
+    def _end(self) -> None:
+        with self._lock:
+            self._under_way -= 1
+            if not self._under_way:
+                # Open, they keep a compute awake.
+                for slot in self._slots:
+                    slot.close()
 
 
-class ConnectionApart:
-    """One connection, for one thread. Closed as soon as the work is done: open, it keeps a compute awake."""
+class WorkApart:
+    """Work of one thread, which uses a connection now and then."""
 
     def __init__(self, all_apart: ConnectionsApart, prepare: Prepare, deadline: float) -> None:
         self._all = all_apart
         self._prepare = prepare
         self._deadline = deadline
-        self._connection: LakebaseConnection | None = None
-        # Seconds that connecting took, and that queries took.
+        self._is_new = True
+        # Seconds that connections were waited for, and that queries took.
         self.waited = self.held = 0.0
 
     def read(self, query: Callable[[Connection], T], longest: float) -> T:
         """The result of the query, tried again as long as it may; each try takes so many seconds at most.
 
-        Raises ``DatabaseUnavailable``, and what the query raises, except that ``NotSetUp`` takes the place of
-        ``SETUP_FAULTS``. What is not psycopg's ends the connection.
+        Raises ``AllInUse``, ``DatabaseUnavailable``, and what the query raises, except that ``NotSetUp``
+        takes the place of ``SETUP_FAULTS``. What is not psycopg's ends the connection.
         """
         tries = 0
         while True:
-            try:
-                return self._use(query, longest)
-            except psycopg.OperationalError as error:
-                is_lost = self._connection is None
-                may_repeat = tries < MOST_RETRIES and time.monotonic() < self._deadline
-                if not may_repeat or not (is_lost or isinstance(error, CONFLICTS)):
-                    raise
+            with ExitStack() as held:
+                slot = self._take(held)
+                try:
+                    result = self._use(slot, query, longest)
+                    self._is_new = False
+                    return result
+                except psycopg.OperationalError as error:
+                    is_lost = slot.connection is None
+                    may_repeat = tries < MOST_RETRIES and time.monotonic() < self._deadline
+                    if not may_repeat or not (is_lost or isinstance(error, CONFLICTS)):
+                        raise
             time.sleep(PAUSE * tries * random.uniform(0.5, 1))
             tries += 1
 
-    def close(self) -> None:
-        """End what runs on the connection, and close it."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            # The server looks for its client when it has rows to send: until then it would go on.
-            with suppress(psycopg.Error):
-                end_statement(connection)
-            connection.close()
+    def _take(self, held: ExitStack) -> _Slot:
+        began = time.monotonic()
+        longest = self._deadline - began
+        try:
+            return held.enter_context(
+                self._all.turns.take(min(longest, PATIENCE) if self._is_new else longest)
+            )
+        except TimeoutError:
+            raise AllInUse from None
+        finally:
+            self.waited += time.monotonic() - began
 
-    def _use(self, query: Callable[[Connection], T], longest: float) -> T:
-        connection = self._connection
+    def _use(self, slot: _Slot, query: Callable[[Connection], T], longest: float) -> T:
+        connection = slot.connection
         if connection is None:
-            connection = self._connection = self._connect()
+            connection = slot.connection = self._connect()
         began = time.monotonic()
         self._all.watchdog.watch(connection, began + longest)
         try:
+            if slot.work is not self:
+                self._prepare(connection)
+                slot.work = self
             result = query(connection)
             self._all.setup.note_success(is_change=False)
             return result
@@ -119,10 +164,10 @@ class ConnectionApart:
             raise self._all.setup.diagnose(connection, error, is_change=False) from error
         except psycopg.Error as error:
             if connection.closed or isinstance(error, errors.AdminShutdown | errors.CrashShutdown):
-                self.close()
+                slot.close()
             raise
         except BaseException:
-            self.close()
+            slot.close()
             raise
         finally:
             self._all.watchdog.release(connection)
@@ -134,19 +179,11 @@ class ConnectionApart:
         try:
             while True:
                 try:
-                    connection = self._all.pool.connect()
+                    return self._all.pool.connect()
                 except (psycopg.OperationalError, CredentialError) as error:
                     outage_began = max(began, self._all.pool.connects.failing_since or began)
                     if time.monotonic() >= min(outage_began + self._all.wake_budget, self._deadline):
                         raise DatabaseUnavailable("no connection could be opened") from error
                     time.sleep(LONGEST_PAUSE * random.uniform(0.5, 1))
-                else:
-                    break
         finally:
             self.waited += time.monotonic() - began
-        try:
-            self._prepare(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection

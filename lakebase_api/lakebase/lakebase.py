@@ -41,7 +41,7 @@ class Lakebase:
         self.pool = Pool(settings, target, BootReport(self._setup).log)
         self.database = Database(settings, self.pool, self._setup, find_caller)
         self.apart = ConnectionsApart(
-            settings.export_concurrency, settings.wake_budget, self.pool, self._setup
+            settings.export_concurrency, settings.most_exports, settings.wake_budget, self.pool, self._setup
         )
 
     def open(self) -> None:

@@ -160,7 +160,7 @@ EXPORTS_BUSY = ProblemType(
     "exports-busy",
     503,
     "Too Many Exports At Once",
-    "The service makes as many exports as it may.",
+    "As many exports are under way as may be, or their connections stayed in use.",
     "Try again after the seconds of Retry-After.",
     retry_after=5,
 )

@@ -1,3 +1,6 @@
+from contextlib import ExitStack
+from itertools import zip_longest
+
 import pytest
 from flask.testing import FlaskClient
 
@@ -245,19 +248,40 @@ def test_a_database_that_is_away_is_a_problem_and_not_an_answer_cut_short(
     assert int(answer.headers["Retry-After"]) > 0
 
 
-def test_no_more_exports_run_at_once_than_may(
+def test_exports_whose_clients_take_their_time_share_a_connection_and_keep_it_from_nobody(
+    nasty_database: OrdersDatabase, open_app: AppOpener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_walk, "FIRST_SIZE", Size(8_000, 500))
+    monkeypatch.setattr(export_walk, "USUAL_BYTES", 50_000)
+    settings = {"EXPORT_CONCURRENCY": "1", "PGAPPNAME": "sharing"}
+    client = open_app({**nasty_database.environment, **settings}).test_client()
+    queries = ["format=csv", "o_orderstatus=F&format=ndjson", "o_orderstatus=O&o_orderpriority=5-LOW"]
+    whole = [export(client, query) for query in queries]
+    with ExitStack() as stack:
+        answers = [
+            stack.enter_context(client.get(f"/orders/export?{query}", buffered=False)) for query in queries
+        ]
+        parts = [list(pieces) for pieces in zip_longest(*(answer.iter_encoded() for answer in answers))]
+        assert count_sessions(nasty_database, "sharing") == 2 + 1
+    assert len(parts) > 10
+    assert [b"".join(filter(None, pieces)) for pieces in zip(*parts, strict=True)] == whole
+
+
+def test_no_more_exports_are_under_way_than_may(
     unchanged_database: OrdersDatabase, open_app: AppOpener
 ) -> None:
     client = open_app({**unchanged_database.environment, "EXPORT_CONCURRENCY": "1"}).test_client()
-    first = client.get("/orders/export", buffered=False)
-    second = client.get("/orders/export")
-    assert second.status_code == 503
-    assert second.json is not None
-    assert second.json["type"] == "/problems/exports-busy"
-    assert int(second.headers["Retry-After"]) > 0
-    first.close()
-    with client.get("/orders/export") as third:
-        assert third.status_code == 200
+    slow = [client.get("/orders/export", buffered=False) for _ in range(4)]
+    refused = client.get("/orders/export")
+    assert refused.status_code == 503
+    assert refused.json is not None
+    assert refused.json["type"] == "/problems/exports-busy"
+    assert int(refused.headers["Retry-After"]) > 0
+    slow.pop().close()
+    with client.get("/orders/export") as served:
+        assert served.status_code == 200
+    for answer in slow:
+        answer.close()
 
 
 def test_exports_can_be_switched_off(unchanged_database: OrdersDatabase, open_app: AppOpener) -> None:

@@ -25,6 +25,8 @@ GREATEST_KEY = 2**63 - 1
 GREATEST_EXACT = 2**53 - 1
 # What a chunk may hold in memory; a chunk of more is asked for in smaller ones.
 MOST_BYTES = 8_000_000
+# What a statement is given at the least: the first one of whoever has the connection next begins under it.
+LEAST_MILLISECONDS = 50
 
 # What values are read as; the others are texts.
 TYPES = {"o_custkey": "bigint", "o_totalprice": "numeric", "o_orderdate": "date"}
@@ -152,7 +154,7 @@ class ExportChunks:
 
         ``wait`` as for ``copy_rows``. Raises ``TooMuch`` and psycopg's errors.
         """
-        milliseconds = max(1, round(seconds * 1000))
+        milliseconds = max(LEAST_MILLISECONDS, round(seconds * 1000))
         values = (after, size.keys, size.rows, milliseconds)
         found = fetch_integers(connection, self._set_range, values, wait)
         if not found:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from lakebase_api.lakebase.apart import ConnectionsApart
+from lakebase_api.lakebase.apart import AllInUse, ConnectionsApart
 from lakebase_api.lakebase.results import Wait
 from lakebase_api.orders.export import walk as export_walk
 from lakebase_api.orders.export.chunks import Export, ExportChunks, find_key
@@ -34,6 +34,7 @@ class Ending(StrEnum):
     TIME_LIMIT = "the time limit"
     STOPPING = "the service stops"
     CLIENT_GONE = "the client is gone"
+    ALL_IN_USE = "no connection was free"
     FAULT = "a fault"
 
 
@@ -87,13 +88,16 @@ class Exports:
     def begin(self, export: Export, after: int, header: bytes, caller: Caller) -> "RunningExport":
         """The export of the orders after a key, once its first rows are there; to be closed.
 
-        Raises ``AllInUse``, ``Unfinished``, ``ClientGone``, and what ``ConnectionApart.read`` does.
+        Raises ``AllInUse``, ``Unfinished``, ``ClientGone``, and what ``WorkApart.read`` does.
         """
         running = RunningExport(self, export, after, header, caller)
         try:
             running.find_first()
         except ClientGone:
             running.close()
+            raise
+        except AllInUse:
+            running.close(Ending.ALL_IN_USE)
             raise
         except BaseException:
             running.close(Ending.FAULT)
@@ -121,14 +125,14 @@ class RunningExport:
         self._rows = self._bytes = 0
         self._first: list[bytes] = []
         self._held = ExitStack()
-        self.connection = self._held.enter_context(
-            exports.apart.reserve(
+        self.work = self._held.enter_context(
+            exports.apart.begin(
                 lambda connection: exports.chunks.begin(connection, export.which, export_walk.LONGEST_CHUNK),
                 caller.deadline,
             )
         )
         wait = build_wait(caller.client)
-        self._walk = ExportWalk(exports.chunks, export, after, self.connection, caller.deadline, wait)
+        self._walk = ExportWalk(exports.chunks, export, after, self.work, caller.deadline, wait)
         self._pieces = self._send()
 
     def find_first(self) -> None:

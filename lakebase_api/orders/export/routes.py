@@ -109,7 +109,7 @@ def export_orders(query: dict[str, Any]) -> Response:
         raise Problem(kinds.EXPORT_UNFINISHED, detail) from None
     except ClientGone:
         return Response(status=499)  # for the log, as nginx has it
-    exchange.record_use(running.connection.waited, running.connection.held)
+    exchange.record_use(running.work.waited, running.work.held)
     return _answer(running, media_type, has_header=has_header)
 
 

@@ -4,7 +4,7 @@ import time
 
 from psycopg import errors
 
-from lakebase_api.lakebase.apart import ConnectionApart
+from lakebase_api.lakebase.apart import AllInUse, WorkApart
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.lakebase.copying import TooMuch
 from lakebase_api.lakebase.results import Wait
@@ -28,7 +28,7 @@ MOST = Size(keys=2**48, rows=200_000)
 class ExportWalk:
     """Fetches the rows of an export in the order of their keys. For one thread.
 
-    No statement runs between two fetches. ``wait`` as for ``copy_rows``.
+    Between two fetches no statement runs, and no connection is kept. ``wait`` as for ``copy_rows``.
     """
 
     def __init__(
@@ -36,16 +36,17 @@ class ExportWalk:
         chunks: ExportChunks,
         export: Export,
         after: int,
-        connection: ConnectionApart,
+        work: WorkApart,
         deadline: float,
         wait: Wait,
     ) -> None:
         self._chunks = chunks
         self._export = export
-        self._connection = connection
+        self._work = work
         self._deadline = deadline
         self._wait = wait
         self._size = FIRST_SIZE
+        self._has_begun = False
         # The key up to which all was fetched.
         self.reached = after
         self.is_complete = False
@@ -53,11 +54,15 @@ class ExportWalk:
     def fetch(self) -> list[bytes]:
         """The next rows; it may be none, though there are more behind, and is when the deadline has passed.
 
-        Raises what ``ConnectionApart.read`` does, and what ``wait`` does.
+        Raises what ``WorkApart.read`` does, and what ``wait`` does.
         """
         while time.monotonic() < self._deadline:
             try:
-                chunk = self._connection.read(self._ask, LONGEST_FETCH)
+                chunk = self._work.read(self._ask, LONGEST_FETCH)
+            except AllInUse:
+                if self._has_begun:
+                    break  # the deadline has passed
+                raise
             except (errors.QueryCanceled, TooMuch):
                 if time.monotonic() >= self._deadline:
                     break
@@ -65,6 +70,7 @@ class ExportWalk:
                     raise
                 self._size = Size(max(1, self._size.keys // STEP), max(1, self._size.rows // STEP))
                 continue
+            self._has_begun = True
             if chunk is None:
                 self.is_complete = True
                 break
