@@ -16,6 +16,8 @@ PORT = r"(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9
 NAME = r"[A-Za-z0-9._-]+"
 # A name or address as URLs write it: IPv6 in brackets.
 HOST = rf"(?:{NAME}|\[[0-9A-Fa-f:.]+\])"
+# A host with or without its port, as `Host` has it. Containers have names with an underscore.
+AUTHORITY = re.compile(rf"({HOST})(?::{PORT})?")
 ORIGIN = re.compile(rf"([a-z][a-z0-9+.-]*)://({HOST})(?::({PORT}))?", re.IGNORECASE)
 TCP = re.compile(rf"(?:tcp://)?({HOST})?:({PORT})")
 DEFAULT_PORTS = {"http": "80", "https": "443"}
@@ -59,6 +61,14 @@ def read_origin(text: str) -> str:
     scheme, host, port = match.groups()
     scheme = scheme.lower()
     return f"{scheme}://{host.lower()}" + (f":{port}" if port and port != DEFAULT_PORTS.get(scheme) else "")
+
+
+def read_host(text: str) -> str:
+    """A host, perhaps with a port, as the header Host has it; in lower case."""
+    match = AUTHORITY.fullmatch(text)
+    if not match or not _is_host(match[1]):
+        raise ValidationError("Must have the form host or host:port.")
+    return text.lower()
 
 
 def read_bind(text: str) -> str:

@@ -36,7 +36,7 @@ from lakebase_api.web.exchange import current_exchange, register_exchange
 from lakebase_api.web.home import register_home
 from lakebase_api.web.probes import register_probes
 from lakebase_api.web.problems import register_problems
-from lakebase_api.web.proxies import trust_proxies
+from lakebase_api.web.proxies import allow_hosts, trust_proxies
 from lakebase_api.web.traffic import REPORT_INTERVAL, Traffic, TrafficReport
 from lakebase_api.web.validation import GREATEST_BODY
 
@@ -95,8 +95,10 @@ def create_app(settings: Settings) -> Flask:
 
 
 def _serve_where_clients_ask(app: WSGIApplication, settings: Settings) -> WSGIApplication:
-    """The app at both bases, below the prefix of the proxies in front."""
+    """The app at both bases, below the prefix of the proxies in front, at the hosts that are allowed."""
     based = serve_at_both_bases(app)
+    if settings.allowed_hosts:
+        based = allow_hosts(based, settings.allowed_hosts)
     if not settings.trusted_hops:
         return based
     # Databricks Apps is https for everybody, but its proxy is not documented to say so.

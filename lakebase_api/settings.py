@@ -11,6 +11,7 @@ from lakebase_api.addresses import (
     is_open_to_others,
     read_bind,
     read_database_host,
+    read_host,
     read_origin,
     read_workspace_url,
 )
@@ -35,8 +36,6 @@ EXPORTS_PER_CONNECTION = 4
 
 # Below, a secret that people see something made from could be guessed.
 SHORTEST_CURSOR_SECRET = 16
-
-
 # What may stand in a header of HTTP: ASCII letters, digits and signs.
 VISIBLE = "[!-~]+"
 NOT_VISIBLE = "Must have letters, digits and signs of ASCII only."
@@ -168,6 +167,14 @@ class Settings:
         help="How many proxies in front set `X-Forwarded-Proto`, `-Host` and `-Prefix`; the links in answers "
         "are made of what the outermost says. `0`: nobody's are believed",
         shown_default="`1` where `DATABRICKS_APP_NAME` is set, else `0`",
+    )
+    allowed_hosts: Sequence[str] = setting(
+        "ALLOWED_HOSTS",
+        field=several(read_host),
+        default=(),
+        help="Hosts that the links in answers may lead to, separated by commas, such as `shop.example`: a "
+        "request with another `Host` gets links without one",
+        shown_default="any",
     )
     app_name: str | None = setting("DATABRICKS_APP_NAME", help="Name of the app. Injected on Databricks Apps")
     databricks_host: str | None = setting(

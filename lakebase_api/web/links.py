@@ -7,6 +7,8 @@ from urllib.parse import quote, quote_from_bytes, quote_plus, unquote_plus
 from flask import Response, request
 from marshmallow import Schema, fields
 
+from lakebase_api.addresses import AUTHORITY
+
 # Proxies take 4 or 8 KiB for all headers of an answer, and answer 502 to more.
 GREATEST_HEADER = 2000
 
@@ -14,6 +16,8 @@ GREATEST_HEADER = 2000
 # https://www.rfc-editor.org/rfc/rfc3986#section-3.4 allows more, at which readers of the header split it.
 QUERY_CHARACTERS = "!$&*+/:=?@%"
 LONE_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 # By relation, the query parameters that make it another page, ``None`` for those it has not; or ``None``
 # where there is no such page.
@@ -78,8 +82,10 @@ def _find_url() -> str:
     environ = request.environ
     # WSGI has the bytes of a path as characters.
     path = quote(f"{environ['SCRIPT_NAME']}{environ['PATH_INFO']}".encode("latin-1"))
-    host = request.host
-    return f"{request.scheme}://{host}{path}" if host else path
+    host, scheme = environ.get("HTTP_HOST", ""), environ["wsgi.url_scheme"]
+    if not AUTHORITY.fullmatch(host):
+        return path
+    return f"{scheme}://{host.removesuffix(DEFAULT_PORTS[scheme])}{path}"
 
 
 def _split_query(query: bytes) -> list[tuple[str, str]]:

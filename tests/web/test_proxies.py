@@ -6,6 +6,7 @@ import pytest
 from flask import Response
 from flask.testing import FlaskClient
 
+from lakebase_api.environment import SettingsError
 from lakebase_api.web.answers import answer_json
 from lakebase_api.web.links import add_link_header, describe_links
 from tests.conftest import OrdersDatabase
@@ -85,40 +86,58 @@ def test_with_fewer_values_than_proxies_none_is_believed(hops: str) -> None:
         ("[2001:db8::1]", "http://[2001:db8::1]"),
         ("[2001:db8::1]:81", "http://[2001:db8::1]:81"),
         ("shop.example:80", "http://shop.example"),
+        ("orders_api:8110", "http://orders_api:8110"),
+        ("_orders.example", "http://_orders.example"),
     ],
 )
 def test_every_form_of_host_is_taken(host: str, base: str) -> None:
     assert find_self(open_client(FORWARDED_HOPS="1"), {"X-Forwarded-Host": host}) == f"{base}/where"
 
 
+NO_PARTS = [
+    "java script:",
+    "//evil.example",
+    "/shop//evil",
+    "evil.example/path",
+    "evil.example?x=",
+    "evil.example:port",
+    "evil.example:123456",
+    "user@evil.example",
+    'evil.example>; rel="next", <x',
+    "/shop>",
+    "/shop%0d%0aSet-Cookie",
+    "/shop%2Fa",
+    "/shop%7f",
+    "/shop%4",
+    "/100%",
+    '"evil.example\\',
+    "évil.example",
+    "[",
+    "a b",
+    "\x00\x7f",
+]
+
+
 @pytest.mark.parametrize("name", SHOP)
-@pytest.mark.parametrize(
-    "value",
-    [
-        "java script:",
-        "//evil.example",
-        "/shop//evil",
-        "evil.example/path",
-        "evil.example?x=",
-        "evil.example:port",
-        "evil.example:123456",
-        "user@evil.example",
-        'evil.example>; rel="next", <x',
-        "/shop>",
-        "/shop%0d%0aSet-Cookie: a=b",
-        '"evil.example\\',
-        "évil.example",
-        "[",
-        "a b",
-        ",",
-        "",
-        " ",
-        "\x00\x7f",
-    ],
-)
-def test_what_is_no_scheme_host_or_prefix_is_as_good_as_absent(name: str, value: str) -> None:
+@pytest.mark.parametrize("value", NO_PARTS)
+def test_when_one_part_is_none_that_a_url_has_none_is_taken_and_links_begin_with_the_path(
+    name: str, value: str
+) -> None:
+    client = open_client(FORWARDED_HOPS="1")
+    assert find_self(client, {**SHOP, name: value}) == "/where"
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded-Proto", "X-Forwarded-Prefix"])
+@pytest.mark.parametrize("value", NO_PARTS)
+def test_without_a_host_of_the_proxy_links_lead_to_the_host_that_was_asked(name: str, value: str) -> None:
     client = open_client(FORWARDED_HOPS="1")
     assert find_self(client, {name: value}) == "http://localhost/where"
+
+
+@pytest.mark.parametrize("name", SHOP)
+@pytest.mark.parametrize("value", [",", "", " "])
+def test_an_empty_header_is_as_good_as_absent(name: str, value: str) -> None:
+    assert find_self(open_client(FORWARDED_HOPS="1"), {name: value}) == "http://localhost/where"
 
 
 def test_a_port_that_no_server_has_breaks_nothing() -> None:
@@ -130,6 +149,60 @@ def test_a_port_that_no_server_has_breaks_nothing() -> None:
 def test_a_prefix_may_end_with_a_slash(prefix: str) -> None:
     url = find_self(open_client(FORWARDED_HOPS="1"), {"X-Forwarded-Prefix": prefix})
     assert url == f"http://localhost{prefix.rstrip('/').replace(';', '%3B').replace('=', '%3D')}/where"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "written"),
+    [
+        ("/my%20shop", "/my%20shop"),
+        ("/caf%C3%A9/%41", "/caf%C3%A9/A"),
+        ("/café".encode().decode("latin-1"), "/caf%C3%A9"),
+        ("/100%25", "/100%25"),
+        ("/a%3fb%23", "/a%3Fb%23"),
+    ],
+)
+def test_a_prefix_is_written_in_links_as_the_same_path(prefix: str, written: str) -> None:
+    url = find_self(open_client(FORWARDED_HOPS="1"), {**SHOP, "X-Forwarded-Prefix": prefix}, "/api/v1/where")
+    assert url == f"https://shop.example:8443{written}/api/v1/where"
+
+
+def test_a_scheme_may_be_in_capitals() -> None:
+    client = open_client(FORWARDED_HOPS="1")
+    assert find_self(client, {**SHOP, "X-Forwarded-Proto": "HTTPS"}) == "https://shop.example:8443/shop/where"
+
+
+@pytest.mark.parametrize(
+    ("host", "base"),
+    [
+        ("shop.example", "http://shop.example"),
+        ("Shop.Example:8080", "http://Shop.Example:8080"),
+        ("inner_1:8000", "http://inner_1:8000"),
+        ("[::1]:8000", "http://[::1]:8000"),
+        ("inner_1:8001", ""),
+        ("inner_1", ""),
+        ("evil.example", ""),
+        ("shop.example.evil.example", ""),
+        ("evil.example:shop.example", ""),
+        ("", ""),
+    ],
+)
+def test_links_lead_to_allowed_hosts_only(host: str, base: str) -> None:
+    client = open_client(ALLOWED_HOSTS="shop.example, inner_1:8000,[::1]")
+    assert find_self(client, {"Host": host}) == f"{base}/where"
+
+
+def test_the_host_that_a_proxy_says_is_one_of_the_allowed_or_not_taken() -> None:
+    client = open_client(FORWARDED_HOPS="1", ALLOWED_HOSTS="shop.example")
+    assert find_self(client, SHOP) == "https://shop.example:8443/shop/where"
+    assert find_self(client, {**SHOP, "X-Forwarded-Host": "evil.example"}) == "/shop/where"
+
+
+@pytest.mark.parametrize(
+    "hosts", ["https://shop.example", "shop.example/", "*.example", "shop.example:port", "a b"]
+)
+def test_what_is_no_host_is_refused_as_an_allowed_one(hosts: str) -> None:
+    with pytest.raises(SettingsError, match="ALLOWED_HOSTS: Must have the form host or host:port"):
+        open_client(ALLOWED_HOSTS=f"shop.example,{hosts}")
 
 
 def test_the_root_is_no_prefix() -> None:
