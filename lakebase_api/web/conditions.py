@@ -10,6 +10,10 @@ from werkzeug.http import parse_dict_header
 from lakebase_api.web.validation import refuse
 
 ANY_ETAG = "*"
+WEAK_ETAG = (
+    " A weak one, which begins with W/, never is. A proxy that compresses answers makes them weak: send it "
+    "without the W/."
+)
 # A string of structured fields: printable ASCII, with `\` before `"` and `\`.
 # https://www.rfc-editor.org/rfc/rfc9651#name-strings
 GREATEST_KEY_LENGTH = 255
@@ -18,13 +22,19 @@ QUOTED_KEY = rf'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){{1,{GREATEST_KEY_LENG
 # https://docs.databricks.com/aws/en/dev-tools/databricks-apps/http-headers
 IDENTITY_HEADERS = ("X-Forwarded-Email", "X-Forwarded-Preferred-Username", "X-Forwarded-User")
 ANONYMOUS = "anonymous"
+# Characters of a caller: more than an e-mail address may have, and no more than an index of PostgreSQL takes.
+GREATEST_CALLER = 320
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """The conditions of one change. ``if_match`` has the ETags of which one must be the current one."""
+    """The conditions of one change. ``if_match`` has the ETags of which one must be the current one.
+
+    ``has_weak_etag``: whether there were weak ones too, which never are.
+    """
 
     if_match: list[str] | None
+    has_weak_etag: bool
     idempotency_key: str | None
     wants_minimal: bool
 
@@ -32,15 +42,22 @@ class Conditions:
 def read_conditions() -> Conditions:
     """Those of the current request. Problems: an Idempotency-Key that is none."""
     preferences = parse_dict_header(request.headers.get("Prefer", ""))
-    return Conditions(_read_if_match(), _read_idempotency_key(), preferences.get("return") == "minimal")
+    has_weak_etag = bool(request.if_match.as_set(include_weak=True) - request.if_match.as_set())
+    wants_minimal = preferences.get("return") == "minimal"
+    return Conditions(_read_if_match(), has_weak_etag, _read_idempotency_key(), wants_minimal)
 
 
 def find_caller(*, trusts_headers: bool) -> str:
-    """Who the platform's headers say the caller is, where they are trusted."""
+    """Who the platform's headers say the caller is, where they are trusted. Problems: it is too long."""
     if not trusts_headers:
         return ANONYMOUS
-    named = (request.headers.get(name) for name in IDENTITY_HEADERS)
-    return next((name for name in named if name), ANONYMOUS)
+    for header in IDENTITY_HEADERS:
+        if caller := _read_text(header):
+            if len(caller) > GREATEST_CALLER:
+                detail = f"Must have at most {GREATEST_CALLER} characters."
+                refuse([{"in": "header", "name": header, "detail": detail}])
+            return caller
+    return ANONYMOUS
 
 
 def answer_minimally(response: Response) -> Response:
@@ -52,6 +69,15 @@ def answer_minimally(response: Response) -> Response:
     del minimal.headers["Content-Type"]
     minimal.headers["Preference-Applied"] = "return=minimal"
     return minimal
+
+
+def _read_text(header: str) -> str:
+    """A header as text. WSGI has its bytes as characters: they are UTF-8, or else taken as they are."""
+    text = request.headers.get(header, "")
+    try:
+        return text.encode("latin-1").decode()
+    except UnicodeError:
+        return text
 
 
 def _read_if_match() -> list[str] | None:
@@ -83,8 +109,8 @@ def _header(name: str, description: str, **schema: str) -> dict[str, Any]:
 IF_MATCH = _header("If-Match", "Change the order only if this is its `ETag`, or one of these.")
 IDEMPOTENCY_KEY = _header(
     "Idempotency-Key",
-    "A string in double quotes that names this change, such as a UUID. Sent again within 24 hours, the "
-    "change is not made again: the first answer is given, with `Idempotent-Replayed: true`.",
+    "A random string in double quotes that names this change, such as a UUID. Sent again within 24 hours, "
+    "the change is not made again: the first answer is given, with `Idempotent-Replayed: true`.",
     pattern=f'^"[ !#-Z^-~]{{1,{GREATEST_KEY_LENGTH}}}"$',
 )
 PREFER = _header("Prefer", "`return=minimal`: answer 204, without a body.")

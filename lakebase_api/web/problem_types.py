@@ -95,8 +95,9 @@ PRECONDITION_FAILED = ProblemType(
     "precondition-failed",
     412,
     "Precondition Failed",
-    "The order has changed since the ETag of If-Match was its own.",
-    "Get the order, decide again, and send the change with the ETag it has now.",
+    "No ETag of If-Match is the order's own: it has changed since, or they are not as the service sent them.",
+    "Get the order, decide again, and send the change with the ETag it has now. A proxy that compresses may "
+    "have marked that with W/ before it or -gzip at its end: leave the mark out.",
 )
 TOO_LARGE = ProblemType(
     "content-too-large",

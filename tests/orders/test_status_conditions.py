@@ -130,3 +130,20 @@ def test_where_it_is_required_each_item_of_a_batch_needs_an_etag(
     assert [each["name"] for each in body["errors"]] == ["1"]
     items[1]["if_match"] = etag_of(client, keys[1]).strip('"')
     assert set_statuses(client, items).status_code == 200
+
+
+@FORMS
+def test_a_weak_etag_is_refused_with_the_way_to_send_it_and_without_a_word_that_the_order_changed(
+    writer: FlaskClient, order_key: int, ask: Ask
+) -> None:
+    etag = etag_of(writer, order_key)
+    refused = ask(writer, order_key, replaced("W/ETAG", etag))
+    body = assert_problem(refused, 412, "precondition-failed")
+    assert "without the W/" in body["detail"]
+    assert refused.headers["ETag"] == etag
+    assert ask(writer, order_key, replaced("ETAG", etag)).status_code == 200
+
+
+def test_a_strong_etag_is_refused_without_a_word_of_weak_ones(writer: FlaskClient, order_key: int) -> None:
+    body = assert_problem(set_status(writer, order_key, "P", {"If-Match": STALE}), 412, "precondition-failed")
+    assert "W/" not in body["detail"]

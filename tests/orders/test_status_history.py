@@ -15,6 +15,9 @@ IDENTITY = {
 }
 
 
+NAMES = {"utf-8": ["Zoë Müller", "山田 太郎", "😀", "ada"], "latin-1": ["Zoë Müller", "Ångström"]}
+
+
 def changed_by(client: FlaskClient, order_key: int, headers: dict[str, str]) -> str:
     """Who is recorded for a change that these headers come with."""
     assert set_status(client, order_key, "F", headers).status_code == 200
@@ -44,7 +47,6 @@ def test_a_change_is_recorded_with_what_was_asked_when_and_how(writer: FlaskClie
         "is_withdrawal": False,
         "changed_by": "anonymous",
         "request_id": "request-1",
-        "idempotency_key": 'a "key" \\',
     }
 
 
@@ -119,3 +121,34 @@ def test_the_caller_is_anonymous_where_the_headers_are_not_trusted(
 ) -> None:
     client = open_app({**shared_database.environment, **settings}).test_client()
     assert changed_by(client, add_order(shared_database), IDENTITY) == "anonymous"
+
+
+@pytest.mark.parametrize("header", IDENTITY)
+@pytest.mark.parametrize(
+    ("name", "encoding"), [(name, encoding) for encoding, names in NAMES.items() for name in names]
+)
+def test_a_name_is_recorded_as_it_is_written_whatever_the_proxy_has_it_encoded_in(
+    shared_database: OrdersDatabase,
+    open_app: AppOpener,
+    order_key: int,
+    header: str,
+    name: str,
+    encoding: str,
+) -> None:
+    trusting = {**shared_database.environment, "TRUST_FORWARDED_IDENTITY": "true"}
+    client = open_app(trusting).test_client()
+    # As WSGI has the bytes of a header.
+    assert changed_by(client, order_key, {header: name.encode(encoding).decode("latin-1")}) == name
+
+
+def test_a_name_longer_than_any_address_is_refused_and_not_taken_for_an_outage(
+    shared_database: OrdersDatabase, open_app: AppOpener, order_key: int, idempotency_key: dict[str, str]
+) -> None:
+    trusting = {**shared_database.environment, "TRUST_FORWARDED_IDENTITY": "true"}
+    client = open_app(trusting).test_client()
+    longest = {"X-Forwarded-User": "é".encode().decode("latin-1") * 320, **idempotency_key}
+    assert changed_by(client, order_key, longest) == "é" * 320
+    for length in (321, 6000):
+        headers = {**idempotency_key, "X-Forwarded-User": "x" * length}
+        body = assert_problem(set_status(client, order_key, "P", headers), 422, "invalid-request")
+        assert [(each["in"], each["name"]) for each in body["errors"]] == [("header", "X-Forwarded-User")]

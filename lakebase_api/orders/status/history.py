@@ -22,7 +22,6 @@ class Change(msgspec.Struct, frozen=True):
     changed_at: datetime
     changed_by: str
     request_id: str
-    idempotency_key: str | None
 
 
 class History(msgspec.Struct, frozen=True):

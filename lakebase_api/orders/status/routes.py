@@ -170,7 +170,9 @@ def _change_one(order_key: int, wanted: str | None, message: str) -> Response:
     result = writer.change([Item(order_key, wanted, conditions.if_match)], wanted, conditions)
     [item] = result.items
     if kind := REFUSALS.get(item.outcome):
-        raise Problem(kind, writer.explain(item), etag=item.etag)
+        is_weak = item.outcome is Outcome.STALE and conditions.has_weak_etag
+        detail = f"{writer.explain(item)}{headers.WEAK_ETAG if is_weak else ''}"
+        raise Problem(kind, detail, etag=item.etag)
     body = {"o_orderkey": item.o_orderkey, "o_orderstatus": item.o_orderstatus, "message": message}
     return answer_change(body, result, conditions)
 

@@ -125,7 +125,6 @@ class ChangeSchema(Schema):
     changed_at = fields.DateTime(required=True, metadata={"example": "2026-11-22T10:00:00.123456Z"})
     changed_by = fields.String(required=True, metadata={"example": "anonymous"})
     request_id = fields.String(required=True)
-    idempotency_key = fields.String(required=True, allow_none=True, metadata={"example": None})
 
 
 class HistoryPaginationSchema(Schema):
