@@ -1,12 +1,15 @@
 """The OpenAPI document, and the page that shows it with assets of our own host."""
 
+import base64
+import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
 import flask_swagger_ui
 from apispec import BasePlugin
 from flask import Blueprint as FlaskBlueprint
-from flask import Flask
+from flask import Flask, Response
 from flask_smorest import Api
 from marshmallow import Schema, fields
 
@@ -16,6 +19,16 @@ from lakebase_api.web.problem_types import PROBLEM_TYPES
 from lakebase_api.web.problems import CONTENT_TYPE
 
 ASSETS_PATH = "/docs/assets"
+PAGE_ENDPOINT = "api-docs.openapi_swagger_ui"
+# From the page one can write: nothing may run in it that is not its own, and no other page may show it.
+# Swagger UI needs styles in line and pictures in its style sheet. https://www.w3.org/TR/CSP3/
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self' {hashes}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+# Among the assets are pages of Swagger UI's own, which nobody needs.
+ASSETS_POLICY = "default-src 'none'; frame-ancestors 'none'"
+INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 DESCRIPTION = f"""
 Orders of a Databricks Lakebase database. Every path is served at `/` and at `{API_BASE}`, which is
@@ -118,15 +131,30 @@ def build_api(app: Flask) -> DocumentedApi:
         },
     )
     assets = Path(flask_swagger_ui.__file__).parent / "dist"
-    app.register_blueprint(
-        FlaskBlueprint("docs-assets", __name__, static_folder=assets, static_url_path=ASSETS_PATH)
-    )
+    served = FlaskBlueprint("docs-assets", __name__, static_folder=assets, static_url_path=ASSETS_PATH)
+    served.after_request(lambda response: _protect(response, ASSETS_POLICY))
+    app.register_blueprint(served)
     api = DocumentedApi(app, spec_kwargs={"extra_plugins": [ResponsesByStatus()]})
+    show = app.view_functions[PAGE_ENDPOINT]
+    app.view_functions[PAGE_ENDPOINT] = lambda: _answer_page(str(show()))
     # flask-smorest's own way of paging, which nothing here uses.
     del api.spec.components.schemas["PaginationMetadata"]
     for status in sorted({kind.status for kind in PROBLEM_TYPES.values()}):
         api.spec.components.response(f"Problem{status}", _problem_response(status), lazy=True)
     return api
+
+
+def _answer_page(page: str) -> Response:
+    scripts = INLINE_SCRIPT.findall(page)
+    digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    hashes = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return _protect(Response(page, mimetype="text/html"), PAGE_POLICY.format(hashes=hashes))
+
+
+def _protect(response: Response, policy: str) -> Response:
+    response.headers["Content-Security-Policy"] = policy
+    response.headers["X-Frame-Options"] = "DENY"  # for browsers that do not know frame-ancestors
+    return response
 
 
 def _problem_response(status: int) -> dict[str, Any]:

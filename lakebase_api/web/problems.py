@@ -32,6 +32,12 @@ MOST_LISTED = 20
 GREATEST_TEXT = 300
 GREATEST_DETAIL = 1000
 
+# Classes of SQLSTATE that say that the server cannot serve for now: its connections, its resources, its
+# operator, its storage. psycopg has others among its operational errors, such as a limit of PostgreSQL that a
+# statement exceeds. Without a SQLSTATE it is the connection that was lost.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+OUTAGES = ("08", "53", "57", "58")
+
 # The most specific class of an exception decides.
 DATABASE_PROBLEMS: dict[type[Exception], ProblemType] = {
     DatabaseUnavailable: kinds.DATABASE_UNAVAILABLE,
@@ -101,14 +107,22 @@ def register_problems(app: Flask) -> None:
     app.register_error_handler(HTTPException, _answer_http_exception)
 
 
+def _is_outage(error: Exception) -> bool:
+    state = error.sqlstate if isinstance(error, psycopg.OperationalError) else None
+    return state is None or state.startswith(OUTAGES)
+
+
 def _most_specific(exception: type[Exception]) -> ProblemType:
     return next(DATABASE_PROBLEMS[base] for base in exception.__mro__ if base in DATABASE_PROBLEMS)
 
 
 def _answer_database_fault(error: Exception) -> Response:
+    kind = _most_specific(type(error))
+    if kind is kinds.DATABASE_UNAVAILABLE and not _is_outage(error):
+        raise error  # a bug, for Flask to answer and log as one
     cause = error.__cause__ or error
     logger.warning("%s: %s", type(error).__name__, next(iter(str(cause).splitlines()), ""))
-    return build_response(_most_specific(type(error)))
+    return build_response(kind)
 
 
 def _answer_not_set_up(error: NotSetUp) -> Response:

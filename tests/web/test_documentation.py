@@ -1,3 +1,5 @@
+import base64
+import hashlib
 import json
 import re
 from typing import Any
@@ -118,3 +120,22 @@ def test_the_docs_page_loads_everything_from_our_own_host(reader: FlaskClient) -
         with reader.get(link) as asset:
             assert asset.status_code == 200, link
     assert '"validatorUrl": null' in page.text
+
+
+def test_the_docs_page_runs_its_own_scripts_alone_and_is_shown_in_no_other_page(reader: FlaskClient) -> None:
+    page = reader.get("/docs")
+    policy = dict(part.split(" ", 1) for part in page.headers["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert policy["connect-src"] == "'self'"
+    [script] = re.findall("<script>(.*?)</script>", page.text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy["script-src"] == f"'self' 'sha256-{digest}'"
+    assert page.headers["X-Frame-Options"] == "DENY"
+    assert page.content_type == "text/html; charset=utf-8"
+
+
+def test_no_page_among_the_assets_of_the_docs_may_be_framed(reader: FlaskClient) -> None:
+    with reader.get("/docs/assets/oauth2-redirect.html") as page:
+        assert page.status_code == 200
+        assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
+        assert page.headers["X-Frame-Options"] == "DENY"

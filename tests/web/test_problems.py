@@ -59,6 +59,10 @@ def fail_with(app: Flask, error: Exception) -> TestResponse:
         (psycopg.OperationalError(SECRETIVE), 503, "database-unavailable", 2),
         (errors.AdminShutdown(SECRETIVE), 503, "database-unavailable", 2),
         (errors.TooManyConnections(SECRETIVE), 503, "database-unavailable", 2),
+        (errors.CannotConnectNow(SECRETIVE), 503, "database-unavailable", 2),
+        (errors.ConnectionFailure(SECRETIVE), 503, "database-unavailable", 2),
+        (errors.OutOfMemory(SECRETIVE), 503, "database-unavailable", 2),
+        (errors.IoError(SECRETIVE), 503, "database-unavailable", 2),
         (errors.ReadOnlySqlTransaction(SECRETIVE), 503, "database-unavailable", 2),
         (psycopg_pool.PoolClosed(SECRETIVE), 503, "database-unavailable", 2),
         (psycopg_pool.PoolTimeout(SECRETIVE), 503, "pool-exhausted", 1),
@@ -74,6 +78,11 @@ def fail_with(app: Flask, error: Exception) -> TestResponse:
         (errors.UndefinedColumn(SECRETIVE), 503, "database-not-set-up", 30),
         (errors.InvalidSchemaName(SECRETIVE), 503, "database-not-set-up", 30),
         (errors.DataException(SECRETIVE), 500, "internal-error", None),
+        (errors.ProgramLimitExceeded(SECRETIVE), 500, "internal-error", None),
+        (errors.StatementTooComplex(SECRETIVE), 500, "internal-error", None),
+        (errors.ObjectNotInPrerequisiteState(SECRETIVE), 500, "internal-error", None),
+        (errors.TriggeredDataChangeViolation(SECRETIVE), 500, "internal-error", None),
+        (errors.FdwError(SECRETIVE), 500, "internal-error", None),
         (ZeroDivisionError(SECRETIVE), 500, "internal-error", None),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
@@ -95,11 +104,14 @@ def test_those_refused_together_are_not_told_to_come_back_together(app: Flask) -
     assert {answer.headers["Retry-After"] for answer in answers} == {"2", "3", "4"}
 
 
-def test_a_bug_is_logged_with_its_traceback(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
-    fail_with(app, ZeroDivisionError("the bug"))
+@pytest.mark.parametrize("kind", [ZeroDivisionError, errors.ProgramLimitExceeded])
+def test_a_bug_is_logged_with_its_traceback(
+    app: Flask, caplog: pytest.LogCaptureFixture, kind: type[Exception]
+) -> None:
+    fail_with(app, kind("the bug"))
     [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert record.exc_info
-    assert "ZeroDivisionError: the bug" in caplog.text
+    assert f"{kind.__name__}: the bug" in caplog.text
 
 
 @pytest.mark.parametrize(
