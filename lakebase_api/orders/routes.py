@@ -71,9 +71,8 @@ def count_orders(query: dict[str, Any]) -> Response:
     """
     counts, which = _context().counts, build_filter(query)
     count = counts.ask(which, query.get("accuracy"), current_exchange().deadline)
-    response = answer_json(
-        {"total_orders": count.total, "accuracy": count.accuracy, "as_of": count.as_of.isoformat()}
-    )
+    as_of = count.as_of.isoformat(timespec="microseconds")
+    response = answer_json({"total_orders": count.total, "accuracy": count.accuracy, "as_of": as_of})
     response.headers["Cache-Control"] = f"private, max-age={round(counts.lifetime(which, count))}"
     response.headers["Age"] = f"{count.age():.0f}"
     return response

@@ -80,6 +80,13 @@ def register_exchange(app: Flask, traffic: Traffic, longest: float) -> None:
         add("X-Process-Time", f"{seconds:.6f}")
         add("Server-Timing", f"db;dur={exchange.held * 1000:.1f}, total;dur={seconds * 1000:.1f}")
         add("X-Content-Type-Options", "nosniff")
+        if (
+            exchange.environ["REQUEST_METHOD"] == "HEAD"
+            and response.headers.get("Cache-Control") == "no-store"
+        ):
+            # What is not to be stored is another each time it is asked for, and of another length.
+            # https://www.rfc-editor.org/rfc/rfc9110#section-8.6
+            response.headers.pop("Content-Length", None)
         traffic.count(response.status_code)
         _log(exchange, response.status_code, seconds)
         return response

@@ -22,7 +22,7 @@ GREATEST_KEYS = 200
 
 # For the documentation, as ECMA-262 has them; that none may come twice they do not say.
 ANY_COLUMN = f"({'|'.join(COLUMNS)})"
-SORT_PATTERN = f"^-?{ANY_COLUMN}(,-?{ANY_COLUMN})*$"
+SORT_PATTERN = f"^-?{ANY_COLUMN}(,-?{ANY_COLUMN}){{0,{MOST_COLUMNS - 1}}}$"
 FIELDS_PATTERN = f"^{ANY_COLUMN}(,{ANY_COLUMN})*$"
 CURSOR_PATTERN = "^([0-9]{1,19}|c[A-Za-z0-9_-]+)$"
 KEYS_PATTERN = f"^0*[1-9][0-9]{{0,18}}(,0*[1-9][0-9]{{0,18}}){{0,{GREATEST_KEYS - 1}}}$"
