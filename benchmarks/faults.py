@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from benchmarks import clients, conditions, fuzz, outages, pressure, rolling_restart, tokens
+from benchmarks import abuse, clients, conditions, fuzz, outages, pressure, rolling_restart, tokens
 from benchmarks.harness import Figure, Lateness, open_lakebase
 from tests.lakebase_stand_in import LakebaseStandIn
 
@@ -41,6 +41,11 @@ SCENARIOS: dict[str, Scenario] = {
     "fuzz": fuzz.fuzz,
     "stop-stalled": clients.stop_stalled,
     "rolling-restart": rolling_restart.roll,
+    "amplify": abuse.amplify,
+    "pile-up": abuse.pile_up,
+    "ask-dearly": abuse.ask_dearly,
+    "starve": abuse.starve,
+    "export-slowly": abuse.export_slowly,
 }
 
 
