@@ -405,7 +405,7 @@ class Settings:
 
         The others are for what is found by a key, however much is asked for that is not.
         """
-        return max(1, (self.pool_size + self.pool_max_overflow) // 5)
+        return max(1, (self.pool_size + self.pool_max_overflow) // 7)
 
     @property
     def most_long_waiting(self) -> int:
