@@ -153,7 +153,7 @@ POOL_EXHAUSTED = ProblemType(
     "pool-exhausted",
     503,
     "Too Many Requests At Once",
-    "Every database connection stayed busy for as long as the request could wait.",
+    "Every database connection that the request could have stayed busy for as long as it could wait.",
     "Try again after the seconds of Retry-After, with fewer requests at once.",
     retry_after=1,
 )
