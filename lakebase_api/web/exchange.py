@@ -87,6 +87,7 @@ def register_exchange(app: Flask, traffic: Traffic, longest: float) -> None:
             # What is not to be stored is another each time it is asked for, and of another length.
             # https://www.rfc-editor.org/rfc/rfc9110#section-8.6
             response.headers.pop("Content-Length", None)
+            response.response = iter(())  # not of no bytes, but of a body that is not known
         traffic.count(response.status_code)
         _log(exchange, response.status_code, seconds)
         return response
