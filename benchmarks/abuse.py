@@ -109,7 +109,7 @@ def export_slowly(lakebase: LakebaseStandIn) -> Iterator[Figure]:
         statuses = []
         until = time.monotonic() + 2 * ROUND
         while time.monotonic() < until:
-            answer = requests.get(f"{gunicorn.url}{EXPORT}&cursor=599000", timeout=PATIENCE)
+            answer = requests.get(f"{gunicorn.url}{EXPORT}&cursor=5940000", timeout=PATIENCE)
             statuses.append(str(answer.status_code))
             time.sleep(0.5)
     refused = {status: statuses.count(status) for status in set(statuses) - {"200"}}
