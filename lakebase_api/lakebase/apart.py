@@ -15,6 +15,7 @@ from lakebase_api.lakebase.copying import end_statement
 from lakebase_api.lakebase.credentials import CredentialError
 from lakebase_api.lakebase.database import CONFLICTS
 from lakebase_api.lakebase.pool import LONGEST_PAUSE, DatabaseUnavailable, Pool
+from lakebase_api.lakebase.prepared import run_afresh
 from lakebase_api.lakebase.setup_log import SETUP_FAULTS, SetupLog
 from lakebase_api.lakebase.turns import Turns
 from lakebase_api.lakebase.watchdog import Watchdog
@@ -155,9 +156,9 @@ class WorkApart:
         self._all.watchdog.watch(connection, began + longest)
         try:
             if slot.work is not self:
-                self._prepare(connection)
+                run_afresh(connection, self._prepare)
                 slot.work = self
-            result = query(connection)
+            result = run_afresh(connection, query)
             self._all.setup.note_success(is_change=False)
             return result
         except SETUP_FAULTS as error:

@@ -12,6 +12,7 @@ from psycopg import errors
 
 from lakebase_api.lakebase.connecting import Connection, LakebaseConnection
 from lakebase_api.lakebase.pool import DeadlineExceeded, Pool
+from lakebase_api.lakebase.prepared import run_afresh
 from lakebase_api.lakebase.setup_log import SETUP_FAULTS, SetupLog
 from lakebase_api.lakebase.watchdog import Watchdog
 from lakebase_api.settings import Settings
@@ -164,7 +165,7 @@ class Database:
             self._watchdog.watch(connection, caller.deadline)
             self._limit_statement(connection, caller.deadline - borrowed)
             use.sent = True
-            result = query(connection)
+            result = run_afresh(connection, query)
             self._setup.note_success(is_change=use.is_change)
             self._pool.note_success()
             return result

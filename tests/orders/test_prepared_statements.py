@@ -1,0 +1,75 @@
+"""What a connection has prepared and what became of it: seen by nobody who asks."""
+
+import pytest
+from flask import request
+from flask.testing import FlaskClient
+
+from lakebase_api.app import get_service
+from lakebase_api.lakebase.connecting import Connection
+from tests.conftest import AppOpener, OrdersDatabase
+from tests.orders.changing import changes_of, read, set_status, status_of
+
+ONE_CONNECTION = {"DB_POOL_SIZE": "1", "DB_MAX_OVERFLOW": "0"}
+# More than psycopg runs of a statement before it prepares it.
+TIMES = 7
+# What a pooler does that exchanges sessions, in a way that psycopg does not see.
+EXCHANGES = {
+    "another session": "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$",
+    "a session of somebody like us": "DO $$ BEGIN FOR n IN 0..50 LOOP BEGIN"
+    " EXECUTE format('PREPARE _pg3_%s AS SELECT 1', n);"
+    " EXCEPTION WHEN duplicate_prepared_statement THEN NULL; END; END LOOP; END $$",
+}
+
+
+@pytest.fixture
+def client(database: OrdersDatabase, open_app: AppOpener) -> FlaskClient:
+    """A client of an app with one connection, on which it runs what is posted."""
+    app = open_app({**database.environment, **ONE_CONNECTION})
+
+    def run(connection: Connection, statement: bytes) -> str:
+        connection.execute(statement)
+        return "done"
+
+    def post() -> str:
+        return get_service(app).lakebase.database.read(run, request.get_data())
+
+    app.add_url_rule("/run", "run", post, methods=["POST"])
+    return app.test_client()
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES.values(), ids=EXCHANGES)
+def test_a_session_without_what_was_prepared_serves_reads_and_changes(
+    client: FlaskClient, exchange: str
+) -> None:
+    for n in range(TIMES):
+        assert set_status(client, 1, "FO"[n % 2]).status_code == 200
+    for n in range(3 * TIMES):
+        assert client.post("/run", data=exchange).text == "done"
+        assert set_status(client, 1, "PF"[n % 2]).status_code == 200
+        assert status_of(client, 1) == "PF"[n % 2]
+        assert len(read(client, f"/orders/stream?cursor={n}&page_size=3")["orders"]) == 3
+    assert len(changes_of(client, 1)) == 4 * TIMES
+
+
+def test_a_value_that_the_type_of_before_did_not_hold_is_found(
+    database: OrdersDatabase, client: FlaskClient
+) -> None:
+    database.execute("ALTER TABLE orders_synced ALTER o_custkey TYPE integer")
+    path = "/orders/stream?sort=o_custkey&fields=o_orderkey&page_size=1"
+    for _ in range(TIMES):
+        following = read(client, path)["links"]["next"]
+        read(client, following)
+    database.execute("ALTER TABLE orders_synced ALTER o_custkey TYPE bigint")
+    database.execute("UPDATE orders_synced SET o_custkey = 2 ^ 40 + o_orderkey")
+    first = read(client, path)
+    assert read(client, first["links"]["next"])["orders"] == [{"o_orderkey": 2}]
+
+
+def test_a_change_that_fails_for_another_reason_is_answered_as_before(
+    database: OrdersDatabase, client: FlaskClient
+) -> None:
+    for n in range(TIMES):
+        assert set_status(client, 1, "FO"[n % 2]).status_code == 200
+    database.execute("ALTER TABLE lakebase_api.order_status_history DROP COLUMN request_id")
+    assert set_status(client, 1, "P").status_code == 503
+    assert status_of(client, 1) == "FO"[(TIMES - 1) % 2]
