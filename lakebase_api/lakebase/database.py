@@ -140,10 +140,6 @@ class Database:
                 if has_conflicted:
                     raise
                 has_conflicted = True
-            except errors.UniqueViolation:
-                # Another writer was first. Each of these means that one of them is done.
-                if time.monotonic() >= caller.deadline:
-                    raise
             except psycopg.OperationalError as error:
                 if not use.lost:
                     raise

@@ -183,3 +183,21 @@ def test_tables_that_were_removed_are_made_anew_by_the_next_change(
     key = add_order(database)
     assert set_status(client, key, "F").status_code == 200
     assert status_of(client, key) == "F"
+
+
+def test_a_change_that_always_meets_another_is_given_up(
+    database: OrdersDatabase, client: FlaskClient
+) -> None:
+    assert set_status(client, 1, "F").status_code == 200
+    database.execute(
+        "CREATE FUNCTION meet() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE unique_violation; END $$;"
+        " CREATE TRIGGER meet BEFORE INSERT ON lakebase_api.order_status_history"
+        " FOR EACH ROW EXECUTE FUNCTION meet()"
+    )
+    # The request itself would have 30 seconds.
+    answer = set_status(client, 1, "P", {"X-Request-Timeout": "15"})
+    assert_problem(answer, 503, "transaction-conflict")
+    database.execute("DROP FUNCTION meet CASCADE")
+    assert set_status(client, 1, "P").status_code == 200
+    assert changes_of(client, 1) == [(2, "F", "P"), (1, "O", "F")]

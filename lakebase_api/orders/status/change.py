@@ -30,6 +30,10 @@ class ItemResult(msgspec.Struct, frozen=True):
     etag: str | None
 
 
+class Overtaken(Exception):
+    """Another writer changed one of the orders first, and nothing was done: the same request sees what it did."""
+
+
 class Standing(StrEnum):
     """Where the request stands to others with its idempotency key."""
 

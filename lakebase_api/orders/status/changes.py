@@ -14,7 +14,15 @@ from psycopg import RawCursor, errors, sql
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.orders import overlay
 from lakebase_api.orders.order import CHANGED_STATUS, CHANGES_MADE, Source, compose_etag
-from lakebase_api.orders.status.change import ChangeRequest, ChangeResult, Item, ItemResult, Outcome, Standing
+from lakebase_api.orders.status.change import (
+    ChangeRequest,
+    ChangeResult,
+    Item,
+    ItemResult,
+    Outcome,
+    Overtaken,
+    Standing,
+)
 from lakebase_api.settings import Settings, StatusWrites
 
 # For how long a repeated request gets the answer of the first.
@@ -144,8 +152,7 @@ class StatusChanges:
     def change(self, connection: Connection, request: ChangeRequest) -> ChangeResult:
         """Make the changes, or say why not. The tables that keep them are made if they are not there.
 
-        Raises ``UniqueViolation`` when another writer was first: nothing was done, and the same call sees
-        what the other did. Raises psycopg's other errors.
+        Raises ``Overtaken`` and psycopg's errors.
         """
         try:
             return self._execute(connection, request)
@@ -165,7 +172,10 @@ class StatusChanges:
             request.idempotency_key,
             request.fingerprint,
         )
-        rows = RawCursor(connection).execute(statement, values, binary=True).fetchall()
+        try:
+            rows = RawCursor(connection).execute(statement, values, binary=True).fetchall()
+        except errors.UniqueViolation as error:
+            raise Overtaken from error
         [(fresh, fingerprint, first, is_running)] = rows
         now = _decode_items(fresh)
         if is_running and first is None:

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -11,7 +11,15 @@ import msgspec
 from flask import Response, request
 
 from lakebase_api.lakebase.database import Database
-from lakebase_api.orders.status.change import ChangeRequest, ChangeResult, Item, ItemResult, Outcome, Standing
+from lakebase_api.orders.status.change import (
+    ChangeRequest,
+    ChangeResult,
+    Item,
+    ItemResult,
+    Outcome,
+    Overtaken,
+    Standing,
+)
 from lakebase_api.orders.status.changes import StatusChanges
 from lakebase_api.settings import Settings, StatusWrites
 from lakebase_api.web import problem_types as kinds
@@ -23,6 +31,11 @@ from lakebase_api.web.problems import Problem
 
 # Seconds before a repeated request looks again whether the first has ended.
 PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4)
+# How often a change is tried that others were faster with, and the longest pause between, in seconds: each
+# time one of them is done, and the pauses, longer and longer, part those who are left.
+MOST_TRIES = 15
+FIRST_PAUSE = 0.005
+LONGEST_PAUSE = 0.5
 
 REFUSALS: dict[Outcome, ProblemType] = {
     Outcome.UNKNOWN: kinds.ORDER_NOT_FOUND,
@@ -43,7 +56,10 @@ class StatusWriter:
     def change(
         self, items: Sequence[Item], body: object, conditions: Conditions, *, is_atomic: bool = True
     ) -> ChangeResult:
-        """Make the changes for the current request. Problems: writes are off; its key is in use."""
+        """Make the changes for the current request.
+
+        Problems: writes are off; its key is in use; others always were faster.
+        """
         if self.settings.status_writes == StatusWrites.OFF:
             raise Problem(kinds.STATUS_WRITES_OFF, kinds.STATUS_WRITES_OFF.meaning)
         key = conditions.idempotency_key
@@ -58,7 +74,7 @@ class StatusWriter:
         # What names itself is done once however often it is sent.
         write = self.database.write_repeatably if key else self.database.write
         for pause in (*PAUSES, None):
-            result = write(self.changes.change, asked)
+            result = _outlast(lambda: write(self.changes.change, asked))
             if result.standing is not Standing.STILL_RUNNING or pause is None:
                 break
             time.sleep(pause * random.uniform(0.5, 1))
@@ -97,6 +113,16 @@ def answer_change(body: dict[str, Any], result: ChangeResult, conditions: Condit
         response = answer_minimally(response)
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _outlast(change: Callable[[], ChangeResult]) -> ChangeResult:
+    """The result of the change, tried again while others are faster. Problems: they always are."""
+    for tries in range(MOST_TRIES):
+        try:
+            return change()
+        except Overtaken:
+            time.sleep(min(FIRST_PAUSE * 2**tries, LONGEST_PAUSE) * random.random())
+    raise Problem(kinds.CONFLICT, kinds.CONFLICT.meaning)
 
 
 def _fingerprint(body: object) -> str:
