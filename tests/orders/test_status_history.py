@@ -1,5 +1,6 @@
 """The history of an order's status: what changed, when, by whom, on whose request."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -152,3 +153,24 @@ def test_a_name_longer_than_any_address_is_refused_and_not_taken_for_an_outage(
         headers = {**idempotency_key, "X-Forwarded-User": "x" * length}
         body = assert_problem(set_status(client, order_key, "P", headers), 422, "invalid-request")
         assert [(each["in"], each["name"]) for each in body["errors"]] == [("header", "X-Forwarded-User")]
+
+
+def test_the_status_in_a_history_is_that_of_its_newest_change_while_others_write(
+    shared_database: OrdersDatabase, open_app: AppOpener, order_key: int
+) -> None:
+    app = open_app(shared_database.environment)
+
+    def write(statuses: str) -> None:
+        client = app.test_client()
+        for status in statuses:
+            assert set_status(client, order_key, status).status_code == 200
+
+    reader = app.test_client()
+    with ThreadPoolExecutor(2) as threads:
+        writers = [threads.submit(write, "FOP" * 40) for _ in range(2)]
+        while not all(each.done() for each in writers):
+            history = read(reader, f"/orders/{order_key}/history?page_size=1")
+            if history["changes"]:
+                assert history["o_orderstatus"] == history["changes"][0]["new_status"]
+        for each in writers:
+            each.result()

@@ -31,7 +31,7 @@ class ItemResult(msgspec.Struct, frozen=True):
 
 
 class Overtaken(Exception):
-    """Another writer changed one of the orders first, and nothing was done: the same request sees what it did."""
+    """Another writer changed one of the orders first. Nothing was done, and it may be asked again."""
 
 
 class Standing(StrEnum):

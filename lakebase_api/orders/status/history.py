@@ -3,12 +3,12 @@
 from datetime import datetime
 
 import msgspec
-from psycopg import RawCursor, sql
-from psycopg.rows import TupleRow, args_row
+from psycopg import sql
 
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.orders import overlay
 from lakebase_api.orders.order import Source
+from lakebase_api.orders.reading import fetch_all
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -44,22 +44,29 @@ class History(msgspec.Struct, frozen=True):
         return self.changes[-1].version if self.has_next else None
 
 
-FETCH_STATUS = """
-SELECT true, t.o_orderstatus::text, NULL, NULL FROM {table} AS t WHERE t.o_orderkey = $1
+STATUS = """
+SELECT true AS is_there, t.o_orderstatus::text AS synced, NULL AS changed, NULL AS synced_then
+FROM {table} AS t WHERE t.o_orderkey = $1
 """
 
-FETCH_CHANGED_STATUS = """
-SELECT t.o_orderkey IS NOT NULL, t.o_orderstatus::text, s.o_orderstatus, s.synced_status
+CHANGED_STATUS = """
+SELECT t.o_orderkey IS NOT NULL AS is_there, t.o_orderstatus::text AS synced, s.o_orderstatus AS changed,
+    s.synced_status AS synced_then
 FROM (SELECT * FROM {table} WHERE o_orderkey = $1) AS t FULL JOIN (
     SELECT * FROM {statuses}
     WHERE o_orderkey = $1 AND source_schema = {source_schema} AND source_table = {source_table}
 ) AS s ON s.o_orderkey = t.o_orderkey
 """
 
-FETCH_CHANGES = """
-SELECT {columns} FROM {history}
-WHERE o_orderkey = $1 AND source_schema = {source_schema} AND source_table = {source_table} AND version < $2
-ORDER BY version DESC LIMIT $3
+# One statement, and so one moment: the status is that of the newest change. With neither there is no row.
+FETCH = """
+SELECT is_there, synced, changed, synced_then, {columns} FROM ({status}) AS status FULL JOIN (
+    SELECT * FROM {history}
+    WHERE o_orderkey = $1 AND source_schema = {source_schema} AND source_table = {source_table}
+        AND version < $2
+    ORDER BY version DESC LIMIT $3
+) AS change ON true
+ORDER BY version DESC
 """
 
 
@@ -76,36 +83,31 @@ class HistoryQueries:
             "history": source.own(overlay.HISTORY_TABLE),
             "columns": sql.SQL(", ").join(map(sql.Identifier, Change.__struct_fields__)),
         }
-        status = FETCH_CHANGED_STATUS if shows_changes else FETCH_STATUS
-        self._fetch_status = sql.SQL(FETCH_STATUS).format(**parts).as_bytes(None)
-        self._fetch_shown_status = sql.SQL(status).format(**parts).as_bytes(None)
-        self._fetch_changes = sql.SQL(FETCH_CHANGES).format(**parts).as_bytes(None)
+        status = sql.SQL(CHANGED_STATUS if shows_changes else STATUS).format(**parts)
+        self._fetch = sql.SQL(FETCH).format(status=status, **parts).as_bytes(None)
+        self._fetch_status = sql.SQL(STATUS).format(**parts).as_bytes(None)
 
     def fetch_history(
         self, connection: Connection, order_key: int, before: int, page_size: int
     ) -> History | None:
-        """The changes of an order older than version ``before``; ``None`` of an order never known."""
+        """The changes of an order older than version ``before``; ``None`` of an order never known.
+
+        All of one moment. Raises psycopg's errors.
+        """
         if overlay.exists(connection, self._status_schema):
-            found = _fetch_all(connection, self._fetch_shown_status, order_key)
-            changes = _fetch_changes(connection, self._fetch_changes, (order_key, before, page_size + 1))
+            rows = fetch_all(connection, self._fetch, (order_key, before, page_size + 1))
         else:
-            found, changes = _fetch_all(connection, self._fetch_status, order_key), []
-        if not found and not changes:
+            rows = fetch_all(connection, self._fetch_status, (order_key,))
+        if not rows:
             return None
-        is_there, synced, changed, synced_then = found[0] if found else (False, None, None, None)
+        is_there, synced, changed, synced_then = rows[0][:4]
+        # Beside a status without a change there are NULLs.
+        changes = [Change(*row[4:]) for row in rows if any(row[4:])]
         return History(
             o_orderkey=order_key,
             o_orderstatus=changed if is_there and changed is not None else synced,
             synced_status=synced,
-            status_conflict=is_there and changed is not None and synced not in (synced_then, changed),
+            status_conflict=bool(is_there) and changed is not None and synced not in (synced_then, changed),
             changes=changes[:page_size],
             has_next=len(changes) > page_size,
         )
-
-
-def _fetch_all(connection: Connection, statement: bytes, order_key: int) -> list[TupleRow]:
-    return RawCursor(connection).execute(statement, (order_key,)).fetchall()
-
-
-def _fetch_changes(connection: Connection, statement: bytes, values: tuple[int, ...]) -> list[Change]:
-    return RawCursor(connection, row_factory=args_row(Change)).execute(statement, values).fetchall()
