@@ -16,13 +16,14 @@ class TooMuch(Exception):
 
 
 def fetch_integers(
-    connection: Connection, statement: bytes, values: Sequence[int], wait: Wait
+    connection: Connection, statement: bytes, values: Sequence[int | None], wait: Wait
 ) -> list[int] | None:
     """The first row of a statement with ``$1`` and so on for the values, if there is one.
 
     Raises psycopg's errors.
     """
-    row = fetch_row(connection.pgconn, statement, [str(value).encode() for value in values], wait)
+    texts = [None if value is None else str(value).encode() for value in values]
+    row = fetch_row(connection.pgconn, statement, texts, wait)
     return [int(value or b"") for value in row] if row else None
 
 

@@ -24,7 +24,7 @@ WELCOME = """
 The API answers at {url} with {orders:,} TPC-H orders. Its documentation: {url}/docs
 
   curl {url}/orders/1
-  curl '{url}/orders/stream?cursor=0&page_size=5'
+  curl '{url}/orders/stream?page_size=5'
   curl -X POST {url}/orders/1/status -H 'Content-Type: application/json' -d '{{"o_orderstatus": "F"}}'
 
 Ctrl-C ends it; the data stays in {folder}.

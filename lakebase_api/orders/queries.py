@@ -39,7 +39,7 @@ WITH bounds AS (
         (SELECT t.o_orderkey FROM {orders} WHERE {conditions} ORDER BY t.o_orderkey LIMIT 1) AS low,
         (SELECT t.o_orderkey FROM {orders} WHERE {conditions} ORDER BY t.o_orderkey DESC LIMIT 1) AS high
 ), probe AS MATERIALIZED (
-    SELECT least(high, low + floor(random() * (high::float8 - low + 1))::bigint) AS at
+    SELECT least(high, low + floor(random()::numeric * (high::numeric - low + 1)))::bigint AS at
     FROM bounds, generate_series(1, {probes})
 ), found AS MATERIALIZED (
     SELECT DISTINCT key FROM probe, LATERAL (

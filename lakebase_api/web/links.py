@@ -45,7 +45,7 @@ class LinksSchema(Schema):
 
     self = _link("This page.", f"{EXAMPLE}&cursor=100")
     first = _link("The first page.", EXAMPLE)
-    prev = _link("The page before this one; `null` where there is none.", f"{EXAMPLE}&cursor=0")
+    prev = _link("The page before this one; `null` where there is none.", EXAMPLE)
     next = _link("The page after this one; `null` where there is none.", f"{EXAMPLE}&cursor=388")
     last = _link("The last page; `null` where it is not known.", None)
 

@@ -8,8 +8,8 @@ from marshmallow import Schema, fields, validate
 
 from lakebase_api.web.answers import GREATEST_EXACT
 
-# The largest PostgreSQL bigint.
-GREATEST_KEY = 2**63 - 1
+# What a PostgreSQL bigint holds.
+LEAST_KEY, GREATEST_KEY = -(2**63), 2**63 - 1
 # Times the largest page it stays a bigint.
 GREATEST_PAGE = GREATEST_EXACT
 GREATEST_PAGE_SIZE = 1000
@@ -42,7 +42,7 @@ def _cursor(description: str, example: int | None) -> fields.Raw:
     return fields.Raw(
         required=True,
         metadata={
-            "description": f"{description} A text in a list that is sorted, and above {GREATEST_EXACT}; "
+            "description": f"{description} A text in a list that is sorted, and beyond ±{GREATEST_EXACT}; "
             "`null` where there is none.",
             "type": ["integer", "string", "null"],
             "example": example,

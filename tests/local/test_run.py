@@ -84,7 +84,7 @@ def test_a_run_has_the_data_of_the_last_within_five_seconds_and_says_how_to_ask_
     here = f"http://localhost:{port}"
     assert f"Its documentation: {here}/docs\n" in output
     assert f"  curl {here}/orders/1\n" in output
-    assert f"  curl '{here}/orders/stream?cursor=0&page_size=5'\n" in output
+    assert f"  curl '{here}/orders/stream?page_size=5'\n" in output
     assert f"  curl -X POST {here}/orders/1/status -H 'Content-Type: application/json' -d '{{" in output
 
 

@@ -182,7 +182,7 @@ def test_the_format_is_what_is_asked_for_in_the_query_and_else_what_is_accepted(
     ("query", "name"),
     [
         ("format=json", "format"),
-        ("cursor=-1", "cursor"),
+        ("cursor=-9223372036854775809", "cursor"),
         ("cursor=x", "cursor"),
         ("header=maybe", "header"),
         ("fields=o_clerk", "fields"),

@@ -28,7 +28,9 @@ def test_wrong_page_parameters_are_refused(reader: FlaskClient, query: str) -> N
     assert reader.get(f"/orders/pages?{query}").status_code == 422
 
 
-@pytest.mark.parametrize("query", ["cursor=-1", "cursor=9223372036854775808", "page_size=0", "page=1"])
+@pytest.mark.parametrize(
+    "query", ["cursor=-9223372036854775809", "cursor=9223372036854775808", "page_size=0", "page=1"]
+)
 def test_wrong_stream_parameters_are_refused(reader: FlaskClient, query: str) -> None:
     assert reader.get(f"/orders/stream?{query}").status_code == 422
 

@@ -62,9 +62,11 @@ def test_nulls_and_any_text_come_out_as_they_are(database: OrdersDatabase, clien
 @pytest.mark.parametrize(
     ("path", "status", "kind"),
     [
-        ("/orders/0", 400, "malformed-request"),
-        ("/orders/-5", 400, "malformed-request"),
-        ("/orders/-99999999999999999999", 400, "malformed-request"),
+        ("/orders/0", 404, "order-not-found"),
+        ("/orders/-5", 404, "order-not-found"),
+        ("/orders/-9223372036854775808", 404, "order-not-found"),
+        ("/orders/-9223372036854775809", 422, "invalid-request"),
+        ("/orders/-99999999999999999999", 422, "invalid-request"),
         ("/orders/1.5", 422, "invalid-request"),
         ("/orders/abc", 422, "invalid-request"),
         ("/orders/%D9%A1", 422, "invalid-request"),  # a digit, but not one of ours
@@ -143,7 +145,7 @@ def test_a_status_update_is_stored_and_answered(client: FlaskClient) -> None:
         ("/orders/1/status", b'{"o_orderstatus": "F"}', "text/plain", 415),
         ("/orders/1/status", b'{"o_orderstatus": "F"}', None, 415),
         ("/orders/1/status", b'{"o_orderstatus": "' + b"F" * 65536 + b'"}', "application/json", 413),
-        ("/orders/0/status", b'{"o_orderstatus": "F"}', "application/json", 400),
+        ("/orders/0/status", b'{"o_orderstatus": "F"}', "application/json", 404),
         ("/orders/x/status", b'{"o_orderstatus": "F"}', "application/json", 422),
         ("/orders/8/status", b'{"o_orderstatus": "F"}', "application/json", 404),
     ],

@@ -71,7 +71,7 @@ def test_a_batch_of_none_or_too_many_is_refused(writer: FlaskClient, order_key: 
         ({"o_orderkey": 1}, "1.o_orderstatus"),
         ({"o_orderstatus": "F"}, "1.o_orderkey"),
         ({"o_orderkey": 1, "o_orderstatus": "X"}, "1.o_orderstatus"),
-        ({"o_orderkey": 0, "o_orderstatus": "F"}, "1.o_orderkey"),
+        ({"o_orderkey": -(2**63) - 1, "o_orderstatus": "F"}, "1.o_orderkey"),
         ({"o_orderkey": 2**63, "o_orderstatus": "F"}, "1.o_orderkey"),
         ({"o_orderkey": "1", "o_orderstatus": "F"}, "1.o_orderkey"),
         ({"o_orderkey": True, "o_orderstatus": "F"}, "1.o_orderkey"),

@@ -47,7 +47,8 @@ SELECT set_config('lakebase_api.first', first::text, false),
     set_config('lakebase_api.rows', $3::bigint::text, false),
     length(set_config('statement_timeout', $4::bigint::text, false))
 FROM (
-    SELECT min(t.o_orderkey)::bigint AS first FROM {table} AS t WHERE t.o_orderkey > $1::bigint
+    SELECT min(t.o_orderkey)::bigint AS first FROM {table} AS t
+    WHERE $1::bigint IS NULL OR t.o_orderkey > $1::bigint
 ) AS found, LATERAL (
     SELECT least(first, {greatest} - $2::bigint) + $2::bigint AS last
 ) AS range
@@ -145,14 +146,15 @@ class ExportChunks:
         self,
         connection: Connection,
         export: Export,
-        after: int,
+        after: int | None,
         size: Size,
         seconds: float,
         wait: Wait,
     ) -> Chunk | None:
-        """The next rows after a key, or ``None`` if there are no more; a statement may take so many seconds.
+        """The next rows after a key, or from the first on; ``None`` if there are no more.
 
-        ``wait`` as for ``copy_rows``. Raises ``TooMuch`` and psycopg's errors.
+        A statement may take so many seconds. ``wait`` as for ``copy_rows``. Raises ``TooMuch`` and psycopg's
+        errors.
         """
         milliseconds = max(LEAST_MILLISECONDS, round(seconds * 1000))
         values = (after, size.keys, size.rows, milliseconds)

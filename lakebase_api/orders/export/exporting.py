@@ -53,9 +53,9 @@ class ClientGone(CutShort):
 
 
 class Unfinished(Exception):
-    """There was no row up to the key ``reached`` when the export had to end."""
+    """There was no row up to the key ``reached``, if any was, when the export had to end."""
 
-    def __init__(self, reached: int) -> None:
+    def __init__(self, reached: int | None) -> None:
         super().__init__(reached)
         self.reached = reached
 
@@ -85,8 +85,8 @@ class Exports:
         self.chunks = chunks
         self.is_stopping = is_stopping
 
-    def begin(self, export: Export, after: int, header: bytes, caller: Caller) -> "RunningExport":
-        """The export of the orders after a key, once its first rows are there; to be closed.
+    def begin(self, export: Export, after: int | None, header: bytes, caller: Caller) -> "RunningExport":
+        """The export of the orders after a key, or of all, once its first rows are there; to be closed.
 
         Raises ``AllInUse``, ``Unfinished``, ``ClientGone``, and what ``WorkApart.read`` does.
         """
@@ -112,7 +112,9 @@ class RunningExport:
     not possible, and ``ClientGone``.
     """
 
-    def __init__(self, exports: Exports, export: Export, after: int, header: bytes, caller: Caller) -> None:
+    def __init__(
+        self, exports: Exports, export: Export, after: int | None, header: bytes, caller: Caller
+    ) -> None:
         self._export = export
         self._after = after
         self._header = header
@@ -141,7 +143,7 @@ class RunningExport:
         while not self._first and not self._is_over():
             self._first = self._walk.fetch()
         # Where no cursor is told, an answer without rows would say that there are none.
-        is_told = self._export.tells_cursor and self._walk.reached > self._after
+        is_told = self._export.tells_cursor and self._walk.reached != self._after
         if not self._first and not self._walk.is_complete and not is_told:
             raise Unfinished(self._walk.reached)
 

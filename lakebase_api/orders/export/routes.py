@@ -92,7 +92,7 @@ def export_orders(query: dict[str, Any]) -> Response:
     follows the last whole row and go on after that one, in either format.
     """
     media_type = FORMATS[query["form"]] if "form" in query else negotiate(CSV, NDJSON)
-    has_header = media_type == CSV and query.get("header", query["cursor"] == 0)
+    has_header = media_type == CSV and query.get("header", query.get("cursor") is None)
     if request.method == "HEAD":
         return _answer((), media_type, has_header=has_header)
     export = _build_export(query, is_csv=media_type == CSV)
@@ -103,9 +103,11 @@ def export_orders(query: dict[str, Any]) -> Response:
     deadline = exchange.deadline_within(context.time_limit)
     caller = Caller(exchange.request_id, deadline, _find_client())
     try:
-        running = context.exports.begin(export, query["cursor"], header, caller)
+        running = context.exports.begin(export, query.get("cursor"), header, caller)
     except Unfinished as error:
-        detail = f"There is no such order up to key {error.reached}, and no time to look further."
+        detail = "There was no time to look for the first order."
+        if error.reached is not None:
+            detail = f"There is no such order up to key {error.reached}, and no time to look further."
         raise Problem(kinds.EXPORT_UNFINISHED, detail) from None
     except ClientGone:
         return Response(status=499)  # for the log, as nginx has it

@@ -7,7 +7,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from lakebase_api.orders.lists.schemas import FilterSchema, FormSchema
 from lakebase_api.orders.order import KEY
-from lakebase_api.web.paging import GREATEST_KEY, QueryInteger
+from lakebase_api.web.paging import GREATEST_KEY, LEAST_KEY, QueryInteger
 from lakebase_api.web.tables import CSV, NDJSON
 
 FORMATS = {"csv": CSV, "ndjson": NDJSON}
@@ -20,12 +20,12 @@ class ExportQuerySchema(FilterSchema, FormSchema):
         metadata={"description": "If absent, what `Accept` prefers, and `csv` without it.", "example": "csv"},
     )
     cursor = QueryInteger(
-        load_default=lambda: 0,
-        validate=validate.Range(0, GREATEST_KEY, error="Must be between {min} and {max}."),
+        validate=validate.Range(LEAST_KEY, GREATEST_KEY, error="Must be between {min} and {max}."),
         metadata={
-            "description": "The key to start after: that of the last whole row there is, to go on.",
+            "description": "The key to start after: that of the last whole row there is, to go on. The "
+            "first order is the first if absent.",
             "format": "int64",
-            "example": 0,
+            "example": 388,
         },
     )
     header = fields.Boolean(
@@ -33,7 +33,7 @@ class ExportQuerySchema(FilterSchema, FormSchema):
         falsy={"false", "False"},
         metadata={
             "description": "In CSV, whether the first line has the names of the fields. If absent it does "
-            "when `cursor` is 0."
+            "without `cursor`."
         },
     )
 

@@ -35,7 +35,7 @@ class ExportWalk:
         self,
         chunks: ExportChunks,
         export: Export,
-        after: int,
+        after: int | None,
         work: WorkApart,
         deadline: float,
         wait: Wait,
@@ -47,7 +47,7 @@ class ExportWalk:
         self._wait = wait
         self._size = FIRST_SIZE
         self._has_begun = False
-        # The key up to which all was fetched.
+        # The key up to which all was fetched; ``None`` before the first.
         self.reached = after
         self.is_complete = False
 

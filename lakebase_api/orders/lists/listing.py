@@ -78,8 +78,8 @@ class Place:
 class Page:
     """Rows that begin with the fields of the listing, and where the pages beside them are, if there are any.
 
-    In the order of the keys a place is the key to start after. ``state`` is another one as soon as anything
-    in the database has changed; it is not known of every table, nor of a page without rows.
+    In the order of the keys a place is the key to start after, or the beginning. ``state`` is another one as
+    soon as anything in the database has changed; it is not known of every table, nor of a page without rows.
     """
 
     rows: list[TupleRow]

@@ -9,19 +9,20 @@ from psycopg import sql
 
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.orders.conditions import Shape, asks_status, compose_conditions
-from lakebase_api.orders.lists.listing import Listing, Page, compose_state
+from lakebase_api.orders.lists.listing import Listing, Page, Place, compose_state
 from lakebase_api.orders.order import KEY, Source, View, compose_columns
 from lakebase_api.orders.reading import SHAPES_KEPT, Reader, Reading
 
-# The largest bigint: no order comes after it.
-GREATEST_KEY = 2**63 - 1
+# What a bigint holds: no order comes before or after it.
+LEAST_KEY, GREATEST_KEY = -(2**63), 2**63 - 1
 
-# Of the orders before the page, up to some more than fit in one: how many there are, and the key of the one
-# after which the page before starts, if it is among them.
+# Of the orders before the page, up to some more than fit in one: the least key, and that of the one after
+# which the page before starts, if it is among them.
 AROUND = """
-SELECT concat_ws(' ', coalesce({state}, '-'), count(*), (array_agg(o_orderkey ORDER BY o_orderkey DESC))[$2])
+SELECT concat_ws(' ', coalesce({state}, '-'), min(o_orderkey),
+    (array_agg(o_orderkey ORDER BY o_orderkey DESC))[$2])
 FROM (
-    SELECT t.o_orderkey FROM {narrow_orders} WHERE t.o_orderkey <= {before} AND {narrow_conditions}
+    SELECT t.o_orderkey FROM {narrow_orders} WHERE t.o_orderkey {before} AND {narrow_conditions}
     ORDER BY t.o_orderkey DESC LIMIT {most}
 ) AS before
 """
@@ -42,7 +43,8 @@ WHERE t.o_orderkey >= (SELECT o_orderkey FROM start) AND {conditions} AND {gate}
 ORDER BY t.o_orderkey LIMIT {most}
 """
 FROM_START = "s.o_orderkey >= (SELECT o_orderkey FROM start)"
-BEFORE_START = "(SELECT o_orderkey - 1 FROM start)"
+BEFORE_START = "< (SELECT o_orderkey FROM start)"
+UP_TO_BEGIN = "<= $1"
 
 
 class PagesByKey:
@@ -68,7 +70,7 @@ class PagesByKey:
         if total is not None and total / 2 < offset < total:
             offset, direction = total - offset - 1, "DESC"
         reading = self._prepare_at(listing.which.shape, listing.columns, listing.most, direction)
-        return self._fetch(connection, listing, reading, offset, end=GREATEST_KEY if page > 1 else 0)
+        return self._fetch(connection, listing, reading, offset, end=GREATEST_KEY if page > 1 else LEAST_KEY)
 
     def _fetch(
         self, connection: Connection, listing: Listing, reading: Reading, begin: int, end: int
@@ -81,23 +83,22 @@ class PagesByKey:
         else:
             reading = self._prepare_around(listing.which.shape, listing.most)
             [(around,)] = self._reader.read(connection, reading, (end, beyond, *parameters))
-        state, count, *start = around.split()
-        previous = int(start[0]) if start else 0
+        state, *before = around.split()
         shown = rows[: listing.page_size]
         following = shown[-1][listing.columns.index(KEY)] if len(rows) > len(shown) else None
         is_known = shown and state != "-"
-        return Page(shown, previous if int(count) else None, following, state if is_known else None)
+        return Page(shown, _find_previous(*map(int, before)), following, state if is_known else None)
 
     def _build_around(self, shape: Shape, most: int) -> Reading:
         return self._reader.prepare(
-            lambda view: _compose_around(self._reader.source, view, shape, most, "$1"), shape=shape
+            lambda view: _compose_around(self._reader.source, view, shape, most, UP_TO_BEGIN), shape=shape
         )
 
     def _build_after(self, shape: Shape, columns: tuple[str, ...], most: int) -> Reading:
         def compose(view: View) -> sql.Composable:
             return sql.SQL(FETCH_AFTER).format(
                 **_compose_page(view, shape, columns, most, bound="s.o_orderkey > $1"),
-                around=_compose_around(self._reader.source, view, shape, most, "$1"),
+                around=_compose_around(self._reader.source, view, shape, most, UP_TO_BEGIN),
             )
 
         return self._reader.prepare(compose, shape=shape)
@@ -114,9 +115,17 @@ class PagesByKey:
         return self._reader.prepare(compose, shape=shape)
 
 
+def _find_previous(least: int | None = None, start: int | None = None) -> int | Place | None:
+    """Where the page before starts: after the key ``start``, else at the ``least`` key, if there is one."""
+    if least is None or start is not None:
+        return start
+    # No key is less than the least bigint.
+    return min(0, least - 1) if least > LEAST_KEY else Place()
+
+
 def _compose_around(source: Source, view: View, shape: Shape, most: int, before: str) -> sql.Composable:
     return sql.SQL(AROUND).format(
-        **_compose_narrow(view, shape, bound=f"s.o_orderkey <= {before}"),
+        **_compose_narrow(view, shape, bound=f"s.o_orderkey {before}"),
         before=sql.SQL(before),
         most=sql.Literal(most),
         state=compose_state(source),

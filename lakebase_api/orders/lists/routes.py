@@ -147,17 +147,18 @@ def stream_orders(query: dict[str, Any]) -> Response:
     if unchanged := _answer_unchanged(form):
         return unchanged
     read = context.database.read_long if listing.may_be_long() else context.database.read
-    if isinstance(place, Place):
-        found = read(context.sorted.fetch, listing, place)
-    else:
+    if not isinstance(place, Place):
         found = read(context.by_key.fetch_after, listing, place)
+    elif listing.is_by_key:
+        found = read(context.by_key.fetch_at, listing, page=1)
+    else:
+        found = read(context.sorted.fetch, listing, place)
     neighbours = _describe_neighbours(listing, found)
-    previous, following = neighbours["previous_cursor"], neighbours["next_cursor"]
     targets: Targets = {
         "self": {},
         "first": {"cursor": None},
-        "prev": None if previous is None else {"cursor": previous},
-        "next": None if following is None else {"cursor": following},
+        "prev": {"cursor": neighbours["previous_cursor"]} if neighbours["has_previous"] else None,
+        "next": {"cursor": neighbours["next_cursor"]} if neighbours["has_next"] else None,
     }
     return _answer_page(form, found, {"page_size": listing.page_size, **neighbours}, targets)
 
@@ -166,7 +167,7 @@ def _build_listing(query: dict[str, Any]) -> Listing:
     return Listing(build_filter(query), query["sort"], query["shown"], query["page_size"])
 
 
-def _find_place(listing: Listing, cursor: int | str) -> int | Place:
+def _find_place(listing: Listing, cursor: int | str | None) -> int | Place:
     """Where a cursor of the list says to begin."""
     if isinstance(cursor, str) and not listing.is_by_key:
         try:
@@ -175,8 +176,11 @@ def _find_place(listing: Listing, cursor: int | str) -> int | Place:
             raise Problem(kinds.FOREIGN_CURSOR, kinds.FOREIGN_CURSOR.meaning) from None
     if isinstance(cursor, str):
         raise Problem(kinds.FOREIGN_CURSOR, "The cursors of a list in the order of the keys are keys.")
-    if listing.is_by_key or cursor == 0:
-        return cursor if listing.is_by_key else Place()
+    # In other orders 0 was the start before it could be left out.
+    if cursor is None or (cursor == 0 and not listing.is_by_key):
+        return Place()
+    if listing.is_by_key:
+        return cursor
     raise Problem(kinds.FOREIGN_CURSOR, "A key is a cursor in the order of the keys only.")
 
 
@@ -215,7 +219,8 @@ def _describe_neighbours(listing: Listing, page: Page) -> dict[str, Any]:
 
 
 def _write_cursor(listing: Listing, place: int | Place | None) -> int | str | None:
+    """The cursor of a place; ``None`` where there is none, or no key before the first."""
     if isinstance(place, Place):
-        return _context().cursors.write(place, listing.sort, listing.which)
+        return None if listing.is_by_key else _context().cursors.write(place, listing.sort, listing.which)
     cursor: int | str | None = spell_great(place)
     return cursor

@@ -11,6 +11,7 @@ from lakebase_api.web.paging import (
     GREATEST_KEY,
     GREATEST_PAGE,
     INTEGER,
+    LEAST_KEY,
     QueryInteger,
     great_integers_field,
     page_size_field,
@@ -24,8 +25,8 @@ GREATEST_KEYS = 200
 ANY_COLUMN = f"({'|'.join(COLUMNS)})"
 SORT_PATTERN = f"^-?{ANY_COLUMN}(,-?{ANY_COLUMN}){{0,{MOST_COLUMNS - 1}}}$"
 FIELDS_PATTERN = f"^{ANY_COLUMN}(,{ANY_COLUMN})*$"
-CURSOR_PATTERN = "^([0-9]{1,19}|c[A-Za-z0-9_-]+)$"
-KEYS_PATTERN = f"^0*[1-9][0-9]{{0,18}}(,0*[1-9][0-9]{{0,18}}){{0,{GREATEST_KEYS - 1}}}$"
+CURSOR_PATTERN = "^(-?[0-9]{1,19}|c[A-Za-z0-9_-]+)$"
+KEYS_PATTERN = f"^-?0*[0-9]{{1,19}}(,-?0*[0-9]{{1,19}}){{0,{GREATEST_KEYS - 1}}}$"
 
 
 class SortField(fields.String):
@@ -57,8 +58,8 @@ class CursorField(fields.Raw):
         text = super()._deserialize(value, *args, **kwargs)
         if not INTEGER.fullmatch(text):
             return text
-        if not 0 <= int(text) <= GREATEST_KEY:
-            raise ValidationError(f"Must be between 0 and {GREATEST_KEY}.")
+        if not LEAST_KEY <= int(text) <= GREATEST_KEY:
+            raise ValidationError(f"Must be between {LEAST_KEY} and {GREATEST_KEY}.")
         return int(text)
 
 
@@ -69,8 +70,9 @@ class KeysField(fields.String):
         parts = super()._deserialize(value, *args, **kwargs).split(",")
         if len(parts) > GREATEST_KEYS:
             raise ValidationError(f"Must be at most {GREATEST_KEYS} keys.")
-        if not all(INTEGER.fullmatch(part) and 1 <= int(part) <= GREATEST_KEY for part in parts):
-            raise ValidationError(f"Must be integers between 1 and {GREATEST_KEY}, separated by commas.")
+        if not all(INTEGER.fullmatch(part) and LEAST_KEY <= int(part) <= GREATEST_KEY for part in parts):
+            detail = f"Must be integers between {LEAST_KEY} and {GREATEST_KEY}, separated by commas."
+            raise ValidationError(detail)
         return list(dict.fromkeys(map(int, parts)))
 
 
@@ -216,14 +218,15 @@ class PagesQuerySchema(FilterSchema, SortSchema, FormSchema):
 
 class StreamQuerySchema(FilterSchema, SortSchema, FormSchema):
     cursor = CursorField(
-        load_default=lambda: 0,
+        # Not told: a generated client would send it with each request.
+        load_default=lambda: None,
         metadata={
-            "description": "Where to begin: `0`, or a cursor of an earlier answer with these filters and "
-            "this sort. In the order of the keys it is the key to start after.",
+            "description": "Where to begin: a cursor of an earlier answer with these filters and this sort; "
+            "at the start if absent. In the order of the keys it is the key to start after.",
             # Text, though it may be a key: few generators can write a parameter that has one of two types.
             "type": "string",
             "pattern": CURSOR_PATTERN,
-            "example": "0",
+            "example": "388",
         },
     )
     page_size = page_size_field()

@@ -6,7 +6,7 @@ from marshmallow import Schema, fields, validate
 
 from lakebase_api.orders.order import STATUSES
 from lakebase_api.web.answers import GREATEST_EXACT
-from lakebase_api.web.paging import GREATEST_KEY, INTEGER, QueryInteger, page_size_field
+from lakebase_api.web.paging import GREATEST_KEY, INTEGER, LEAST_KEY, QueryInteger, page_size_field
 from lakebase_api.web.validation import GREATEST_LIST
 
 GREATEST_BATCH = GREATEST_LIST
@@ -18,7 +18,7 @@ class KeyInteger(fields.Integer):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         if isinstance(value, float) and value.is_integer():
             return int(value)
-        if isinstance(value, str) and INTEGER.fullmatch(value) and int(value) > GREATEST_EXACT:
+        if isinstance(value, str) and INTEGER.fullmatch(value) and abs(int(value)) > GREATEST_EXACT:
             return int(value)
         if type(value) is not int:
             raise self.make_error("invalid", input=value)
@@ -43,7 +43,7 @@ class StatusUpdateSchema(Schema):
 
 class BatchItemSchema(Schema):
     o_orderkey = _order_key(
-        validate=validate.Range(1, GREATEST_KEY, error="Must be between {min} and {max}.")
+        validate=validate.Range(LEAST_KEY, GREATEST_KEY, error="Must be between {min} and {max}.")
     )
     o_orderstatus = _status("The new status.")
     if_match = fields.String(
