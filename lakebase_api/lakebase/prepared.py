@@ -53,6 +53,6 @@ def _forget(connection: Connection, error: psycopg.Error) -> bool:
     if isinstance(error, EXCHANGED):
         connection.prepare_threshold = None
     else:
-        # psycopg forgets its own notes by the name of the command.
-        connection.execute("DEALLOCATE ALL")
+        # psycopg forgets its own notes by the name of the command, which it must not have prepared itself.
+        connection.execute("DEALLOCATE ALL", prepare=False)
     return True
