@@ -54,6 +54,8 @@ OF_THE_ENVIRONMENT = {
     "PGLOADBALANCEHOSTS": "random",
     "PGCONNECT_TIMEOUT": "1",
 }
+# Else each app seals cursors, which answers hold, in its own way.
+SECRET = {"CURSOR_SECRET": "the same for both apps"}
 TEXT = "Łódź – 5 €"
 SHADOW = """
 CREATE SCHEMA elsewhere; GRANT USAGE ON SCHEMA elsewhere TO public;
@@ -126,7 +128,7 @@ def test_answers_are_the_same_whatever_the_role_has_as_its_own(
     for name, value in OF_A_ROLE.items():
         shown = ", ".join(f"'{part.strip()}'" for part in value.split(","))
         told_database.execute(f"ALTER ROLE {odd_role} IN DATABASE {told_database.name} SET {name} = {shown}")
-    environment = told_database.environment
+    environment = {**told_database.environment, **SECRET}
     expected = show(change(open_app(environment)))
     assert {status for status, *_ in expected} == {200}
     assert TEXT.encode() in expected[0][2]
@@ -148,11 +150,12 @@ def test_answers_are_the_same_whatever_libpq_would_find_in_the_environment(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    expected = show(change(open_app(told_database.environment)))
+    environment = {**told_database.environment, **SECRET}
+    expected = show(change(open_app(environment)))
     for name, value in OF_THE_ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     with caplog.at_level(logging.WARNING, "lakebase_api"):
-        assert show(open_app(told_database.environment).test_client()) == expected
+        assert show(open_app(environment).test_client()) == expected
     [warning] = [message for message in caplog.messages if "not used" in message]
     assert set(OF_THE_ENVIRONMENT) <= set(warning.replace(",", "").split())
 
