@@ -16,10 +16,10 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test serve faults clients bench check clean broken
+.PHONY: help run test test-all serve faults clients bench check clean broken
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' '$(firstword $(MAKEFILE_LIST))'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' '$(firstword $(MAKEFILE_LIST))'
 
 run: $(STAMP)  ## Try it: PostgreSQL with TPC-H orders and the API; SF=0.1 (150,000 orders), PORT=8000
 	@exec $(BIN)/python -m lakebase_api.local --scale '$(SF)' --port '$(PORT)'
@@ -29,10 +29,13 @@ serve: $(STAMP)  ## The API alone, against the database that .env or the environ
 	@unset PORT; $(if $(filter command,$(origin PORT)),export BIND='127.0.0.1:$(PORT)';) exec $(BIN)/gunicorn wsgi:app
 
 # Nothing exported in this shell may lead a test to a real database.
-test: $(STAMP)  ## Run the tests on an embedded PostgreSQL
+test: CHOSEN = -m 'not slow'
+test: $(STAMP)  ## Run the tests on an embedded PostgreSQL, but for those that take long
+test-all: $(STAMP)  ## Run all tests
+test test-all:
 	@for name in $$(env | sed -En 's/^((PG|DATABRICKS_|LAKEBASE_)[A-Za-z0-9_]*)=.*/\1/p'); do unset $$name; done; \
 	unset ENDPOINT_NAME DEFAULT_POSTGRES_SCHEMA DEFAULT_POSTGRES_TABLE BIND PORT; \
-	ENV_FILE=/dev/null exec $(BIN)/python -m pytest -n 4 --dist loadfile
+	ENV_FILE=/dev/null exec $(BIN)/python -m pytest -n 4 --dist loadfile $(CHOSEN)
 
 faults: $(STAMP)  ## Break everything around the service for sixteen minutes, and hold the figures against bounds
 	@exec $(BIN)/python -m benchmarks.faults $(if $(ONLY),--only $(ONLY))

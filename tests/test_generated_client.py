@@ -14,6 +14,8 @@ import pytest
 from tests.conftest import ORDERS, OrdersDatabase
 from tests.gunicorn_process import PATIENCE, GunicornProcess
 
+pytestmark = pytest.mark.slow
+
 # It would run ruff to make the code handsome.
 CONFIGURATION = "post_hooks: []"
 PACKAGE = "generated_orders_client"

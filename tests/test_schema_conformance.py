@@ -25,6 +25,8 @@ from urllib.parse import urlencode
 import requests
 import schemathesis
 
+pytestmark = pytest.mark.slow
+
 def once(text):
     names = {part.removeprefix("-"): part for part in text.split(",")}
     return ",".join(names.values())

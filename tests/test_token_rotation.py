@@ -17,6 +17,8 @@ from tests.gunicorn_process import GunicornProcess
 from tests.lakebase_stand_in import LakebaseStandIn
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 KINDS = ["autoscaling", "provisioned"]
 THREADS = 8
 REQUESTS = 2500

@@ -18,6 +18,8 @@ from lakebase_api.local.server_log import LogExcerpt
 from tests.conftest import ROLE, OrdersDatabase
 from tests.gunicorn_process import PATIENCE, GunicornProcess
 
+pytestmark = pytest.mark.slow
+
 # In every hostile text, and in nothing else.
 MARK = "zqx"
 CORPUS = [

@@ -20,7 +20,10 @@ from lakebase_api.orders import overlay
 from tests.conftest import ROLE, clone_database
 
 # hypothesis looks whether strategies draw random numbers on their own: threads of the app do meanwhile.
-pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies"),
+]
 
 EXAMPLES = 40
 KEYS = range(1, 13)

@@ -31,7 +31,10 @@ from tests.orders.status_steps import KEYS, STEPS, Change, Fate, Precondition, R
 from tests.waiting import wait_until
 
 # hypothesis looks whether strategies draw random numbers on their own: threads of the app do meanwhile.
-pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies"),
+]
 
 TABLE = "few"
 EXAMPLES = 40
