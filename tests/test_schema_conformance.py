@@ -8,6 +8,8 @@ import pytest
 from tests.conftest import OrdersDatabase
 from tests.gunicorn_process import GunicornProcess
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = 30
 # What a request that fits its schema may be answered, besides success: it may ask for what is not to be had.
 CONFIGURATION = """
@@ -25,7 +27,6 @@ from urllib.parse import urlencode
 import requests
 import schemathesis
 
-pytestmark = pytest.mark.slow
 
 def once(text):
     names = {part.removeprefix("-"): part for part in text.split(",")}
