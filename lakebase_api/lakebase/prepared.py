@@ -53,6 +53,7 @@ def _forget(connection: Connection, error: psycopg.Error) -> bool:
     if isinstance(error, EXCHANGED):
         connection.prepare_threshold = None
     else:
-        # psycopg forgets its own notes by the name of the command, which it must not have prepared itself.
-        connection.execute("DEALLOCATE ALL", prepare=False)
+        # With a rollback psycopg drops all that is prepared. It does not always see a DEALLOCATE ALL.
+        with connection.transaction(force_rollback=True):
+            pass
     return True

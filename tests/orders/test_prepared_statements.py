@@ -65,6 +65,16 @@ def test_a_value_that_the_type_of_before_did_not_hold_is_found(
     assert read(client, first["links"]["next"])["orders"] == [{"o_orderkey": 2}]
 
 
+def test_types_may_change_again_and_again(database: OrdersDatabase, client: FlaskClient) -> None:
+    # A fault while nothing is prepared.
+    assert client.post("/run", data="SELECT 1 / 0").status_code == 500
+    for length in range(41, 45):
+        for _ in range(TIMES):
+            read(client, "/orders/1")
+        database.execute(f"ALTER TABLE orders_synced ALTER o_clerk TYPE varchar({length})")
+        database.execute(f"ALTER TABLE orders_synced ALTER o_totalprice TYPE numeric({length}, 2)")
+
+
 def test_a_change_that_fails_for_another_reason_is_answered_as_before(
     database: OrdersDatabase, client: FlaskClient
 ) -> None:
