@@ -3,6 +3,7 @@
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -137,6 +138,26 @@ def test_chunk_sizes_of_any_length_are_read_alike(gunicorn: GunicornProcess, siz
         received = answer.read()
     assert received.startswith(b"HTTP/1.1 422 ")
     assert received.count(b"HTTP/1.1 200 OK") == 1
+
+
+@pytest.mark.parametrize("pieces", [1, 3], ids=["at once", "in pieces"])
+def test_a_large_answer_arrives_whole_however_the_request_came(
+    gunicorn: GunicornProcess, pieces: int
+) -> None:
+    request = b"GET /orders/stream?page_size=1000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with socket.socket() as client:
+        # As on a network: on loopback the answer would fit into the buffers.
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)
+        client.settimeout(PATIENCE)
+        client.connect(("127.0.0.1", gunicorn.port))
+        for number in range(pieces):
+            time.sleep(0.3 * number)  # so that each is read by itself
+            client.sendall(request[number * 20 : (number + 1) * 20 if number + 1 < pieces else None])
+        with client.makefile("rb") as answer:
+            head, _, body = answer.read().partition(b"\r\n\r\n")
+    [length] = [int(line.split()[1]) for line in head.splitlines() if line.startswith(b"Content-Length: ")]
+    assert len(body) == length > 100_000
 
 
 def test_an_empty_line_after_a_body_is_no_request(gunicorn: GunicornProcess) -> None:

@@ -87,6 +87,21 @@ def test_with_a_certificate_it_speaks_tls_and_nothing_else(
     assert b"o_orderkey" not in ask(connect(gunicorn), request % b"Connection: close\r\n")
 
 
+def test_a_large_answer_arrives_whole_with_tls(tls: tuple[GunicornProcess, ssl.SSLContext]) -> None:
+    gunicorn, context = tls
+    request = b"GET /orders/stream?page_size=1000 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    with socket.socket() as plain:
+        # As on a network: on loopback the answer would fit into the buffers.
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1400)
+        plain.settimeout(PATIENCE)
+        plain.connect(("127.0.0.1", gunicorn.port))
+        client = context.wrap_socket(plain, server_hostname="localhost")
+        head, _, body = ask(client, request).partition(b"\r\n\r\n")
+    [length] = [int(line.split()[1]) for line in head.splitlines() if line.startswith(b"Content-Length: ")]
+    assert len(body) == length > 100_000
+
+
 def test_slow_clients_with_tls_are_ended_too(tls: tuple[GunicornProcess, ssl.SSLContext]) -> None:
     gunicorn, context = tls
     slow = [connect(gunicorn) for _ in range(4)]

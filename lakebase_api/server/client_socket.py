@@ -77,14 +77,22 @@ class ClientSocket(socket.socket):
         return len(data)
 
     def _send_piece(self, piece: memoryview) -> None:
+        # A read may have left a shorter limit. Where gunicorn does not wait at all (0.0), it has its reasons.
+        limit = self.client_timeout if self.is_for_tls else None
+        if self.gettimeout() not in (limit, 0.0):
+            self.settimeout(limit)
+        ends = time.monotonic() + self.client_timeout
         try:
-            sent = super().send(piece)
+            while sent := super().send(piece):
+                piece = piece[sent:]
+                if not piece:
+                    return
+                if time.monotonic() >= ends:
+                    break
         except (TimeoutError, BlockingIOError):
-            sent = 0
-        # The system takes all, unless the time is over.
-        if sent < len(piece):
-            logger.debug("A client does not take its answer")
-            raise BrokenPipeError(errno.EPIPE, "the client does not take its answer")
+            pass
+        logger.debug("A client does not take its answer")
+        raise BrokenPipeError(errno.EPIPE, "the client does not take its answer")
 
 
 class ClientTLSSocket(ClientSocket, ssl.SSLSocket):
