@@ -9,6 +9,7 @@ from wsgiref.types import WSGIApplication
 from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
 
+from lakebase_api.doctor.catalogues import find_mark
 from lakebase_api.doctor.examination import examine
 from lakebase_api.lakebase.lakebase import Lakebase
 from lakebase_api.orders.counting import OrderCounts
@@ -55,7 +56,13 @@ class Service:
             # The default drops a job that is a second late.
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
-        self.lakebase = Lakebase(settings, self._scheduler, current_exchange, partial(examine, settings))
+        self.lakebase = Lakebase(
+            settings,
+            self._scheduler,
+            current_exchange,
+            partial(examine, settings),
+            partial(find_mark, settings),
+        )
         self._report = TrafficReport(self.traffic, self.lakebase.stats)
 
     def open(self, is_stopping: Callable[[], bool] = lambda: False) -> None:

@@ -31,6 +31,7 @@ class Column:
 
     name: str
     type: str
+    is_not_null: bool
     may_select: bool
     may_update: bool
 
@@ -50,6 +51,27 @@ class Index:
 
 
 @dataclass(frozen=True)
+class Key:
+    """What the catalogues say of the key: in how many tables (partitions) no index makes it unique.
+
+    Of views, and of tables that consist of others in other ways than by key, none can.
+    """
+
+    lacking: int
+    is_beyond_indexes: bool
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The keys that were looked at: of how many rows, how many not NULL, and how many different ones."""
+
+    rows: int
+    keys: int
+    different: int
+    is_all: bool
+
+
+@dataclass(frozen=True)
 class Privilege:
     """Whether the role has a privilege on one of the app's own tables; ``None`` where there is no table."""
 
@@ -65,6 +87,9 @@ class Facts:
     relation: Relation
     columns: Mapping[str, Column]
     indexes: Mapping[str, Index]
+    key: Key
+    # Looked at where the catalogues cannot say what the keys are like; else, or if that failed, ``None``.
+    seen: Seen | None
     privileges: list[Privilege]
     # Migrations applied to the app's own tables; ``None`` when this session cannot read it.
     version: int | None

@@ -1,25 +1,26 @@
-"""Judges the orders table: that the role can read it, that it is orders, and that its key has an index."""
+"""Judges the orders table: that the role can read it, that it is orders, and that its key is one."""
 
 from psycopg import sql
 
 from lakebase_api.doctor.catalogues import COLUMNS
-from lakebase_api.doctor.facts import Facts
+from lakebase_api.doctor.facts import Facts, Seen
 from lakebase_api.doctor.filters import judge_filters
 from lakebase_api.lakebase.checks import Blocks, Check, failed, passed, skipped
+from lakebase_api.orders.order import KEY
 from lakebase_api.settings import Settings, StatusWrites
 
-WHOLE = ("bigint", "integer", "smallint", "numeric")
+WHOLE = ("bigint", "integer", "smallint")
 TEXT = ("text", "character varying", "character")
-# The types that the service answers from as its documentation says, the usual one first.
+# The types of one family, the usual one first: whole numbers of any width, decimals of any precision, texts.
 TYPES = {
     "o_orderkey": WHOLE,
     "o_custkey": WHOLE,
     "o_orderstatus": TEXT,
-    "o_totalprice": ("numeric", "double precision", "real", "bigint", "integer", "smallint"),
+    "o_totalprice": ("numeric",),
     "o_orderdate": ("date",),
     "o_orderpriority": TEXT,
     "o_clerk": TEXT,
-    "o_shippriority": ("integer", "bigint", "smallint", "numeric"),
+    "o_shippriority": ("integer", "bigint", "smallint"),
     "o_comment": TEXT,
 }
 KINDS = {"r": "table", "p": "partitioned table", "v": "view", "m": "materialized view", "f": "foreign table"}
@@ -111,50 +112,101 @@ def _judge_columns(facts: Facts, settings: Settings) -> Check:
     table = _quote(settings.schema, settings.table)
     lacking = [name for name in COLUMNS if name not in facts.columns]
     wrong = [column for column in facts.columns.values() if column.type not in TYPES[column.name]]
-    if not lacking and not wrong:
+    may_be_null = facts.relation.kind in ("r", "p") and KEY in facts.columns
+    may_be_null = may_be_null and not facts.columns[KEY].is_not_null
+    if not lacking and not wrong and not may_be_null:
         return passed("columns", "those of TPC-H orders")
     says = [f"{table} has no column {name}" for name in lacking]
     says += [f"{column.name} is {column.type}, not {TYPES[column.name][0]}" for column in wrong]
-    changes = ", ".join(
+    says += [f"{KEY} may be NULL"] * may_be_null
+    changes = [
         f"ALTER COLUMN {_quote(column.name)} TYPE {usual} USING {_quote(column.name)}::{usual}"
         for column in wrong
         for usual in TYPES[column.name][:1]
-    )
+    ]
+    changes += [f"ALTER COLUMN {_quote(KEY)} SET NOT NULL"] * may_be_null
     mend = f"The table must have the columns of TPC-H orders. Correct {NAMES}, or sync samples.tpch.orders"
     return failed(
         "columns",
         ", ".join(says),
         mend=f"{mend}; where it is no synced table, its owner runs" if changes else mend,
-        sql=(f"ALTER TABLE {table} {changes}",) if changes else (),
-        fault="the table has other columns",
+        sql=(f"ALTER TABLE {table} {', '.join(changes)}",) if changes else (),
+        fault="the table has other columns" if lacking or wrong else "the key may be NULL",
         blocks=Blocks.EVERYTHING,
     )
 
 
 def _judge_index(facts: Facts, settings: Settings) -> Check:
+    if KEY not in facts.columns:
+        return skipped("index", f"there is no {KEY}")
+    if facts.key.lacking and not facts.key.is_beyond_indexes:
+        return _demand_unique(facts, settings)
+    seen = facts.seen
+    if seen and not seen.rows == seen.keys == seen.different:
+        return _refuse_keys(facts, settings, seen)
+    if facts.relation.kind == "p" and facts.indexes[KEY].lacking:
+        return _demand_index(facts, settings)
+    if not facts.key.is_beyond_indexes and facts.relation.kind != "m":
+        return passed("index", f"{KEY} has a unique one")
+    what = f"none can say that the keys of this {KINDS[facts.relation.kind or 'r']} are unique"
+    if facts.relation.kind == "m":
+        what = f"{KEY} has a unique one"
+    if seen is None:
+        return skipped("index", f"{what}, and they could not be looked through")
+    looked = f"all {seen.rows:,}" if seen.is_all else f"{seen.rows:,}"
+    return passed("index", f"{what}; {looked} rows looked at have each a key of their own")
+
+
+def _demand_unique(facts: Facts, settings: Settings) -> Check:
     relation, table = facts.relation, _quote(settings.schema, settings.table)
-    if relation.kind in ("v", "f"):
-        return passed("index", f"a {KINDS[relation.kind]} has none of its own")
-    if "o_orderkey" not in facts.columns:
-        return skipped("index", "there is no o_orderkey")
-    index = facts.indexes["o_orderkey"]
-    if not index.lacking:
-        return passed("index", "o_orderkey has one")
-    without = "has no index that begins with o_orderkey"
+    without = f"has no unique index on {KEY} alone"
     if relation.kind == "p":
-        without = f"has {index.lacking} of its partitions without an index that begins with o_orderkey"
-    invalid = ", ".join(index.invalid)
+        without = f"has {facts.key.lacking} of its partitions without a unique index on {KEY} alone"
     # A partitioned table takes no CONCURRENTLY.
     how = "" if relation.kind == "p" else " CONCURRENTLY"
     return failed(
         "index",
-        f"{table} {without}"
-        + (f"; {invalid} is not valid: it is being built, or building it failed" if invalid else ""),
-        mend="Without one every read goes through the whole table. A synced table that is created anew "
-        f"loses its indexes. The owner, {relation.owner}, runs",
-        sql=(f"CREATE INDEX{how} ON {table} (o_orderkey)",),
+        f"{table} {without}{_name_invalid(facts)}",
+        mend="Without one an order may be there twice, and lists would leave one out. A synced table that is "
+        "created anew has one if it is made with a primary key, and loses others. The owner, "
+        f"{relation.owner}, runs",
+        sql=(f"CREATE UNIQUE INDEX{how} ON {table} ({KEY})",),
+        fault="the key is not unique",
+        blocks=Blocks.EVERYTHING,
+    )
+
+
+def _refuse_keys(facts: Facts, settings: Settings, seen: Seen) -> Check:
+    relation, table = facts.relation, _quote(settings.schema, settings.table)
+    kind = KINDS[relation.kind or "r"]
+    looked = f"all {seen.rows:,}" if seen.is_all else f"{seen.rows:,}"
+    return failed(
+        "index",
+        f"of {looked} rows looked at in {kind} {table}, {seen.rows - seen.keys:,} have no {KEY} and "
+        f"{seen.keys - seen.different:,} have one that another row has",
+        mend=f"Each order needs a key of its own: have {relation.owner} change what is behind the {kind}, or "
+        f"correct {NAMES}",
+        fault="the key is not unique",
+        blocks=Blocks.EVERYTHING,
+    )
+
+
+def _demand_index(facts: Facts, settings: Settings) -> Check:
+    """Of a partitioned table in which an index cannot make the key unique."""
+    relation, table = facts.relation, _quote(settings.schema, settings.table)
+    return failed(
+        "index",
+        f"{table} has {facts.indexes[KEY].lacking} of its partitions without an index that begins with {KEY}"
+        f"{_name_invalid(facts)}",
+        mend=f"Without one every read goes through the whole partition. The owner, {relation.owner}, runs",
+        sql=(f"CREATE INDEX ON {table} ({KEY})",),
         fault="the key has no index",
     )
+
+
+def _name_invalid(facts: Facts) -> str:
+    invalid = ", ".join(facts.indexes[KEY].invalid)
+    return f"; {invalid} is not valid: it is being built, or building it failed" if invalid else ""
 
 
 def _judge_update(facts: Facts, settings: Settings) -> Check:

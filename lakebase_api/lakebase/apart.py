@@ -155,6 +155,7 @@ class WorkApart:
         began = time.monotonic()
         self._all.watchdog.watch(connection, began + longest)
         try:
+            self._all.setup.refuse_other_table(connection)
             if slot.work is not self:
                 run_afresh(connection, self._prepare)
                 slot.work = self

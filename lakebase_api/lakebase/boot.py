@@ -25,7 +25,7 @@ class BootReport:
             try:
                 for check in self._setup.examine(connection):
                     _log_check(check)
-            except psycopg.Error as error:
+            except (psycopg.Error, ValueError, LookupError) as error:
                 logger.warning("The boot report was cut short: %s", error)
 
 

@@ -13,7 +13,7 @@ from psycopg import errors
 from lakebase_api.lakebase.connecting import Connection, LakebaseConnection
 from lakebase_api.lakebase.pool import DeadlineExceeded, Pool
 from lakebase_api.lakebase.prepared import run_afresh
-from lakebase_api.lakebase.setup_log import SETUP_FAULTS, SetupLog
+from lakebase_api.lakebase.setup_log import SETUP_FAULTS, NotSetUp, SetupLog
 from lakebase_api.lakebase.watchdog import Watchdog
 from lakebase_api.settings import Settings
 
@@ -131,7 +131,7 @@ class Database:
         is_change: bool = False,
         is_repeatable: bool = True,
     ) -> T:
-        has_conflicted = False
+        has_conflicted = was_at_a_loss = False
         for attempt in itertools.count():
             use = _Use(is_change=is_change)
             try:
@@ -140,6 +140,11 @@ class Database:
                 if has_conflicted:
                     raise
                 has_conflicted = True
+            except NotSetUp as error:
+                # What the statement met is gone by now.
+                if error.is_explained or was_at_a_loss:
+                    raise
+                was_at_a_loss = True
             except psycopg.OperationalError as error:
                 if not use.lost:
                     raise
@@ -160,6 +165,7 @@ class Database:
             borrowed = time.monotonic()
             self._watchdog.watch(connection, caller.deadline)
             self._limit_statement(connection, caller.deadline - borrowed)
+            self._setup.refuse_other_table(connection)
             use.sent = True
             result = run_afresh(connection, query)
             self._setup.note_success(is_change=use.is_change)

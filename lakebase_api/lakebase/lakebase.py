@@ -12,7 +12,7 @@ from lakebase_api.lakebase.database import Caller, Database
 from lakebase_api.lakebase.failures import classify
 from lakebase_api.lakebase.pool import Pool
 from lakebase_api.lakebase.rotation import Rotation
-from lakebase_api.lakebase.setup_log import Examine, SetupLog
+from lakebase_api.lakebase.setup_log import Examine, FindMark, SetupLog
 from lakebase_api.lakebase.target import Target
 from lakebase_api.settings import Settings, TargetKind
 
@@ -24,7 +24,7 @@ class Lakebase:
 
     Building it does no I/O and starts no thread. ``open`` it after the fork, ``close`` it on the way
     out; in between it is safe to share between threads. ``find_caller`` gives the caller of the current
-    thread; ``examine`` looks on a connection how the database is set up.
+    thread; ``examine`` looks on a connection how the database is set up, ``find_mark`` whether to look again.
     """
 
     def __init__(
@@ -33,11 +33,12 @@ class Lakebase:
         scheduler: BackgroundScheduler,
         find_caller: Callable[[], Caller],
         examine: Examine,
+        find_mark: FindMark,
     ) -> None:
         target, self._holder = build_target(settings)
         self._unused_variables = target.unused_variables
         self._rotation = Rotation(self._holder, scheduler) if self._holder else None
-        self._setup = SetupLog(examine)
+        self._setup = SetupLog(examine, find_mark)
         self.pool = Pool(settings, target, BootReport(self._setup).log)
         self.database = Database(settings, self.pool, self._setup, find_caller)
         self.apart = ConnectionsApart(

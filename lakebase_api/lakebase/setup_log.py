@@ -1,4 +1,4 @@
-"""What a statement that met a missing grant or table is answered with: what is wrong, and what mends it."""
+"""Whether the database is set up for the service: requests are refused while it is not."""
 
 import logging
 import threading
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import psycopg
 from psycopg import errors
 
-from lakebase_api.lakebase.checks import Blocks, Check, State, failed
+from lakebase_api.lakebase.checks import STATUS_CHANGES, Blocks, Check, State, failed
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.lakebase.failures import first_line
 
@@ -19,46 +19,90 @@ FAULTS: dict[type[psycopg.Error], str] = {
     errors.UndefinedTable: "the table is missing",
     errors.InvalidSchemaName: "the schema is missing",
     errors.UndefinedColumn: "the table has other columns",
+    errors.UndefinedFunction: "the table has other columns",
+    errors.DatatypeMismatch: "the table has other columns",
 }
 SETUP_FAULTS = tuple(FAULTS)
 # Seconds for which what was found holds: under traffic every request meets the same fault.
 INTERVAL = 1.0
+# What looking takes is a small part of the time at the most: it is done again after as many times as long.
+REST = 20
 # Seconds to wait for another thread that is looking.
 PATIENCE = 1.0
+# How often it is looked while the table is being changed; then the statements have to say what they meet.
+MOST_LOOKS = 3
+
+# What a database may hold that looking at it does not expect.
+FAILED_LOOKS = (psycopg.DataError, psycopg.InternalError, psycopg.ProgrammingError, ValueError, LookupError)
 
 # Looks at the database on a connection that the role of the app opened. Raises psycopg's errors.
 Examine = Callable[[Connection], Sequence[Check]]
+# In one short statement: gives another mark once the orders table is defined in another way.
+FindMark = Callable[[Connection], str]
 
 
 class NotSetUp(Exception):
-    """A statement met one of ``SETUP_FAULTS``. ``checks`` are what explains it, the first one first."""
+    """The database is not set up for the request. ``checks`` are what explains it, the first one first.
 
-    def __init__(self, checks: Sequence[Check]) -> None:
+    ``is_explained``: whether they were found by looking, and are not just what a statement met.
+    """
+
+    def __init__(self, checks: Sequence[Check], *, is_explained: bool = True) -> None:
         super().__init__("; ".join(check.line for check in checks))
         self.checks = checks
+        self.is_explained = is_explained
 
 
 class SetupLog:
-    """How the database was last found to be set up. Safe to use from any thread."""
+    """How the database was last found to be set up. Safe to use from any thread.
 
-    def __init__(self, examine: Examine) -> None:
+    Without ``find_mark`` it is only looked when a statement has met a fault.
+    """
+
+    def __init__(self, examine: Examine, find_mark: FindMark | None = None) -> None:
         self._examine = examine
+        self._find_mark = find_mark
         self._looking = threading.Lock()
-        self._looked_at = float("-inf")
+        self._mark: str | None = None
+        self._looked_at = self._holds_until = float("-inf")
+        self._took = 0.0
         self._found: Sequence[Check] = ()
+        # Because of these every request is refused.
+        self._blocking: Sequence[Check] = ()
         self._failing: Check | None = None
 
     @property
     def fault(self) -> str | None:
         """What is wrong, without a name of a host, a role or a table; ``None`` while nothing is."""
-        failing = self._failing
+        failing = next(iter(self._blocking), self._failing)
         return failing.fault if failing else None
 
     def examine(self, connection: Connection) -> Sequence[Check]:
         """Look now, and note what was found. Raises psycopg's errors."""
-        found = self._examine(connection)
-        self._failing = next((check for check in found if _explains(check, is_change=True)), None)
-        return found
+        with self._looking:
+            self._look(connection)
+        return self._found
+
+    def refuse_other_table(self, connection: Connection) -> None:
+        """Raise ``NotSetUp`` while the orders table is not as it must be.
+
+        That it is holds for ``INTERVAL`` seconds; that it is not, until its definition is another. Raises
+        psycopg's errors.
+        """
+        if self._find_mark is None or (not self._blocking and time.monotonic() < self._holds_until):
+            return
+        # Who knows that it was as it must be a moment ago leaves looking to another.
+        is_patient = bool(self._blocking) or self._mark is None
+        if self._looking.acquire(timeout=PATIENCE if is_patient else 0):
+            try:
+                self._look_again(connection, is_due=bool(self._blocking))
+                self._holds_until = time.monotonic() + INTERVAL
+            except FAILED_LOOKS as error:
+                logger.warning("Looking at the orders table failed: %s", first_line(error))
+            finally:
+                self._looking.release()
+        if blocking := self._blocking:
+            raise NotSetUp(blocking)
 
     def note_success(self, *, is_change: bool) -> None:
         """A query went well. What keeps changes from being made is not disproved by a read."""
@@ -69,32 +113,58 @@ class SetupLog:
     def diagnose(self, connection: Connection, error: psycopg.Error, *, is_change: bool) -> NotSetUp:
         """Say what is behind one of ``SETUP_FAULTS``, looking on the very connection that met it.
 
-        However many ask, one of them looks in ``INTERVAL`` seconds.
+        However many ask, one of them looks in ``INTERVAL`` seconds, or when the table is another.
         """
-        found = self._look_now_and_then(connection)
-        checks = [check for check in found if _explains(check, is_change=is_change)]
+        checks = [check for check in self._diagnose(connection) if _explains(check, is_change=is_change)]
+        is_explained = bool(checks)
         checks = checks or [_repeat(error, is_change=is_change)]
         self._failing = checks[0]
-        return NotSetUp(checks)
+        return NotSetUp(checks, is_explained=is_explained)
 
-    def _look_now_and_then(self, connection: Connection) -> Sequence[Check]:
+    def _diagnose(self, connection: Connection) -> Sequence[Check]:
         if not self._looking.acquire(timeout=PATIENCE):
             return ()
         try:
-            if time.monotonic() >= self._looked_at + INTERVAL:
-                self._found = self._look(connection)
-                self._looked_at = time.monotonic()
+            self._look_again(connection, is_due=True)
             return self._found
+        except (psycopg.OperationalError, *FAILED_LOOKS) as looking:
+            # What is being explained matters more.
+            logger.warning("Looking for what is wrong failed: %s", first_line(looking))
+            return ()
         finally:
             self._looking.release()
 
-    def _look(self, connection: Connection) -> Sequence[Check]:
-        try:
-            return self._examine(connection)
-        except psycopg.Error as error:
-            # What is being explained matters more.
-            logger.warning("Looking for what is wrong failed: %s", first_line(error))
-            return ()
+    def _look_again(self, connection: Connection, *, is_due: bool) -> None:
+        """Look if the table is another than at the last look, or if it ``is_due`` and that was long ago."""
+        mark = self._find_mark(connection) if self._find_mark else None
+        if mark != self._mark or (is_due and time.monotonic() >= self._looked_at + self._rest()):
+            try:
+                self._look(connection)
+            finally:
+                self._looked_at = time.monotonic()
+
+    def _look(self, connection: Connection) -> None:
+        began = time.monotonic()
+        for _ in range(MOST_LOOKS):
+            before = self._find_mark(connection) if self._find_mark else None
+            found = self._examine(connection)
+            after = self._find_mark(connection) if self._find_mark else None
+            if before == after:
+                break
+        else:
+            found = ()
+        self._found, self._mark = found, after
+        self._blocking = [
+            check
+            for check in found
+            if _explains(check, is_change=False) and check.name != STATUS_CHANGES and self._find_mark
+        ]
+        self._failing = next((check for check in found if _explains(check, is_change=True)), None)
+        self._took = time.monotonic() - began
+
+    def _rest(self) -> float:
+        """Seconds after a look until the next that nothing else asks for."""
+        return max(INTERVAL, REST * self._took)
 
 
 def _explains(check: Check, *, is_change: bool) -> bool:

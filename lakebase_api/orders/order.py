@@ -42,10 +42,22 @@ TEXT_COLUMNS = frozenset(name for name, kind in Order.__annotations__.items() if
 # here, so that a status which was changed and changed back has another.
 ETAG = "left(encode(sha256(convert_to(ROW({columns}, {version})::text, 'UTF8')), 'hex'), 32)"
 
+# That the columns are there and of the types they must be: each expression is of one family of types alone.
+# It is part of every statement, which the server refuses to understand where it does not hold; nothing is
+# read for it, since `true` is all that the planner leaves.
+AS_DECLARED = """
+(true OR EXISTS (
+    SELECT FROM {table} AS d
+    WHERE (d.o_orderkey & d.o_custkey & d.o_shippriority) = 0 AND pg_catalog.scale(d.o_totalprice) = 0
+        AND d.o_orderdate - 1 = d.o_orderdate
+        AND d.o_orderstatus ~ d.o_orderpriority AND d.o_clerk ~ d.o_comment
+))
+"""
+
 # As long as there is no table of changes the orders are read without it, and not a row once there is one.
 UNCHANGED_ORDERS = "{table} AS t"
 UNCHANGED_STATUS = "t.o_orderstatus"
-UNLESS_CHANGES = "to_regclass({statuses_name}) IS NULL"
+UNLESS_CHANGES = "{as_declared} AND to_regclass({statuses_name}) IS NULL"
 # `bound` is that of the orders: PostgreSQL does not infer it, and would read every change up to there.
 CHANGED_ORDERS = """
 {table} AS t LEFT JOIN {statuses} AS s ON s.o_orderkey = t.o_orderkey AND {bound}
@@ -69,9 +81,10 @@ class Source:
 
     def parts(self) -> dict[str, sql.Composable]:
         """What any statement may name."""
-        statuses = self.own(STATUS_TABLE)
+        statuses, table = self.own(STATUS_TABLE), sql.Identifier(self.schema, self.table)
         return {
-            "table": sql.Identifier(self.schema, self.table),
+            "table": table,
+            "as_declared": sql.SQL(AS_DECLARED).format(table=table),
             "source_schema": sql.Literal(self.schema),
             "source_table": sql.Literal(self.table),
             "statuses": statuses,
@@ -80,11 +93,13 @@ class Source:
 
     def without_changes(self, *, may_have_changes: bool) -> "View":
         """The orders as their table has them; none once changes are kept beside them, where they may be."""
-        return self._view(UNCHANGED_ORDERS, UNLESS_CHANGES if may_have_changes else "true", UNCHANGED_STATUS)
+        return self._view(
+            UNCHANGED_ORDERS, UNLESS_CHANGES if may_have_changes else "{as_declared}", UNCHANGED_STATUS
+        )
 
     def with_changes(self) -> "View":
         """The orders with the status as changed."""
-        return self._view(CHANGED_ORDERS, "true", CHANGED_STATUS, CHANGES_MADE)
+        return self._view(CHANGED_ORDERS, "{as_declared}", CHANGED_STATUS, CHANGES_MADE)
 
     def _view(self, orders: str, gate: str, status: str, version: str = "0") -> "View":
         parts = self.parts()
@@ -112,7 +127,10 @@ class View:
     def without_status(self) -> "View":
         """The same for a statement, or a part of one, that does not depend on the status."""
         return replace(
-            self, template=UNCHANGED_ORDERS, gate=sql.SQL("true"), status=sql.SQL(UNCHANGED_STATUS)
+            self,
+            template=UNCHANGED_ORDERS,
+            gate=self.parts["as_declared"],
+            status=sql.SQL(UNCHANGED_STATUS),
         )
 
 

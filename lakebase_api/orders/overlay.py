@@ -76,7 +76,7 @@ CREATE TABLE IF NOT EXISTS {schema}.schema_version (
     applied_at timestamptz NOT NULL DEFAULT now()
 )
 """
-READ_VERSION = "SELECT coalesce(max(version), 0) FROM {schema}.schema_version"
+READ_VERSION = "SELECT coalesce(max(version), 0)::integer FROM {schema}.schema_version"
 NOTE_VERSION = "INSERT INTO {schema}.schema_version (version) VALUES ({version})"
 
 

@@ -28,7 +28,7 @@ FETCH_MANY = "SELECT {columns} FROM {orders} WHERE t.o_orderkey = ANY($1) AND {g
 COUNT = "SELECT count(*) FROM {orders} WHERE {conditions} HAVING {gate}"
 
 # The planner knows of partitions and views, and how much a table grew since its statistics were made.
-ESTIMATE = "EXPLAIN (FORMAT JSON) SELECT FROM {table} AS t WHERE {conditions}"
+ESTIMATE = "EXPLAIN (FORMAT JSON) SELECT FROM {table} AS t WHERE {conditions} AND {gate}"
 
 # Each probe is a random number in the range of their keys and finds the first key from there on, so that
 # a key is found in proportion to the gap before it. The keys beside one of them fill up the sample

@@ -104,17 +104,21 @@ def test_a_missing_update_grant_is_found_at_start_and_said_with_the_way_out(
     assert tell(client) == "the grant to update the table is missing"
 
 
-def test_a_missing_index_is_warned_of_at_start_and_keeps_from_nothing(
+def test_a_key_without_a_unique_index_keeps_from_everything_until_there_is_one(
     shop: Shop, open_client: Callable[..., FlaskClient], caplog: pytest.LogCaptureFixture
 ) -> None:
     shop.execute("ALTER TABLE orders_synced DROP CONSTRAINT orders_synced_pkey")
     client = open_client()
-    assert client.get("/orders/1").status_code == 200
+    assert client.get("/orders/1").status_code == 503
     [record] = {
         (record.levelname, record.getMessage()) for record in caplog.records if "Not set up" in record.msg
     }
-    assert record[0] == "WARNING"
-    assert 'CREATE INDEX CONCURRENTLY ON "public"."orders_synced" (o_orderkey);' in record[1]
+    assert record[0] == "ERROR"
+    statement = 'CREATE UNIQUE INDEX CONCURRENTLY ON "public"."orders_synced" (o_orderkey)'
+    assert f"{statement};" in record[1]
+    assert tell(client) == "the key is not unique"
+    shop.execute(statement)
+    assert client.get("/orders/1").status_code == 200
     assert tell(client) == "ok"
 
 

@@ -85,13 +85,15 @@ def test_missing_columns_are_named(shop: Shop) -> None:
 
 def test_a_key_without_an_index_is_found_and_its_sql_mends_it(shop: Shop) -> None:
     shop.execute(DROP_KEY)
-    # None of these finds an order.
-    shop.execute("CREATE INDEX ON orders_synced (o_custkey, o_orderkey)")
-    shop.execute("CREATE INDEX ON orders_synced (o_orderkey) WHERE o_orderkey > 5")
+    # None of these says that no order is there twice.
+    shop.execute("CREATE INDEX ON orders_synced (o_orderkey)")
+    shop.execute("CREATE UNIQUE INDEX ON orders_synced (o_orderkey, o_custkey)")
+    shop.execute("CREATE UNIQUE INDEX ON orders_synced ((o_orderkey + 0))")
+    shop.execute("CREATE UNIQUE INDEX ON orders_synced (o_orderkey) WHERE o_orderkey > 5")
     shop.execute("CREATE INDEX ON orders_synced USING hash (o_orderkey)")
     faults = shop.find_faults()
     assert list(faults) == ["index"]
-    assert faults["index"].sql[0].startswith("CREATE INDEX CONCURRENTLY")
+    assert faults["index"].sql[0].startswith("CREATE UNIQUE INDEX CONCURRENTLY")
     shop.mend(faults["index"])
     assert shop.find_faults() == {}
 
@@ -121,7 +123,7 @@ def test_a_partitioned_table_has_an_index_when_each_partition_has(shop: Shop, op
     shop.execute(f'{PARTITIONED} GRANT SELECT ON parted TO "{APP}"')
     shop.execute("INSERT INTO parted SELECT * FROM orders_synced")
     assert '"public"."parted" has 2 of its partitions without' in shop.find_faults()["index"].says
-    shop.execute("CREATE INDEX ON low (o_orderkey)")
+    shop.execute("CREATE UNIQUE INDEX ON low (o_orderkey)")
     check = shop.find_faults()["index"]
     assert '"public"."parted" has 1 of its partitions without' in check.says
     shop.mend(check)
@@ -132,5 +134,5 @@ def test_a_partitioned_table_has_an_index_when_each_partition_has(shop: Shop, op
 def test_indexes_of_the_partitions_are_as_good_as_one_of_the_whole(shop: Shop) -> None:
     shop.environment["DEFAULT_POSTGRES_TABLE"] = "parted"
     shop.execute(f'{PARTITIONED} GRANT SELECT ON parted TO "{APP}"')
-    shop.execute("CREATE INDEX ON low (o_orderkey); CREATE INDEX ON middle (o_orderkey)")
+    shop.execute("CREATE UNIQUE INDEX ON low (o_orderkey); CREATE UNIQUE INDEX ON middle (o_orderkey)")
     assert shop.find_faults() == {}

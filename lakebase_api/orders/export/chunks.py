@@ -52,7 +52,7 @@ FROM (
 ) AS found, LATERAL (
     SELECT least(first, {greatest} - $2::bigint) + $2::bigint AS last
 ) AS range
-WHERE first IS NOT NULL
+WHERE first IS NOT NULL AND {as_declared}
 """
 
 SELECT = """

@@ -51,7 +51,7 @@ OVERLAID = """
 SELECT item.*, t.o_orderkey IS NOT NULL AS is_known, t.o_orderstatus::text AS synced_status,
     {status} AS status, s.o_orderstatus IS NULL AS is_withdrawn, last.version,
     {etag} AS etag, {next_etag} AS next_etag
-FROM item LEFT JOIN {table} AS t ON t.o_orderkey = item.o_orderkey
+FROM item LEFT JOIN {table} AS t ON t.o_orderkey = item.o_orderkey AND {as_declared}
 LEFT JOIN {statuses} AS s ON s.o_orderkey = item.o_orderkey
     AND s.source_schema = {source_schema} AND s.source_table = {source_table}
 CROSS JOIN LATERAL {last_version}
@@ -72,6 +72,7 @@ SELECT item.*, t.o_orderkey IS NOT NULL AS is_known, NULL AS synced_status,
     {etag} AS etag, {next_etag} AS next_etag
 FROM item LEFT JOIN (
     SELECT * FROM {table} WHERE o_orderkey IN (SELECT o_orderkey FROM item)
+    AND {as_declared}
     AND NOT EXISTS (SELECT FROM claim WHERE NOT is_free) -- else it would wait for the first request
     ORDER BY o_orderkey FOR UPDATE
 ) AS t ON t.o_orderkey = item.o_orderkey

@@ -46,13 +46,13 @@ class History(msgspec.Struct, frozen=True):
 
 STATUS = """
 SELECT true AS is_there, t.o_orderstatus::text AS synced, NULL AS changed, NULL AS synced_then
-FROM {table} AS t WHERE t.o_orderkey = $1
+FROM {table} AS t WHERE t.o_orderkey = $1 AND {as_declared}
 """
 
 CHANGED_STATUS = """
 SELECT t.o_orderkey IS NOT NULL AS is_there, t.o_orderstatus::text AS synced, s.o_orderstatus AS changed,
     s.synced_status AS synced_then
-FROM (SELECT * FROM {table} WHERE o_orderkey = $1) AS t FULL JOIN (
+FROM (SELECT * FROM {table} WHERE o_orderkey = $1 AND {as_declared}) AS t FULL JOIN (
     SELECT * FROM {statuses}
     WHERE o_orderkey = $1 AND source_schema = {source_schema} AND source_table = {source_table}
 ) AS s ON s.o_orderkey = t.o_orderkey
