@@ -61,6 +61,7 @@ class Service:
             self._scheduler,
             current_exchange,
             partial(examine, settings),
+            partial(examine, settings, looks_at_rows=False),
             partial(find_mark, settings),
         )
         self._report = TrafficReport(self.traffic, self.lakebase.stats)

@@ -157,7 +157,9 @@ ORDER BY nspname, relname LIMIT 3
 """
 
 
-def gather_facts(connection: Connection, settings: Settings, role: str | None = None) -> Facts | None:
+def gather_facts(
+    connection: Connection, settings: Settings, role: str | None = None, *, looks_at_rows: bool = True
+) -> Facts | None:
     """What the catalogues say of this role, by default that of the session; ``None`` when there is none.
 
     A few short statements on a connection in autocommit mode. Raises psycopg's errors.
@@ -171,7 +173,9 @@ def gather_facts(connection: Connection, settings: Settings, role: str | None = 
         relation=relation,
         columns=columns,
         key=key,
-        seen=_look_at_keys(connection, settings) if _must_look(relation, columns, key) else None,
+        seen=_look_at_keys(connection, settings)
+        if looks_at_rows and _must_look(relation, columns, key)
+        else None,
         indexes={index.column: index for index in _find_indexes(connection, relation)},
         privileges=_find_privileges(connection, relation.role_oid, settings.status_schema),
         version=_find_version(connection, settings.status_schema),

@@ -24,7 +24,7 @@ class Lakebase:
 
     Building it does no I/O and starts no thread. ``open`` it after the fork, ``close`` it on the way
     out; in between it is safe to share between threads. ``find_caller`` gives the caller of the current
-    thread; ``examine`` looks on a connection how the database is set up, ``find_mark`` whether to look again.
+    thread; ``examine``, ``glance`` and ``find_mark`` as for ``SetupLog``.
     """
 
     def __init__(
@@ -33,12 +33,13 @@ class Lakebase:
         scheduler: BackgroundScheduler,
         find_caller: Callable[[], Caller],
         examine: Examine,
+        glance: Examine,
         find_mark: FindMark,
     ) -> None:
         target, self._holder = build_target(settings)
         self._unused_variables = target.unused_variables
         self._rotation = Rotation(self._holder, scheduler) if self._holder else None
-        self._setup = SetupLog(examine, find_mark)
+        self._setup = SetupLog(examine, glance, find_mark)
         self.pool = Pool(settings, target, BootReport(self._setup).log)
         self.database = Database(settings, self.pool, self._setup, find_caller)
         self.apart = ConnectionsApart(

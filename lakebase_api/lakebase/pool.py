@@ -46,7 +46,8 @@ class DeadlineExceeded(Exception):
 class Pool:
     """Connections to one target. Safe to share between threads.
 
-    Open it after the fork and close it on the way out. ``greet`` is called with each new connection.
+    Open it after the fork and close it on the way out. ``greet`` is called with each new connection that it
+    keeps.
     """
 
     def __init__(self, settings: Settings, target: Target, greet: Callable[[Connection], None]) -> None:
@@ -155,7 +156,7 @@ class Pool:
         Raises psycopg's errors and ``CredentialError``.
         """
         connection = LakebaseConnection.connect(**self._connect_arguments())
-        self._configure(connection)
+        self._note_connection(connection)
         return connection
 
     def _wait_for_connection(self, deadline: float) -> LakebaseConnection:
@@ -215,8 +216,11 @@ class Pool:
         return {**arguments, "on_failure": self._note_failure}
 
     def _configure(self, connection: LakebaseConnection) -> None:
-        connection.statement_timeout = round(self._settings.command_timeout * 1000)
         self._greet(connection)
+        self._note_connection(connection)
+
+    def _note_connection(self, connection: LakebaseConnection) -> None:
+        connection.statement_timeout = round(self._settings.command_timeout * 1000)
         self.connects.note_success()
 
     def _note_failure(self, error: psycopg.Error, password: str, began: float) -> None:

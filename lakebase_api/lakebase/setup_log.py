@@ -25,7 +25,9 @@ FAULTS: dict[type[psycopg.Error], str] = {
 SETUP_FAULTS = tuple(FAULTS)
 # Seconds for which what was found holds: under traffic every request meets the same fault.
 INTERVAL = 1.0
-# What looking takes is a small part of the time at the most: it is done again after as many times as long.
+# What takes longer than so many seconds is done again after as many times as long: it is a small part of the
+# time at the most.
+QUICK = 0.05
 REST = 20
 # Seconds to wait for another thread that is looking.
 PATIENCE = 1.0
@@ -56,11 +58,15 @@ class NotSetUp(Exception):
 class SetupLog:
     """How the database was last found to be set up. Safe to use from any thread.
 
-    Without ``find_mark`` it is only looked when a statement has met a fault.
+    ``glance`` looks at less than ``examine``, and is quick with any table. Without ``find_mark`` it is only
+    looked when a statement has met a fault.
     """
 
-    def __init__(self, examine: Examine, find_mark: FindMark | None = None) -> None:
+    def __init__(
+        self, examine: Examine, glance: Examine | None = None, find_mark: FindMark | None = None
+    ) -> None:
         self._examine = examine
+        self._glance = glance or examine
         self._find_mark = find_mark
         self._looking = threading.Lock()
         self._mark: str | None = None
@@ -79,8 +85,11 @@ class SetupLog:
 
     def examine(self, connection: Connection) -> Sequence[Check]:
         """Look now, and note what was found. Raises psycopg's errors."""
-        with self._looking:
-            self._look(connection)
+        if self._find_mark is not None:
+            with self._looking:
+                self._look(connection, self._glance)
+        # Requests do not wait for it: it may take long.
+        self._look(connection, self._examine)
         return self._found
 
     def refuse_other_table(self, connection: Connection) -> None:
@@ -139,15 +148,16 @@ class SetupLog:
         mark = self._find_mark(connection) if self._find_mark else None
         if mark != self._mark or (is_due and time.monotonic() >= self._looked_at + self._rest()):
             try:
-                self._look(connection)
+                is_first = self._mark is None and self._find_mark is not None
+                self._look(connection, self._glance if is_first else self._examine)
             finally:
                 self._looked_at = time.monotonic()
 
-    def _look(self, connection: Connection) -> None:
+    def _look(self, connection: Connection, examine: Examine) -> None:
         began = time.monotonic()
         for _ in range(MOST_LOOKS):
             before = self._find_mark(connection) if self._find_mark else None
-            found = self._examine(connection)
+            found = examine(connection)
             after = self._find_mark(connection) if self._find_mark else None
             if before == after:
                 break
@@ -164,7 +174,7 @@ class SetupLog:
 
     def _rest(self) -> float:
         """Seconds after a look until the next that nothing else asks for."""
-        return max(INTERVAL, REST * self._took)
+        return INTERVAL if self._took < QUICK else REST * self._took
 
 
 def _explains(check: Check, *, is_change: bool) -> bool:

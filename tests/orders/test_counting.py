@@ -166,7 +166,7 @@ def test_pages_say_when_their_total_is_an_estimate(database: OrdersDatabase, ope
 
 def test_the_estimate_sums_over_partitions(database: OrdersDatabase, open_app: AppOpener) -> None:
     database.execute(
-        "CREATE TABLE parts (LIKE orders_synced) PARTITION BY HASH (o_orderkey);"
+        "CREATE TABLE parts (LIKE orders_synced INCLUDING INDEXES) PARTITION BY HASH (o_orderkey);"
         "CREATE TABLE part_0 PARTITION OF parts FOR VALUES WITH (MODULUS 2, REMAINDER 0);"
         "CREATE TABLE part_1 PARTITION OF parts FOR VALUES WITH (MODULUS 2, REMAINDER 1);"
         "INSERT INTO parts SELECT * FROM orders_synced; ANALYZE part_0, part_1;"

@@ -146,7 +146,7 @@ def test_the_orders_of_several_tables_in_one_database_do_not_mix(
     database.execute("CREATE SCHEMA elsewhere")
     database.execute(f"GRANT USAGE ON SCHEMA elsewhere TO {ROLE}")
     database.execute(f"CREATE TABLE {name} AS SELECT * FROM orders_synced WHERE o_orderkey < 100")
-    database.execute(f"GRANT SELECT ON {name} TO {ROLE}")
+    database.execute(f"ALTER TABLE {name} ADD PRIMARY KEY (o_orderkey); GRANT SELECT ON {name} TO {ROLE}")
     second = open_app({**database.environment, **other}).test_client()
     key = {"Idempotency-Key": '"one"'}
     assert set_status(client, 1, "F", key).status_code == 200
