@@ -81,6 +81,12 @@ def _examine(settings: Settings, connection: LakebaseConnection, role: str | Non
             first_line(error),
             mend="Run this again; raise DB_COMMAND_TIMEOUT if it took too long",
         )
+    except Exception as error:  # noqa: BLE001  told as a check: a traceback would tell less
+        yield failed(
+            "catalogues",
+            f"what the database holds could not be read: {type(error).__name__}: {first_line(error)}",
+            mend="Report this line, with the version of the server, to whoever maintains this service",
+        )
 
 
 def _warn_of_another(settings: Settings, connection: LakebaseConnection) -> Iterator[Check]:

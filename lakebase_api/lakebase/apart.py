@@ -16,7 +16,7 @@ from lakebase_api.lakebase.credentials import CredentialError
 from lakebase_api.lakebase.database import CONFLICTS
 from lakebase_api.lakebase.pool import LONGEST_PAUSE, DatabaseUnavailable, Pool
 from lakebase_api.lakebase.prepared import run_afresh
-from lakebase_api.lakebase.setup_log import SETUP_FAULTS, SetupLog
+from lakebase_api.lakebase.setup_log import FAULTS_MET, SetupLog
 from lakebase_api.lakebase.turns import Turns
 from lakebase_api.lakebase.watchdog import Watchdog
 
@@ -118,7 +118,7 @@ class WorkApart:
         """The result of the query, tried again as long as it may; each try takes so many seconds at most.
 
         Raises ``AllInUse``, ``DatabaseUnavailable``, and what the query raises, except that ``NotSetUp``
-        takes the place of ``SETUP_FAULTS``. What is not psycopg's ends the connection.
+        takes the place of ``FAULTS_MET``. What is not psycopg's ends the connection.
         """
         tries = 0
         while True:
@@ -162,7 +162,7 @@ class WorkApart:
             result = run_afresh(connection, query)
             self._all.setup.note_success(is_change=False)
             return result
-        except SETUP_FAULTS as error:
+        except FAULTS_MET as error:
             raise self._all.setup.diagnose(connection, error, is_change=False) from error
         except psycopg.Error as error:
             if connection.closed or isinstance(error, errors.AdminShutdown | errors.CrashShutdown):

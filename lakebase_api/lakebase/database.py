@@ -13,7 +13,7 @@ from psycopg import errors
 from lakebase_api.lakebase.connecting import Connection, LakebaseConnection
 from lakebase_api.lakebase.pool import DeadlineExceeded, Pool
 from lakebase_api.lakebase.prepared import run_afresh
-from lakebase_api.lakebase.setup_log import SETUP_FAULTS, NotSetUp, SetupLog
+from lakebase_api.lakebase.setup_log import FAULTS_MET, NotSetUp, SetupLog
 from lakebase_api.lakebase.watchdog import Watchdog
 from lakebase_api.settings import Settings
 
@@ -75,7 +75,7 @@ class Database:
         """The result of ``query(connection, …)``, tried again as long as it may when a connection is lost.
 
         Raises ``DatabaseUnavailable``, ``DeadlineExceeded``, ``PoolTimeout``, ``TooManyRequests``, and what
-        the query raises, except that ``NotSetUp`` takes the place of ``SETUP_FAULTS``.
+        the query raises, except that ``NotSetUp`` takes the place of ``FAULTS_MET``.
         """
         return self.read_for(self._find_caller(), query, *args, **kwargs)
 
@@ -171,7 +171,7 @@ class Database:
             self._setup.note_success(is_change=use.is_change)
             self._pool.note_success()
             return result
-        except SETUP_FAULTS as error:
+        except FAULTS_MET as error:
             assert connection is not None
             raise self._setup.diagnose(connection, error, is_change=use.is_change) from error
         except (errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow):

@@ -23,6 +23,7 @@ FAULTS: dict[type[psycopg.Error], str] = {
     errors.DatatypeMismatch: "the table has other columns",
 }
 SETUP_FAULTS = tuple(FAULTS)
+NOT_UNIQUE = "the key is not unique"
 # Seconds for which what was found holds: under traffic every request meets the same fault.
 INTERVAL = 1.0
 # What takes longer than so many seconds is done again after as many times as long: it is a small part of the
@@ -36,6 +37,14 @@ MOST_LOOKS = 3
 
 # What a database may hold that looking at it does not expect.
 FAILED_LOOKS = (psycopg.DataError, psycopg.InternalError, psycopg.ProgrammingError, ValueError, LookupError)
+
+
+class KeyNotUnique(Exception):
+    """A query found a key in two rows, or a row without one: going on after it would leave a row out."""
+
+
+# What a query may meet when the database is not set up.
+FAULTS_MET: tuple[type[Exception], ...] = (*SETUP_FAULTS, KeyNotUnique)
 
 # Looks at the database on a connection that the role of the app opened. Raises psycopg's errors.
 Examine = Callable[[Connection], Sequence[Check]]
@@ -119,8 +128,8 @@ class SetupLog:
         if failing and (is_change or failing.blocks is Blocks.EVERYTHING):
             self._failing = None
 
-    def diagnose(self, connection: Connection, error: psycopg.Error, *, is_change: bool) -> NotSetUp:
-        """Say what is behind one of ``SETUP_FAULTS``, looking on the very connection that met it.
+    def diagnose(self, connection: Connection, error: Exception, *, is_change: bool) -> NotSetUp:
+        """Say what is behind one of ``FAULTS_MET``, looking on the very connection that met it.
 
         However many ask, one of them looks in ``INTERVAL`` seconds, or when the table is another.
         """
@@ -183,12 +192,13 @@ def _explains(check: Check, *, is_change: bool) -> bool:
     return check.state is State.FAILED and check.blocks in blocking
 
 
-def _repeat(error: psycopg.Error, *, is_change: bool) -> Check:
+def _repeat(error: Exception, *, is_change: bool) -> Check:
     """What the database said, where nothing was found that explains it."""
+    said = error.diag.message_primary if isinstance(error, psycopg.Error) else None
     return failed(
         "database",
-        error.diag.message_primary or first_line(error),
+        said or first_line(error),
         mend="Run `python -m lakebase_api doctor` as the app",
-        fault=next(words for kind, words in FAULTS.items() if isinstance(error, kind)),
+        fault=next((words for kind, words in FAULTS.items() if isinstance(error, kind)), NOT_UNIQUE),
         blocks=Blocks.CHANGES if is_change else Blocks.EVERYTHING,
     )

@@ -11,6 +11,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.setup_log import KeyNotUnique
 from lakebase_api.orders.conditions import Conditions, Shape, asks_status, compose_conditions
 from lakebase_api.orders.order import COLUMNS, KEY, Order, View, compose_columns, compose_etag
 from lakebase_api.orders.reading import SHAPES_KEPT, Reader, Reading, fetch_all
@@ -80,6 +81,8 @@ class OrderQueries:
     def fetch_order(self, connection: Connection, order_key: int) -> tuple[Order, str] | None:
         """The order of that key and its ETag, if there is one."""
         rows = self._reader.read(connection, self._fetch, (order_key,))
+        if len(rows) > 1:
+            raise KeyNotUnique(f"{KEY} {order_key} is there {len(rows)} times")
         return _split_etag(*rows[0]) if rows else None
 
     def fetch_orders(
@@ -87,7 +90,10 @@ class OrderQueries:
     ) -> dict[int, TupleRow]:
         """These fields of the orders of these keys, by key; without those that there are not."""
         rows = self._reader.read(connection, self._prepare_many(fields), (order_keys,))
-        return {row[-1]: row for row in rows}
+        found = {row[-1]: row for row in rows}
+        if len(found) < len(rows):
+            raise KeyNotUnique(f"a {KEY} is there more than once")
+        return found
 
     def count_orders(self, connection: Connection, which: Conditions) -> int:
         """How many of the orders there are, exactly."""

@@ -6,6 +6,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from lakebase_api.__main__ import main
+from lakebase_api.orders.export import walk as export_walk
+from lakebase_api.orders.export.chunks import Size
 from tests.conftest import ROLE, AppOpener, OrdersDatabase
 from tests.orders.changing import assert_problem, read, set_status
 
@@ -163,3 +165,30 @@ def test_a_materialized_view_with_a_unique_index_is_served(
     )
     client = open_app({**database.environment, "DEFAULT_POSTGRES_TABLE": "kept"}).test_client()
     assert {each for each in ask_all(client) if each[1] != 200} == set()
+
+
+def test_a_key_that_comes_to_be_in_two_rows_of_a_view_is_not_passed_over(
+    database: OrdersDatabase, open_app: AppOpener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_walk, "FIRST_SIZE", Size(8000, 2))
+    database.execute(
+        "CREATE TABLE more (LIKE orders_synced);"
+        " CREATE VIEW seen AS TABLE orders_synced UNION ALL TABLE more;"
+        f" GRANT SELECT ON seen TO {ROLE}"
+    )
+    environment = {**database.environment, **ONE_CONNECTION, "DEFAULT_POSTGRES_TABLE": "seen"}
+    paths = (
+        "/orders/2",
+        "/orders?keys=1,2,3",
+        "/orders/stream?page_size=2",
+        "/orders/pages?page_size=2",
+        "/orders/stream?sort=o_orderkey,o_clerk&page_size=2",
+        "/orders/export?format=csv",
+    )
+    clients = [open_app(environment).test_client() for _ in paths]
+    for client in clients:
+        read(client, "/orders/2")
+    database.execute("INSERT INTO more SELECT * FROM orders_synced WHERE o_orderkey = 2")
+    for client, path in zip(clients, paths, strict=True):
+        assert_problem(client.get(path), 503, "database-not-set-up")
+        assert tell(client) == "the key is not unique"

@@ -15,6 +15,7 @@ from psycopg import sql
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.lakebase.copying import copy_rows, fetch_integers
 from lakebase_api.lakebase.results import Wait
+from lakebase_api.lakebase.setup_log import KeyNotUnique
 from lakebase_api.orders.conditions import ANY_OF, Conditions, Shape, asks_status, compose_conditions_on
 from lakebase_api.orders.order import INTEGER_COLUMNS, KEY, STATUS, TEXT_COLUMNS, View, compose_column
 from lakebase_api.orders.reading import SHAPES_KEPT, Reader, Reading, fetch_all
@@ -157,7 +158,7 @@ class ExportChunks:
         errors.
         """
         milliseconds = max(LEAST_MILLISECONDS, round(seconds * 1000))
-        values = (after, size.keys, size.rows, milliseconds)
+        values = (after, size.keys, size.rows + 1, milliseconds)
         found = fetch_integers(connection, self._set_range, values, wait)
         if not found:
             return None
@@ -166,7 +167,12 @@ class ExportChunks:
         rows = self._reader.read_by(
             lambda statement: copy_rows(connection, statement, MOST_BYTES, wait), connection, reading
         )
-        return Chunk(rows, find_key(rows[-1], export) if len(rows) == size.rows else last)
+        if len(rows) <= size.rows:
+            return Chunk(rows, last)
+        beyond, reached = find_key(rows.pop(), export), find_key(rows[-1], export)
+        if beyond == reached:
+            raise KeyNotUnique(f"{KEY} {reached} is there more than once")
+        return Chunk(rows, reached)
 
     def _build(self, export: Export) -> Reading:
         shape, fields = export.which.shape, export.fields

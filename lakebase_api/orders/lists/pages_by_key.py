@@ -8,6 +8,7 @@ from functools import lru_cache
 from psycopg import sql
 
 from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.setup_log import KeyNotUnique
 from lakebase_api.orders.conditions import Shape, asks_status, compose_conditions
 from lakebase_api.orders.lists.listing import Listing, Page, Place, compose_state
 from lakebase_api.orders.order import KEY, Source, View, compose_columns
@@ -85,7 +86,12 @@ class PagesByKey:
             [(around,)] = self._reader.read(connection, reading, (end, beyond, *parameters))
         state, *before = around.split()
         shown = rows[: listing.page_size]
-        following = shown[-1][listing.columns.index(KEY)] if len(rows) > len(shown) else None
+        following = None
+        if len(rows) > len(shown):
+            key = listing.columns.index(KEY)
+            following = shown[-1][key]
+            if following == rows[len(shown)][key]:
+                raise KeyNotUnique(f"{KEY} {following} is there more than once")
         is_known = shown and state != "-"
         return Page(shown, _find_previous(*map(int, before)), following, state if is_known else None)
 

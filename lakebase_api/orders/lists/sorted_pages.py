@@ -7,10 +7,11 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.setup_log import KeyNotUnique
 from lakebase_api.orders.conditions import Conditions, Shape, asks_status, compose_conditions, count_values
 from lakebase_api.orders.lists.listing import Listing, Page, Place, compose_state
 from lakebase_api.orders.lists.sorting import Sort, compose_sort, find_ranges_after, reverse
-from lakebase_api.orders.order import STATUS, View, compose_columns
+from lakebase_api.orders.order import KEY, STATUS, View, compose_columns
 from lakebase_api.orders.reading import SHAPES_KEPT, Reader, Reading
 
 # The ranges follow each other in the order asked for: PostgreSQL merges them, and reads none further than it
@@ -58,6 +59,8 @@ class SortedPages:
         rows = self._reader.read(connection, reading, (*listing.which.parameters, *values))
         shown = rows[: listing.page_size]
         has_more, has_come = len(rows) > len(shown), bool(place.values or offset)
+        if has_more and _find_place(listing, rows, len(shown) - 1) == _find_place(listing, rows, len(shown)):
+            raise KeyNotUnique(f"a {KEY} is there more than once")
         if place.is_backward:
             shown.reverse()
             has_more, has_come = has_come, has_more
