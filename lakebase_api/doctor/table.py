@@ -11,16 +11,16 @@ from lakebase_api.settings import Settings, StatusWrites
 
 WHOLE = ("bigint", "integer", "smallint")
 TEXT = ("text", "character varying", "character")
-# The types of one family, the usual one first: whole numbers of any width, decimals of any precision, texts.
+# The types of one family, the usual one first. Of the key none that a bigint does not hold.
 TYPES = {
     "o_orderkey": WHOLE,
-    "o_custkey": WHOLE,
+    "o_custkey": (*WHOLE, "numeric"),
     "o_orderstatus": TEXT,
-    "o_totalprice": ("numeric",),
+    "o_totalprice": ("numeric", "double precision", "real", *WHOLE),
     "o_orderdate": ("date",),
     "o_orderpriority": TEXT,
     "o_clerk": TEXT,
-    "o_shippriority": ("integer", "bigint", "smallint"),
+    "o_shippriority": ("integer", "bigint", "smallint", "numeric"),
     "o_comment": TEXT,
 }
 KINDS = {"r": "table", "p": "partitioned table", "v": "view", "m": "materialized view", "f": "foreign table"}

@@ -48,7 +48,8 @@ ETAG = "left(encode(sha256(convert_to(ROW({columns}, {version})::text, 'UTF8')),
 AS_DECLARED = """
 (true OR EXISTS (
     SELECT FROM {table} AS d
-    WHERE (d.o_orderkey & d.o_custkey & d.o_shippriority) = 0 AND pg_catalog.scale(d.o_totalprice) = 0
+    WHERE d.o_orderkey & 1 = pg_catalog.scale(d.o_custkey) AND pg_catalog.abs(d.o_totalprice) = 0
+        AND pg_catalog.scale(d.o_shippriority) = 0
         AND d.o_orderdate - 1 = d.o_orderdate
         AND d.o_orderstatus ~ d.o_orderpriority AND d.o_clerk ~ d.o_comment
 ))

@@ -34,7 +34,8 @@ OTHER_TYPES = {
     "o_orderkey is numeric, not bigint": f"{ALTER} o_orderkey TYPE numeric(38, 0)",
     "o_custkey is uuid, not bigint": f"{ALTER} o_custkey TYPE uuid USING gen_random_uuid()",
     "o_orderstatus is kind, not text": ENUM,
-    "o_totalprice is double precision, not numeric": f"{ALTER} o_totalprice TYPE double precision",
+    "o_totalprice is money, not numeric": f"{ALTER} o_totalprice TYPE money",
+    "o_shippriority is double precision, not integer": f"{ALTER} o_shippriority TYPE double precision",
     "o_orderdate is timestamp with time zone, not date": f"{ALTER} o_orderdate TYPE timestamptz",
     "o_comment is jsonb, not text": f"{ALTER} o_comment TYPE jsonb USING to_jsonb(o_comment)",
     "has no column o_clerk": "ALTER TABLE orders_synced DROP o_clerk",
@@ -100,8 +101,12 @@ def test_a_table_that_is_not_as_declared_is_refused_by_all_with_the_line_of_doct
     assert tell(client) == "ok"
 
 
-@pytest.mark.parametrize("statement", OTHER_TYPES.values(), ids=OTHER_TYPES)
-@pytest.mark.parametrize("times", [0, 7], ids=["fresh", "prepared"])
+# More than psycopg runs of a statement before it prepares it, for some.
+@pytest.mark.parametrize(
+    ("statement", "times"),
+    [(statement, 7 * (n % 3 == 0)) for n, statement in enumerate(OTHER_TYPES.values())],
+    ids=OTHER_TYPES,
+)
 def test_a_table_that_changes_while_it_is_served_is_refused_at_once(
     database: OrdersDatabase, open_app: AppOpener, statement: str, times: int
 ) -> None:
@@ -121,7 +126,8 @@ def test_a_table_that_changes_while_it_is_served_is_refused_at_once(
         "o_orderkey TYPE integer, ALTER o_custkey TYPE integer, ALTER o_shippriority TYPE smallint",
         "o_orderstatus TYPE text, ALTER o_orderpriority TYPE varchar(99), ALTER o_clerk TYPE char(15)",
         "o_totalprice TYPE numeric, ALTER o_shippriority TYPE bigint, ALTER o_comment TYPE text",
-        "o_totalprice TYPE numeric(38, 6)",
+        "o_totalprice TYPE numeric(38, 6), ALTER o_custkey TYPE numeric(38, 0)",
+        "o_totalprice TYPE double precision",
     ],
 )
 def test_what_is_of_the_family_is_served_at_start_and_at_once_after_a_change(

@@ -36,7 +36,7 @@ INSERT INTO orders_synced VALUES
 """
 KEYS = list(range(1, 10))
 # The types that doctor takes, of which each holds something that others do not.
-TYPES = [("bigint", "numeric"), ("smallint", "double precision"), ("numeric", "real")]
+TYPES = [("bigint", "numeric"), ("smallint", "double precision"), ("integer", "real")]
 numbers = itertools.count(1)
 
 
