@@ -120,6 +120,9 @@ class Settings:
     pg_appname: str = setting(
         "PGAPPNAME", default="lakebase-orders-api", help="`application_name` of the connections"
     )
+    tables_file: str = setting(
+        "TABLES_FILE", default="tables.toml", help="File that declares the tables that are served"
+    )
     schema: str = setting("DEFAULT_POSTGRES_SCHEMA", default="public", help="Schema of the orders table")
     table: str = setting("DEFAULT_POSTGRES_TABLE", default="orders_synced", help="Name of the orders table")
     status_writes: str = setting(

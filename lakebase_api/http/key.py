@@ -1,0 +1,64 @@
+"""The key of a row in a path: one segment for each of its columns."""
+
+from typing import Any
+
+from werkzeug.routing import BaseConverter
+
+from lakebase_api.table.declaration import Column, Table
+from lakebase_api.table.types import Kind
+from lakebase_api.table.values import MAX_BIGINT, MAX_KEY_TEXT, MIN_BIGINT, Value, parse_value
+from lakebase_api.web.validation import refuse
+
+Key = tuple[Value, ...]
+
+
+class KeyConverter(BaseConverter):
+    """One column of a key. What is none of its type is 422."""
+
+    part_isolating = True
+    column: Column
+    parameter: str
+
+    def to_python(self, value: str) -> Value:
+        """The value. Problems: it is none."""
+        try:
+            return parse_value(self.column.type, value, max_length=MAX_KEY_TEXT)
+        except ValueError as error:
+            refuse([{"in": "path", "name": self.parameter, "detail": str(error)}])
+
+
+def build_converter(table: Table, column: Column, siblings: tuple[str, ...]) -> type[KeyConverter]:
+    """The converter of a column of the key.
+
+    ``siblings`` stand in a path where a key would: asked for in a way that they do not allow they are no keys
+    either.
+    """
+    others = f"(?!(?:{'|'.join(siblings)})$)" if column is table.key[0] else ""
+    names = {"regex": f"{others}[^/]+", "column": column, "parameter": name_parameter(table, column)}
+    return type(f"{table.name}_{column.name}", (KeyConverter,), names)
+
+
+def name_parameter(table: Table, column: Column) -> str:
+    """What a column of the key is called in paths: ``order_key``, or the column's name if there are several."""
+    return column.name if len(table.key) > 1 else f"{table.one}_key"
+
+
+def spell_path(table: Table) -> str:
+    """A key in a rule of werkzeug."""
+    return "/".join(f"<{table.name}_{key.name}:{name_parameter(table, key)}>" for key in table.key)
+
+
+def describe_key(column: Column) -> dict[str, Any]:
+    """The schema of a column of a key, for the documentation."""
+    example = {} if column.example is None else {"example": column.example}
+    if column.type.kind is Kind.INTEGER:
+        bounds = {"minimum": MIN_BIGINT, "maximum": MAX_BIGINT}
+        return {"type": "integer", "format": "int64", **bounds, **example}
+    formats = {Kind.UUID: "uuid", Kind.DATE: "date", Kind.TIMESTAMPTZ: "date-time"}
+    known = {"format": formats[column.type.kind]} if column.type.kind in formats else {}
+    return {"type": "string", **known, **example}
+
+
+def spell_key(key: Key) -> str:
+    """The key as texts have it, such as ``1/3``."""
+    return "/".join(map(str, key))

@@ -1,0 +1,1 @@
+"""The statements, each beside the function that runs it."""

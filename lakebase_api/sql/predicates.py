@@ -1,0 +1,122 @@
+"""Predicates on rows: their SQL, which is of this module alone, and their values, which are parameters."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from psycopg import sql
+
+from lakebase_api.sql.source import Source
+
+
+class Operator(StrEnum):
+    """What a predicate says of a column."""
+
+    EQUAL = "{column} = {value}"
+    ANY_OF = "{column} = ANY({values})"
+    GREATER = "{column} > {value}"
+    LESS = "{column} < {value}"
+    AT_LEAST = "{column} >= {value}"
+    AT_MOST = "{column} <= {value}"
+    LIKE = "{column} LIKE {value}"
+    CONTAINS = "{column} @> {value}"
+    IS_NULL = "{column} IS NULL"
+    IS_NOT_NULL = "{column} IS NOT NULL"
+
+    @property
+    def has_value(self) -> bool:
+        """Whether it takes a value."""
+        return "{value" in self.value
+
+
+class Predicate(NamedTuple):
+    """A predicate without its value, if it has one.
+
+    The value is of the type that is declared, or, if it came from the column, ``is_own``: of the column's.
+    A `real` of 0.1 equals no other number of 0.1.
+    """
+
+    column: str
+    operator: Operator
+    is_own: bool = False
+
+
+# Predicates that all hold. Of one shape there is one statement.
+Shape = tuple[Predicate, ...]
+
+
+@dataclass(frozen=True)
+class Predicates:
+    """Predicates that all hold, and the values of those that have one. Immutable and hashable."""
+
+    shape: Shape = ()
+    values: tuple[object, ...] = ()
+
+    def __add__(self, other: "Predicates") -> "Predicates":
+        """The predicates of both."""
+        return Predicates(self.shape + other.shape, self.values + other.values)
+
+    @property
+    def parameters(self) -> tuple[object, ...]:
+        """The values as psycopg takes them: a tuple is a list of alternatives."""
+        return tuple(list(value) if isinstance(value, tuple) else value for value in self.values)
+
+
+EVERYTHING = Predicates()
+
+
+def restrict(column: str, operator: Operator, *values: object, is_own: bool = False) -> Predicates:
+    """A single predicate."""
+    return Predicates((Predicate(column, operator, is_own),), values)
+
+
+def name_columns(shape: Shape) -> frozenset[str]:
+    """The columns that the predicates look at."""
+    return frozenset(predicate.column for predicate in shape)
+
+
+def count_values(shape: Shape) -> int:
+    """How many of the predicates have a value."""
+    return sum(predicate.operator.has_value for predicate in shape)
+
+
+def is_plan_reusable(shape: Shape, walked: str) -> bool:
+    """Whether a plan for some values is good for all, of a statement that walks in the order of a column.
+
+    With a range of another column it is not: a plan that is good for a year may read the whole table for a
+    day. Nor can a plan that is made without the value use an index for a prefix.
+    """
+    return all(
+        operator in (Operator.EQUAL, Operator.ANY_OF, Operator.IS_NULL, Operator.IS_NOT_NULL)
+        or (column == walked and operator is not Operator.LIKE)
+        for column, operator, _ in shape
+    )
+
+
+def compose_predicates(source: Source, shape: Shape, first: int) -> sql.Composable:
+    """That the predicates hold for the row ``t``, with ``$first`` and on for their values."""
+    return compose_predicates_on(source, shape, (sql.SQL(f"${number}") for number in itertools.count(first)))
+
+
+def compose_predicates_on(source: Source, shape: Shape, values: Iterator[sql.Composable]) -> sql.Composable:
+    """That the predicates hold for the row ``t``, with these expressions for their values in turn."""
+    composed = [_compose(source, predicate, values) for predicate in shape]
+    return sql.SQL(" AND ").join(composed or [sql.SQL("true")])
+
+
+def find_cast(source: Source, predicate: Predicate) -> str:
+    """The type that the predicate's value is read as; empty where the column decides."""
+    kind = source.table.by_name[predicate.column].type
+    if predicate.operator is Operator.ANY_OF:
+        return f"{kind.cast or 'text'}[]"
+    return "" if predicate.is_own or predicate.operator is Operator.LIKE else kind.cast
+
+
+def _compose(source: Source, predicate: Predicate, values: Iterator[sql.Composable]) -> sql.Composable:
+    value = next(values) if predicate.operator.has_value else sql.SQL("")
+    if predicate.operator.has_value and (cast := find_cast(source, predicate)):
+        value = sql.SQL("{}::{}").format(value, sql.SQL(cast))
+    column = source.show_column(predicate.column)
+    return sql.SQL(predicate.operator.value).format(column=column, value=value, values=value)
