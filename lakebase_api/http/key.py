@@ -39,7 +39,7 @@ def build_converter(table: Table, column: Column, siblings: tuple[str, ...]) -> 
 
 
 def name_parameter(table: Table, column: Column) -> str:
-    """What a column of the key is called in paths: ``order_key``, or the column's name if there are several."""
+    """What a column of the key is called in paths: ``order_key``, or its own name if there are several."""
     return column.name if len(table.key) > 1 else f"{table.one}_key"
 
 

@@ -1,0 +1,60 @@
+"""The database as one declared table is read and changed in it."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Concatenate, ParamSpec, TypeVar
+
+from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.database import Caller, Database
+from lakebase_api.sql.overlay import Overlay
+from lakebase_api.sql.source import Source
+from lakebase_api.table.declaration import Table
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Query = Callable[Concatenate[Connection, Source, P], T]
+
+
+class TableDatabase:
+    """Runs queries on a declared table. Safe to share between threads.
+
+    A query gets a connection, the table as it is to be read now, and what else it was called with; it may be
+    called again. Each method raises as the one of ``Database`` with its name.
+    """
+
+    def __init__(self, database: Database, overlay: Overlay) -> None:
+        self._database = database
+        self._overlay = overlay
+
+    @property
+    def table(self) -> Table:
+        """The declared table."""
+        return self._overlay.table
+
+    def read(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The result of the query."""
+        return self._database.read(self._bind(query, *args, **kwargs))
+
+    def read_for(self, caller: Caller, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As ``read``, on behalf of somebody else than the current thread's caller."""
+        return self._database.read_for(caller, self._bind(query, *args, **kwargs))
+
+    def read_long(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As ``read``, for a statement that may go through the whole table: few of those run at once."""
+        return self._database.read_long(self._bind(query, *args, **kwargs))
+
+    def wait_long(self, deadline: float) -> AbstractContextManager[None]:
+        """Count as one who waits for what may take long, as few may."""
+        return self._database.wait_long(deadline)
+
+    def write(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As ``read``, but a query that may have reached the server is not tried again."""
+        return self._database.write(self._bind(query, *args, **kwargs))
+
+    def write_repeatably(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As ``read``, for a write that does nothing when it was done already."""
+        return self._database.write_repeatably(self._bind(query, *args, **kwargs))
+
+    def _bind(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> Callable[[Connection], T]:
+        return lambda connection: query(connection, self._overlay.source, *args, **kwargs)
