@@ -37,7 +37,7 @@ class Resource:
     ) -> None:
         """Serve an operation at a path below the table's, in which ``{key}`` stands for a key.
 
-        The view gets what ``describe`` reads from the request, in turn, and then the key, if the path has one.
+        The view gets what ``describe`` reads from the request, and then the key, if the path has one.
         ``describe`` are the blueprint's decorators, the first one outermost; ``name`` is the operationId,
         ``text`` its summary and, after an empty line, its description.
         """

@@ -40,7 +40,7 @@ class Change:
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """A column that is served. ``values`` are all that it may be filtered by or changed to, if any are named."""
+    """A column that is served. ``values``, if any, are all that it may be filtered by or changed to."""
 
     name: str
     type: Type
