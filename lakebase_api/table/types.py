@@ -60,8 +60,10 @@ class Type:
 
 
 WHOLE = ("bigint", "integer", "smallint")
-CHARACTERS = ("text", "character varying", "character")
+CHARACTERS = ("text", "character varying", "character", "name")
 FRACTIONS = ("numeric", "double precision", "real", *WHOLE)
+# Every type that has a text can be asked ~, but only these have a collation.
+IS_CHARACTERS = "{column} COLLATE pg_catalog.\"C\" ~ ''"
 # A function with arguments of one type takes others only where PostgreSQL casts them by itself:
 # https://www.postgresql.org/docs/current/typeconv-func.html
 IS_ELAPSED = "{column} - {column} = pg_catalog.make_interval()"
@@ -76,9 +78,9 @@ BUILT_IN: Mapping[str, Type] = {
         Type("real", Kind.FLOAT, FRACTIONS, "pg_catalog.abs({column}) = 0"),
         Type("double precision", Kind.FLOAT, FRACTIONS, "pg_catalog.abs({column}) = 0"),
         Type("boolean", Kind.BOOLEAN, ("boolean",), "pg_catalog.booleq({column}, {column})", "boolean"),
-        Type("text", Kind.TEXT, CHARACTERS, "{column} ~ ''"),
-        Type("character varying", Kind.TEXT, CHARACTERS, "{column} ~ ''"),
-        Type("character", Kind.TEXT, CHARACTERS, "{column} ~ ''"),
+        Type("text", Kind.TEXT, CHARACTERS, IS_CHARACTERS),
+        Type("character varying", Kind.TEXT, CHARACTERS, IS_CHARACTERS),
+        Type("character", Kind.TEXT, CHARACTERS, IS_CHARACTERS),
         Type("uuid", Kind.UUID, ("uuid",), "pg_catalog.uuid_eq({column}, {column})", "uuid"),
         Type("date", Kind.DATE, ("date",), "pg_catalog.date_eq({column}, {column})", "date"),
         Type(
@@ -148,7 +150,8 @@ def find_type(text: str, *, is_enum: bool = False) -> Type:
     if built_in and written:
         return _with_modifier(built_in, text, written["modifier"])
     if is_enum and ENUM_NAME.fullmatch(text):
-        proof = f"pg_catalog.enum_eq({{column}}, NULL::{text})"
+        # Unlike a function for any enum, it takes a domain too.
+        proof = f"coalesce({{column}}, NULL::{text}) IS NULL"
         return Type(text, Kind.ENUM, (text,), proof, cast=text)
     raise UnknownType(text)
 
@@ -168,8 +171,9 @@ def _find_array(text: str, *, is_enum: bool) -> Type:
     element = find_type(text.removesuffix("[]"), is_enum=is_enum)
     if element.kind is Kind.ARRAY:
         raise UnknownType(text)
-    # An array of another element is another type; its elements are known by their own proof.
-    proof = element.proof.replace("{column}", "({column})[1]")
+    # An array of another element is another type; its elements are known by their own proof. Other types have
+    # elements too, such as the numbers of a point.
+    proof = element.proof.replace("{column}", "({column})[1]") + " AND pg_catalog.cardinality({column}) = 0"
     families = tuple(f"{name}[]" for name in element.family)
     cast = f"{element.cast or 'text'}[]"
     return Type(text, Kind.ARRAY, families, proof, cast, element=element)
