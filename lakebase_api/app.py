@@ -1,7 +1,7 @@
 """Composes the service: the only module that knows every other one."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC
 from functools import partial
 from wsgiref.types import WSGIApplication
@@ -30,6 +30,7 @@ from lakebase_api.orders.status.history import HistoryQueries
 from lakebase_api.orders.status.routes import StatusContext, register_status
 from lakebase_api.orders.status.writer import StatusWriter
 from lakebase_api.settings import Settings, StatusWrites
+from lakebase_api.table.declaration import Table
 from lakebase_api.web.base_path import serve_at_both_bases
 from lakebase_api.web.cors import allow_origins
 from lakebase_api.web.documentation import build_api
@@ -47,8 +48,9 @@ logger = logging.getLogger(__name__)
 class Service:
     """What an app holds open: the way to Lakebase, and the scheduler of what runs by itself."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tables: Sequence[Table]) -> None:
         self.settings = settings
+        self.tables = tables
         self.traffic = Traffic()
         self._is_stopping: Callable[[], bool] = lambda: False
         self._scheduler = BackgroundScheduler(
@@ -88,14 +90,17 @@ class Service:
         return "the service is stopping" if self._is_stopping() else None
 
 
-def create_app(settings: Settings) -> Flask:
-    """The application. Does no I/O and starts no thread: ``get_service(app).open()`` does."""
+def create_app(settings: Settings, tables: Sequence[Table]) -> Flask:
+    """The application that serves these tables.
+
+    Does no I/O and starts no thread: ``get_service(app).open()`` does.
+    """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = GREATEST_BODY
     # A path with doubled slashes is another path, not one to redirect from.
     app.url_map.merge_slashes = False
     app.wsgi_app = _serve_where_clients_ask(app.wsgi_app, settings)  # type: ignore[assignment,method-assign]
-    service = app.extensions["lakebase_api"] = Service(settings)
+    service = app.extensions["lakebase_api"] = Service(settings, tables)
     allow_origins(app, settings)
     register_exchange(app, service.traffic, settings.request_timeout)
     _register_routes(app, service)

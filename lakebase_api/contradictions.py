@@ -85,16 +85,6 @@ def _cors_mistakes(settings: Settings) -> Iterator[str]:
         yield "CORS_CREDENTIALS, CORS_ORIGINS: no browser sends logins to any page; name the origins."
 
 
-def _writer_mistakes(settings: Settings) -> Iterator[str]:
-    if settings.lets_anybody_write and not settings.anonymous:
-        yield (
-            f"ANONYMOUS: anybody who reaches {settings.address} could change orders, since STATUS_WRITES is "
-            f"{settings.status_writes} and nobody says who calls. Set STATUS_WRITES=off, or "
-            "TRUST_FORWARDED_IDENTITY=true behind a proxy that says it, or a BIND on 127.0.0.1, or, if it is "
-            "meant, ANONYMOUS=all."
-        )
-
-
 # With the settings that each looks at: where one is wrong by itself, more words on it would mislead.
 CONTRADICTIONS: tuple[tuple[tuple[str, ...], Callable[[Settings], Iterator[str]]], ...] = (
     (("lakebase_endpoint", "database_instance", "pg_host", "pg_user", "pg_password"), _target_mistakes),
@@ -102,5 +92,4 @@ CONTRADICTIONS: tuple[tuple[tuple[str, ...], Callable[[Settings], Iterator[str]]
     (("databricks_client_id", "databricks_client_secret", "databricks_token"), _login_mistakes),
     (("pool_size", "pool_max_overflow"), _pool_mistakes),
     (("cors_origins", "cors_credentials"), _cors_mistakes),
-    (("bind", "app_port", "anonymous", "status_writes", "trust_forwarded_identity"), _writer_mistakes),
 )

@@ -39,6 +39,8 @@ SHORTEST_CURSOR_SECRET = 16
 # What may stand in a header of HTTP: ASCII letters, digits and signs.
 VISIBLE = "[!-~]+"
 NOT_VISIBLE = "Must have letters, digits and signs of ASCII only."
+# The default of what settings may say of orders.
+AS_DECLARED = "what `TABLES_FILE` says"
 
 
 class TargetKind(StrEnum):
@@ -123,14 +125,18 @@ class Settings:
     tables_file: str = setting(
         "TABLES_FILE", default="tables.toml", help="File that declares the tables that are served"
     )
-    schema: str = setting("DEFAULT_POSTGRES_SCHEMA", default="public", help="Schema of the orders table")
-    table: str = setting("DEFAULT_POSTGRES_TABLE", default="orders_synced", help="Name of the orders table")
-    status_writes: str = setting(
+    orders_schema: str | None = setting(
+        "DEFAULT_POSTGRES_SCHEMA", help="Schema of the orders table", shown_default=AS_DECLARED
+    )
+    orders_table: str | None = setting(
+        "DEFAULT_POSTGRES_TABLE", help="Name of the orders table", shown_default=AS_DECLARED
+    )
+    orders_writes: str | None = setting(
         "STATUS_WRITES",
         field=one_of(*StatusWrites),
-        default=StatusWrites.OVERLAY,
         help="Where status changes go: `overlay`, into tables of the app's own, shown over the orders table; "
         "`direct`, into the orders table, which must be the app's to update; `off`, nowhere",
+        shown_default=AS_DECLARED,
     )
     status_schema: str = setting(
         "STATUS_SCHEMA", default="lakebase_api", help="Schema of the tables that keep status changes"
@@ -141,8 +147,8 @@ class Settings:
             matching("[FOP]>[FOP]", error="Must have the form O>P,O>F,P>F.").deserialize,
         ),
         default=(),
-        help="Status changes that are allowed, such as `O>P,O>F,P>F`",
-        shown_default="any",
+        help="Status changes of orders that are allowed, such as `O>P,O>F,P>F`",
+        shown_default=AS_DECLARED,
     )
     require_if_match: bool = setting(
         "REQUIRE_IF_MATCH",
@@ -394,13 +400,25 @@ class Settings:
         return f"0.0.0.0:{self.app_port}" if self.app_port else "127.0.0.1:8000"
 
     @property
-    def lets_anybody_write(self) -> bool:
-        """Whether other machines can reach it and change orders, while nobody says who calls."""
-        return (
-            self.status_writes != StatusWrites.OFF
-            and not self.trusts_identity
-            and is_open_to_others(self.address)
-        )
+    def lets_strangers_in(self) -> bool:
+        """Whether other machines can reach it, while nobody says who calls."""
+        return not self.trusts_identity and is_open_to_others(self.address)
+
+    # Three that are gone once nothing but the declared tables is asked for them.
+    @property
+    def schema(self) -> str:
+        """The schema of orders."""
+        return self.orders_schema or "public"
+
+    @property
+    def table(self) -> str:
+        """The table of orders."""
+        return self.orders_table or "orders_synced"
+
+    @property
+    def status_writes(self) -> str:
+        """Where changes of orders go."""
+        return self.orders_writes or StatusWrites.OVERLAY
 
     @property
     def most_long(self) -> int:

@@ -18,6 +18,7 @@ from lakebase_api.environment import load_settings
 from lakebase_api.local import tpch
 from lakebase_api.local.api import forget_inherited_settings
 from lakebase_api.local.postgres import EmbeddedPostgres
+from lakebase_api.table.loading import load_tables
 from tests.gunicorn_process import GunicornProcess
 from tests.lakebase_stand_in import LakebaseStandIn, start_lakebase
 from tests.stand_in import Workspace
@@ -110,6 +111,12 @@ def unchanged_database(server: EmbeddedPostgres) -> OrdersDatabase:
     return clone_database(server, "orders_unchanged")
 
 
+def make_app(environment: dict[str, str]) -> Flask:
+    """An app from an environment, not opened, with the tables of the repository."""
+    settings = load_settings(environment)
+    return create_app(settings, load_tables(settings))
+
+
 AppOpener = Callable[[dict[str, str]], Flask]
 
 
@@ -119,7 +126,7 @@ def open_app() -> Iterator[AppOpener]:
     with ExitStack() as stack:
 
         def open_one(environment: dict[str, str]) -> Flask:
-            app = create_app(load_settings(environment))
+            app = make_app(environment)
             get_service(app).open()
             stack.callback(get_service(app).close)
             return app

@@ -5,7 +5,8 @@ import pytest
 
 from lakebase_api.app import create_app, get_service
 from lakebase_api.environment import load_settings
-from tests.conftest import AppOpener, OrdersDatabase
+from lakebase_api.table.loading import load_tables
+from tests.conftest import AppOpener, OrdersDatabase, make_app
 
 LAKEBASE = {"LAKEBASE_ENDPOINT": "projects/p/branches/b/endpoints/e", "DATABRICKS_HOST": "http://127.0.0.1:9"}
 STATIC = {"PGHOST": "127.0.0.1", "PGUSER": "nobody", "PGPASSWORD": "none", "PGPORT": "9"}
@@ -16,17 +17,18 @@ def test_creating_an_app_starts_no_thread_and_connects_nowhere(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = load_settings(environment)
+    tables = load_tables(settings)
     opened: list[object] = []
     monkeypatch.setattr(socket.socket, "connect", lambda _, address: opened.append(address))
     threads = set(threading.enumerate())
-    create_app(settings)
+    create_app(settings, tables)
     assert set(threading.enumerate()) <= threads
     assert opened == []
 
 
 def test_closing_an_app_leaves_no_thread(unchanged_database: OrdersDatabase) -> None:
     threads = set(threading.enumerate())
-    app = create_app(load_settings(unchanged_database.environment))
+    app = make_app(unchanged_database.environment)
     get_service(app).open()
     assert app.test_client().get("/orders/1").status_code == 200
     get_service(app).close()

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 import pytest
 from flask.testing import FlaskClient
 
-from lakebase_api.app import create_app, get_service
-from lakebase_api.environment import load_settings
-from tests.conftest import OrdersDatabase
+from lakebase_api.app import get_service
+from tests.conftest import OrdersDatabase, make_app
 from tests.gunicorn_process import GunicornProcess
 from tests.orders.test_export_server import Starter
 from tests.web.unopened import build_app
@@ -58,7 +57,7 @@ def list_targets() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def client(unchanged_database: OrdersDatabase) -> Iterator[FlaskClient]:
     """A client of one app for all."""
-    app = create_app(load_settings(unchanged_database.environment))
+    app = make_app(unchanged_database.environment)
     get_service(app).open()
     yield app.test_client()
     get_service(app).close()

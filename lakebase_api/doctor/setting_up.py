@@ -76,7 +76,7 @@ def _set_up_for(connection: Connection, settings: Settings, role: str) -> str:
     except psycopg.Error as error:
         raise SetupRefused(f"{first_line(error)}. Nothing was changed.") from error
     after = _gather(connection, settings, role)
-    check = judge_changes(after, replace(settings, status_writes=StatusWrites.OVERLAY))
+    check = judge_changes(after, replace(settings, orders_writes=StatusWrites.OVERLAY))
     if check.state is State.FAILED:
         raise SetupRefused(check.line)
     return f"{_describe(after, settings)} {steps} made; {role} may work with it."

@@ -1,44 +1,116 @@
-"""Reads the file of declared tables."""
+"""Reads the file of declared tables, and reports all mistakes at once, each with its line."""
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from lakebase_api.settings import Settings
-from lakebase_api.table.declaration import Change, Column, Filter, Table, Writes
-from lakebase_api.table.types import find_type
+from lakebase_api.table.collisions import refuse_same_one
+from lakebase_api.table.declaration import Column, Table, Writes
+from lakebase_api.table.declared_table import read_table
+from lakebase_api.table.mistakes import Mistakes, Section, TablesError
+from lakebase_api.table.toml_lines import find_lines
+
+# The table that settings say more of: they were there before there were other tables.
+FIRST = "orders"
+# The change that STATUS_TRANSITIONS is about.
+STATUS_PATH = "status"
+PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
 
 def load_tables(settings: Settings) -> tuple[Table, ...]:
-    """The tables of ``TABLES_FILE``, with what the settings say of orders."""
-    content = tomllib.loads(Path(settings.tables_file).read_text("utf-8"))
-    return tuple(_read_table(name, content[name], settings) for name in content)
+    """The tables of ``TABLES_FILE``, with what the settings say of orders, which wins.
+
+    Raises ``TablesError`` naming every mistake by its line.
+    """
+    tables, mistakes = read_tables(_read_file(settings.tables_file), settings.tables_file)
+    if mistakes:
+        raise TablesError(mistakes)
+    tables = tuple(_apply(settings, table) if table.name == FIRST else table for table in tables)
+    if settings.lets_strangers_in and not settings.anonymous:
+        _refuse_open_writes(settings, tables)
+    return tables
 
 
-def _read_table(name: str, declared: Mapping[str, Any], settings: Settings) -> Table:
-    schema, source = declared["source"].split(".")
-    writes, transitions = Writes(declared.get("writes", "overlay")), declared.get("transitions", ())
-    if name == "orders":
-        schema, source = settings.schema, settings.table
-        writes, transitions = Writes(settings.status_writes), settings.status_transitions
-    pairs = tuple(tuple(pair.split(">")) for pair in transitions)
-    columns = tuple(_read_column(column, inner, pairs) for column, inner in declared["columns"].items())
-    return Table(name, declared["one"], schema, source, columns, tuple(declared["key"]), writes)
+def read_tables(text: str, file: str) -> tuple[tuple[Table, ...], list[str]]:
+    """The tables that a text declares, and what is wrong with it; ``file`` is what mistakes call it."""
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        return (), [_spell_syntax_error(error, text, file)]
+    mistakes = Mistakes(file, find_lines(text))
+    tables = []
+    for name, declared in content.items():
+        if isinstance(declared, dict):
+            tables.append(read_table(Section(declared, (name,), mistakes)))
+        else:
+            mistakes.add((name,), "must be a table, as [customers] begins one.")
+    refuse_same_one(mistakes, tables)
+    if not content:
+        mistakes.add((), "declares no table; python -m lakebase_api introspect writes a declaration.")
+    return tuple(tables), mistakes.spell()
 
 
-def _read_column(name: str, declared: Mapping[str, Any], pairs: Any) -> Column:
-    asked = declared.get("filter", ())
-    change = declared.get("change")
-    return Column(
-        name,
-        find_type(declared["type"], is_enum="values" in declared),
-        may_be_null=declared.get("null", False),
-        filters=tuple(map(Filter, [asked] if isinstance(asked, str) else asked)),
-        values=tuple(declared.get("values", ())),
-        is_sortable=declared.get("sort", True),
-        is_text_in_json=declared.get("as") == "string",
-        change=Change(change["path"], pairs) if change else None,
-        description=declared.get("description", ""),
-        example=declared.get("example"),
+def _read_file(file: str) -> str:
+    path = Path(file)
+    try:
+        # Editors may put a mark before the text, which is no part of it.
+        return path.read_text("utf-8-sig")
+    except FileNotFoundError:
+        raise TablesError(
+            [
+                f"TABLES_FILE: there is no file {file}. python -m lakebase_api introspect writes what it "
+                "declares, and python -m lakebase_api new a folder with one."
+            ]
+        ) from None
+    except UnicodeDecodeError as error:
+        line = path.read_bytes().count(b"\n", 0, error.start) + 1
+        raise TablesError([f"{file} line {line}: is not UTF-8."]) from None
+    except OSError as error:
+        raise TablesError([f"TABLES_FILE: {file} cannot be read: {error.strerror}."]) from None
+
+
+def _spell_syntax_error(error: tomllib.TOMLDecodeError, text: str, file: str) -> str:
+    says = str(error)
+    place = PLACE.search(says)
+    line = (place and place[1]) or str(text.rstrip().count("\n") + 1)
+    return f"{file} line {line}: is no TOML: {PLACE.sub('', says)}. What follows was not looked at."
+
+
+def _apply(settings: Settings, table: Table) -> Table:
+    """Orders, as the settings have them."""
+    return replace(
+        table,
+        schema=settings.orders_schema or table.schema,
+        source=settings.orders_table or table.source,
+        writes=Writes(settings.orders_writes or table.writes),
+        columns=tuple(_apply_transitions(settings, column) for column in table.columns),
+    )
+
+
+def _apply_transitions(settings: Settings, column: Column) -> Column:
+    pairs = tuple((old, new) for old, new in (pair.split(">") for pair in settings.status_transitions))
+    if not pairs or column.change is None or column.change.path != STATUS_PATH:
+        return column
+    return replace(column, change=replace(column.change, transitions=pairs))
+
+
+def _refuse_open_writes(settings: Settings, tables: Sequence[Table]) -> None:
+    open_tables = [table for table in tables if table.changeable and table.writes is not Writes.OFF]
+    if not open_tables:
+        return
+    names = ", ".join(table.name for table in open_tables)
+    how = ", ".join(sorted({table.writes for table in open_tables}))
+    off = [
+        "STATUS_WRITES=off" if table.name == FIRST else f'writes = "off" for {table.name}'
+        for table in open_tables
+    ]
+    raise TablesError(
+        [
+            f"ANONYMOUS: anybody who reaches {settings.address} could change {names}, since writes are {how} "
+            f"and nobody says who calls. Set {' and '.join(off)}, or TRUST_FORWARDED_IDENTITY=true behind a "
+            "proxy that says it, or a BIND on 127.0.0.1, or, if it is meant, ANONYMOUS=all."
+        ]
     )

@@ -3,10 +3,13 @@
 https://www.postgresql.org/docs/current/datatype.html
 """
 
+import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+
+from lakebase_api.table.unserved import explain_refusal
 
 
 class Kind(StrEnum):
@@ -36,7 +39,7 @@ UNSORTED_KINDS = (Kind.JSON, Kind.ARRAY, Kind.BYTES)
 
 
 class UnknownType(ValueError):
-    """No column can be served that is declared as this type."""
+    """No column can be served that is declared as this type. The text says why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +145,8 @@ def find_type(text: str, *, is_enum: bool = False) -> Type:
 
     ``is_enum``: what is not built in is an enum of that name. Raises ``UnknownType``.
     """
+    text = " ".join(text.split())
+    text = text if '"' in text else text.lower()
     if text.endswith("[]"):
         return _find_array(text, is_enum=is_enum)
     written = WRITTEN.fullmatch(text)
@@ -149,11 +154,15 @@ def find_type(text: str, *, is_enum: bool = False) -> Type:
     built_in = BUILT_IN.get(ALIASES.get(name, name))
     if built_in and written:
         return _with_modifier(built_in, text, written["modifier"])
+    if (refusal := explain_refusal(text)) is not None:
+        raise UnknownType(refusal)
     if is_enum and ENUM_NAME.fullmatch(text):
+        # The name is part of a text that is still to be formatted.
+        escaped = text.replace("{", "{{").replace("}", "}}")
         # Unlike a function for any enum, it takes a domain too.
-        proof = f"coalesce({{column}}, NULL::{text}) IS NULL"
+        proof = f"coalesce({{column}}, NULL::{escaped}) IS NULL"
         return Type(text, Kind.ENUM, (text,), proof, cast=text)
-    raise UnknownType(text)
+    raise UnknownType(_explain_unknown(text))
 
 
 def _with_modifier(built_in: Type, text: str, modifier: str | None) -> Type:
@@ -161,7 +170,7 @@ def _with_modifier(built_in: Type, text: str, modifier: str | None) -> Type:
     if built_in.kind is Kind.TEXT and built_in.name != "text":
         length = int(modifier) if modifier else (1 if built_in.name == "character" else None)
     elif modifier and built_in.kind is not Kind.NUMERIC and built_in.kind not in TIMES:
-        raise UnknownType(text)
+        raise UnknownType(f"{built_in.name} has no length.")
     return Type(
         text, built_in.kind, built_in.family, built_in.proof, built_in.cast, built_in.bits, length=length
     )
@@ -169,11 +178,19 @@ def _with_modifier(built_in: Type, text: str, modifier: str | None) -> Type:
 
 def _find_array(text: str, *, is_enum: bool) -> Type:
     element = find_type(text.removesuffix("[]"), is_enum=is_enum)
-    if element.kind is Kind.ARRAY:
-        raise UnknownType(text)
+    if element.kind in (Kind.ARRAY, Kind.JSON):
+        raise UnknownType("only arrays of single values are served; a view has others by to_jsonb(…).")
     # An array of another element is another type; its elements are known by their own proof. Other types have
     # elements too, such as the numbers of a point.
     proof = element.proof.replace("{column}", "({column})[1]") + " AND pg_catalog.cardinality({column}) = 0"
     families = tuple(f"{name}[]" for name in element.family)
     cast = f"{element.cast or 'text'}[]"
     return Type(text, Kind.ARRAY, families, proof, cast, element=element)
+
+
+def _explain_unknown(text: str) -> str:
+    close = difflib.get_close_matches(text, [*BUILT_IN, *ALIASES], 1)
+    meant = f"; did you mean `{close[0]}`?" if close else "."
+    return (
+        f"{text} is not known{meant} An enum has its `values` beside it, a domain the name of the type below."
+    )

@@ -6,11 +6,10 @@ import psycopg
 import pytest
 from flask.testing import FlaskClient
 
-from lakebase_api.app import create_app, get_service
-from lakebase_api.environment import load_settings
+from lakebase_api.app import get_service
 from lakebase_api.local.postgres import EmbeddedPostgres
 from lakebase_api.orders import overlay
-from tests.conftest import PASSWORD, ROLE, AppOpener, OrdersDatabase, clone_database
+from tests.conftest import PASSWORD, ROLE, AppOpener, OrdersDatabase, clone_database, make_app
 from tests.orders.changing import add_order
 from tests.orders.varied import create_varied_orders
 
@@ -51,7 +50,7 @@ def varied_database(server: EmbeddedPostgres) -> OrdersDatabase:
 @pytest.fixture(scope="module")
 def lister(varied_database: OrdersDatabase) -> Iterator[FlaskClient]:
     """A client of an app on the varied orders."""
-    app = create_app(load_settings(varied_database.environment))
+    app = make_app(varied_database.environment)
     get_service(app).open()
     yield app.test_client()
     get_service(app).close()

@@ -13,11 +13,10 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lakebase_api.app import create_app, get_service
-from lakebase_api.environment import load_settings
+from lakebase_api.app import get_service
 from lakebase_api.local.postgres import EmbeddedPostgres
 from lakebase_api.orders import overlay
-from tests.conftest import ROLE, clone_database
+from tests.conftest import ROLE, clone_database, make_app
 
 # hypothesis looks whether strategies draw random numbers on their own: threads of the app do meanwhile.
 pytestmark = [
@@ -170,15 +169,13 @@ def shop(server: EmbeddedPostgres) -> Iterator[Shop]:
         overlay.set_up(connection, "lakebase_api")
         for grant in overlay.grants("lakebase_api", ROLE):
             connection.execute(grant.encode())
-        app = create_app(
-            load_settings(
-                {
-                    **database.environment,
-                    "DEFAULT_POSTGRES_TABLE": "few",
-                    "COUNT_TTL": "0",
-                    "COUNT_BUDGET": "60",
-                }
-            )
+        app = make_app(
+            {
+                **database.environment,
+                "DEFAULT_POSTGRES_TABLE": "few",
+                "COUNT_TTL": "0",
+                "COUNT_BUDGET": "60",
+            }
         )
         get_service(app).open()
         stack.callback(get_service(app).close)

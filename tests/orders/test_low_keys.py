@@ -5,10 +5,9 @@ from collections.abc import Iterator
 import pytest
 from flask.testing import FlaskClient
 
-from lakebase_api.app import create_app, get_service
-from lakebase_api.environment import load_settings
+from lakebase_api.app import get_service
 from lakebase_api.local.postgres import EmbeddedPostgres
-from tests.conftest import OrdersDatabase, clone_database
+from tests.conftest import OrdersDatabase, clone_database, make_app
 from tests.orders.changing import assert_problem, changes_of, read, set_status, set_statuses, status_of
 from tests.orders.varied import keys_of, walk
 
@@ -28,7 +27,7 @@ def database(server: EmbeddedPostgres) -> OrdersDatabase:
 
 @pytest.fixture(scope="module")
 def client(database: OrdersDatabase) -> Iterator[FlaskClient]:
-    app = create_app(load_settings(database.environment))
+    app = make_app(database.environment)
     get_service(app).open()
     yield app.test_client()
     get_service(app).close()

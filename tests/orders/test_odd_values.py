@@ -12,10 +12,9 @@ import psycopg
 import pytest
 from flask.testing import FlaskClient
 
-from lakebase_api.app import create_app, get_service
-from lakebase_api.environment import load_settings
+from lakebase_api.app import get_service
 from lakebase_api.local.postgres import EmbeddedPostgres
-from tests.conftest import ROLE, OrdersDatabase
+from tests.conftest import ROLE, OrdersDatabase, make_app
 from tests.orders.varied import COLUMNS, keys_of, walk
 
 CREATE = """
@@ -55,7 +54,7 @@ def odd_database(request: pytest.FixtureRequest, server: EmbeddedPostgres) -> Or
 
 @pytest.fixture(scope="module")
 def odd(odd_database: OrdersDatabase) -> Iterator[FlaskClient]:
-    app = create_app(load_settings(odd_database.environment))
+    app = make_app(odd_database.environment)
     get_service(app).open()
     yield app.test_client()
     get_service(app).close()

@@ -10,10 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from lakebase_api.app import create_app, get_service
-from lakebase_api.environment import load_settings
+from lakebase_api.app import get_service
 from lakebase_api.local.postgres import EmbeddedPostgres
-from tests.conftest import ROLE, OrdersDatabase, clone_database
+from tests.conftest import ROLE, OrdersDatabase, clone_database, make_app
 from tests.fault_proxy import FaultProxy
 from tests.orders.changing import (
     changes_of,
@@ -180,7 +179,7 @@ def shop(server: EmbeddedPostgres) -> Iterator[Shop]:
             # One connection each: another that is cut while it idles would end the next change.
             one = {"DB_POOL_SIZE": "1", "DB_MAX_OVERFLOW": "0", "DEFAULT_POSTGRES_TABLE": TABLE}
             environment = {**database.environment, **one, "PGPORT": str(port)}
-            app = create_app(load_settings(environment))
+            app = make_app(environment)
             get_service(app).open()
             stack.callback(get_service(app).close)
             workers.append(app.test_client())

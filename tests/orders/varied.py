@@ -6,11 +6,10 @@ from urllib.parse import urlsplit
 import psycopg
 from flask.testing import FlaskClient
 
-from lakebase_api.app import create_app, get_service
-from lakebase_api.environment import load_settings
+from lakebase_api.app import get_service
 from lakebase_api.local import tpch
 from lakebase_api.local.postgres import EmbeddedPostgres
-from tests.conftest import ROLE, OrdersDatabase
+from tests.conftest import ROLE, OrdersDatabase, make_app
 from tests.orders.changing import read, set_status, withdraw
 
 ORDERS = 60
@@ -52,7 +51,7 @@ def create_varied_orders(server: EmbeddedPostgres, name: str) -> OrdersDatabase:
     database.execute(f"{tpch.CREATE_TABLE}; {tpch.ADD_KEY}; {INSERT}")
     database.execute(f"GRANT SELECT ON orders_synced TO {ROLE}; GRANT CREATE ON DATABASE {name} TO {ROLE}")
     database.execute("CREATE TABLE shown AS SELECT * FROM orders_synced")
-    app = create_app(load_settings(database.environment))
+    app = make_app(database.environment)
     get_service(app).open()
     client = app.test_client()
     for key, status in CHANGED.items():

@@ -3,9 +3,7 @@ from datetime import datetime
 import pytest
 from flask.testing import FlaskClient
 
-from lakebase_api.app import create_app
-from lakebase_api.environment import load_settings
-from tests.conftest import AppOpener, OrdersDatabase
+from tests.conftest import AppOpener, OrdersDatabase, make_app
 
 
 def test_health_says_healthy_and_the_time(reader: FlaskClient) -> None:
@@ -36,7 +34,7 @@ def test_probes_send_no_sql(database: OrdersDatabase, open_app: AppOpener) -> No
 
 
 def test_a_service_that_has_not_connected_yet_is_ready(unchanged_database: OrdersDatabase) -> None:
-    client = create_app(load_settings(unchanged_database.environment)).test_client()
+    client = make_app(unchanged_database.environment).test_client()
     assert client.get("/readyz").json == {"status": "ready"}
 
 

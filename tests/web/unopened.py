@@ -2,12 +2,11 @@
 
 from flask import Flask
 
-from lakebase_api.app import create_app
-from lakebase_api.environment import load_settings
+from tests.conftest import make_app
 
 NOWHERE = {"PGHOST": "127.0.0.1", "PGUSER": "nobody", "PGPASSWORD": "none", "PGPORT": "9"}
 
 
 def build_app(**settings: str) -> Flask:
     """The whole app, not connected to anything."""
-    return create_app(load_settings({**NOWHERE, **settings}))
+    return make_app({**NOWHERE, **settings})
