@@ -35,7 +35,7 @@ def build_converter(table: Table, column: Column, siblings: tuple[str, ...]) -> 
     """
     others = f"(?!(?:{'|'.join(siblings)})$)" if column is table.key[0] else ""
     names = {"regex": f"{others}[^/]+", "column": column, "parameter": name_parameter(table, column)}
-    return type(f"{table.name}_{column.name}", (KeyConverter,), names)
+    return type(_name_converter(table, column), (KeyConverter,), names)
 
 
 def name_parameter(table: Table, column: Column) -> str:
@@ -45,7 +45,12 @@ def name_parameter(table: Table, column: Column) -> str:
 
 def spell_path(table: Table) -> str:
     """A key in a rule of werkzeug."""
-    return "/".join(f"<{table.name}_{key.name}:{name_parameter(table, key)}>" for key in table.key)
+    return "/".join(f"<{_name_converter(table, key)}:{name_parameter(table, key)}>" for key in table.key)
+
+
+def _name_converter(table: Table, column: Column) -> str:
+    """A name that werkzeug takes, whatever the column is called, and that no other column of a key has."""
+    return f"{table.one}_{table.key.index(column)}"
 
 
 def describe_key(column: Column) -> dict[str, Any]:
