@@ -2,6 +2,7 @@
 
 SF ?= 0.1
 PORT ?= 8000
+ROWS ?= 1000
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -21,8 +22,9 @@ endif
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' '$(firstword $(MAKEFILE_LIST))'
 
-run: $(STAMP)  ## Try it: PostgreSQL with TPC-H orders and the API; SF=0.1 (150,000 orders), PORT=8000
-	@exec $(BIN)/python -m lakebase_api.local --scale '$(SF)' --port '$(PORT)'
+run: $(STAMP)  ## Try it: PostgreSQL with TPC-H orders, SF=0.1, or rows made up for TABLES=mine.toml; PORT=8000
+	@exec $(BIN)/python -m lakebase_api.local $(if $(TABLES),--tables '$(TABLES)') --scale '$(SF)' \
+	  --rows '$(ROWS)' --port '$(PORT)'
 
 # A PORT that the shell happens to have is for a platform, and would open the service to the network.
 serve: $(STAMP)  ## The API alone, against the database that .env or the environment names; PORT=8000

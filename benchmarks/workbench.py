@@ -16,8 +16,8 @@ from benchmarks.comparison import Measurement
 from benchmarks.services import PATIENCE, Running, start, used_cpu
 from benchmarks.wrk import run_wrk, write_script
 from lakebase_api.local import tpch
-from lakebase_api.local.__main__ import prepare_orders
 from lakebase_api.local.api import forget_inherited_settings
+from lakebase_api.local.data import LocalData, load_declared, prepare_data
 from lakebase_api.local.postgres import PID_FILE, EmbeddedPostgres, read_lines
 
 # Not that of `make run`, whose orders nobody may change but its user.
@@ -116,7 +116,8 @@ def open_workbench(scale: Decimal, seconds: float) -> Iterator[Workbench]:
         ) as server,
         ExitStack() as services,
     ):
-        database = {**prepare_orders(server, scale), **TABLE}
+        data = LocalData(load_declared(Path("tables.toml")), scale, rows=1)
+        database = {**prepare_data(server, data), **TABLE}
         conninfo = server.conninfo(tpch.database_name(scale))
         with psycopg.connect(conninfo, autocommit=True) as connection:
             connection.execute("VACUUM (ANALYZE) public.orders_synced")

@@ -1,19 +1,22 @@
 """The role the API logs in with: no superuser, and only what it needs on one database."""
 
 import secrets
+from collections.abc import Iterable
 
 import psycopg
 from psycopg import sql
+
+from lakebase_api.table.declaration import Table
 
 ROLE = "orders_app"
 ROLE_EXISTS = "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s)"
 
 
-def admit_app(connection: psycopg.Connection) -> str:
+def admit_app(connection: psycopg.Connection, tables: Iterable[Table]) -> str:
     """Let the role into the connected database, with a new random password, which is returned.
 
-    It may make its own schema, as the platform lets an app, and read and update orders_synced, which on the
-    platform is for reading only.
+    It may make its own schema, as the platform lets an app, and read and update the tables, which on the
+    platform are for reading only.
     """
     password = secrets.token_urlsafe(32)
     # A verifier, not the password: the server logs statements that fail.
@@ -24,5 +27,8 @@ def admit_app(connection: psycopg.Connection) -> str:
             connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
         connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(verifier)))
         connection.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(database, role))
-        connection.execute(sql.SQL("GRANT SELECT, UPDATE ON public.orders_synced TO {}").format(role))
+        for table in tables:
+            schema, name = sql.Identifier(table.schema), sql.Identifier(table.schema, table.source)
+            connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, role))
+            connection.execute(sql.SQL("GRANT SELECT, UPDATE ON {} TO {}").format(name, role))
     return password

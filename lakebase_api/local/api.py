@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -16,7 +17,6 @@ from lakebase_api.local.ports import HOST
 COMMAND = (sys.executable, "-m", "gunicorn", "wsgi:app")
 STOP = (Step(signal.SIGTERM, 15),)  # seconds from SIGTERM to SIGKILL, as on Databricks Apps
 PATIENCE = 30.0  # seconds until the first answer
-PROBE = "/orders/count"  # answers only when the database does
 INHERITED_PREFIXES = ("PG", "DATABRICKS_", "LAKEBASE_")
 INHERITED_NAMES = {
     "ENDPOINT_NAME",
@@ -35,18 +35,21 @@ def forget_inherited_settings() -> None:
             del os.environ[name]
 
 
-def api_environment(database: Mapping[str, str], port: int) -> dict[str, str]:
-    """The variables the API runs with: what this process has, `database` (PG*), and the local table."""
-    table = {"DEFAULT_POSTGRES_SCHEMA": "public", "DEFAULT_POSTGRES_TABLE": "orders_synced"}
-    return {**os.environ, **database, **table, "ENV_FILE": os.devnull, "BIND": f"{HOST}:{port}"}
+def api_environment(database: Mapping[str, str], port: int, tables_file: Path) -> dict[str, str]:
+    """The variables the API runs with: what this process has, `database` (PG*), and the local tables."""
+    orders = {"DEFAULT_POSTGRES_SCHEMA": "public", "DEFAULT_POSTGRES_TABLE": "orders_synced"}
+    own = {"TABLES_FILE": str(tables_file), "ENV_FILE": os.devnull, "BIND": f"{HOST}:{port}"}
+    return {**os.environ, **database, **orders, **own}
 
 
 class Api:
     """gunicorn with the API. A context manager: starts on entry, stops on exit, as a deployment would."""
 
-    def __init__(self, environment: Mapping[str, str], port: int) -> None:
+    def __init__(self, environment: Mapping[str, str], port: int, probe: str) -> None:
+        """`probe` is a path that answers only when the database does."""
         self._environment = environment
         self._port = port
+        self._probe = probe
 
     def __enter__(self) -> Self:
         self._leash = Leash(COMMAND, stop=STOP, env=self._environment)
@@ -58,7 +61,7 @@ class Api:
         self._leash.end()
 
     def wait_until_ready(self) -> None:
-        """Return when orders can be counted. Raises LocalFailure when gunicorn ends first or time is up."""
+        """Return when the probe answers. Raises LocalFailure when gunicorn ends first or time is up."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if self._leash.poll() is not None:
@@ -66,7 +69,9 @@ class Api:
             if self._answers():
                 return
             time.sleep(0.05)
-        raise LocalFailure(f"The API did not answer {PROBE} within {PATIENCE:.0f} s: see its messages above.")
+        raise LocalFailure(
+            f"The API did not answer {self._probe} within {PATIENCE:.0f} s: see its messages above."
+        )
 
     def wait(self) -> LocalFailure:
         """Wait until gunicorn ends, which nobody asked it to; returns what there is to say."""
@@ -81,7 +86,7 @@ class Api:
     def _answers(self) -> bool:
         connection = http.client.HTTPConnection("localhost", self._port, timeout=5)  # asks no HTTP proxy
         try:
-            connection.request("GET", PROBE)
+            connection.request("GET", self._probe)
             return connection.getresponse().status == http.client.OK
         except (OSError, http.client.HTTPException):
             return False

@@ -1,5 +1,6 @@
 """Real TPC-H orders, made by tpchgen-cli and copied into PostgreSQL: all of them or none."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import psycopg
 from psycopg import sql
 
 from lakebase_api.local.failure import LocalFailure
+from lakebase_api.table.declaration import Table
 
 ORDERS_PER_SCALE = 1_500_000
 SMALLEST_SCALE = Decimal("0.001")
@@ -37,6 +39,8 @@ CREATE TABLE public.orders_synced (
     o_comment text
 )
 """
+KEY = "o_orderkey"
+COLUMNS = frozenset(re.findall(r"\bo_[a-z]+", CREATE_TABLE))
 COPY = "COPY public.orders_synced FROM STDIN (FORMAT csv, HEADER)"
 ADD_KEY = "ALTER TABLE public.orders_synced ADD PRIMARY KEY (o_orderkey)"
 VACUUM = "VACUUM (ANALYZE) public.orders_synced"
@@ -46,6 +50,11 @@ IS_ANALYZED = "SELECT EXISTS (SELECT FROM pg_statistic WHERE starelid = to_regcl
 DATABASE_EXISTS = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s)"
 
 Report = Callable[[int], None]
+
+
+def fits(table: Table) -> bool:
+    """Whether the orders of TPC-H are what the table declares."""
+    return table.name == "orders" and table.key_names == (KEY,) and set(table.names) <= COLUMNS
 
 
 def parse_scale(text: str) -> Decimal:

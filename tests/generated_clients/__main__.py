@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from lakebase_api.local.__main__ import prepare_orders, say
+from lakebase_api.local.__main__ import say
 from lakebase_api.local.api import forget_inherited_settings
+from lakebase_api.local.data import LocalData, load_declared, prepare_data
 from lakebase_api.local.postgres import EmbeddedPostgres
 from tests.gunicorn_process import ROOT, GunicornProcess
 
@@ -149,10 +150,11 @@ def _run_typescript(service: Service, folder: Path, program: str) -> None:
 def serve() -> Iterator[Service]:
     """The service on an embedded PostgreSQL with orders, for as long as the context lasts."""
     forget_inherited_settings()
+    data = LocalData(load_declared(ROOT / "tables.toml"), SCALE, rows=100)
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
         EmbeddedPostgres(Path(folder) / "server", settings={"fsync": "off"}, discard=True) as server,
-        GunicornProcess({**prepare_orders(server, SCALE), "ENV_FILE": os.devnull}) as gunicorn,
+        GunicornProcess({**prepare_data(server, data), "ENV_FILE": os.devnull}) as gunicorn,
     ):
         yield Service(gunicorn.wait_until_started().url)
 

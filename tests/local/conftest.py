@@ -188,6 +188,7 @@ def make_clone(prepared: Prepared) -> Path:
     prepared.copy(path / ".local/postgres")
     shutil.copy(STUB / "api.py", path / "wsgi.py")
     shutil.copy(STUB / "gunicorn_conf.py", path / "gunicorn.conf.py")
+    shutil.copy(REPOSITORY / "tables.toml", path)
     (path / "requirements.txt").touch()
     (path / "requirements-dev.txt").touch()
     (path / "installed").write_text(str(path))

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from lakebase_api.local.ports import free_port
-from tests.local.conftest import MAKE_RUN, Launch, Run, environment, survivors
+from tests.local.conftest import MAKE_RUN, REPOSITORY, Launch, Run, environment, survivors
 
-LOCAL = (sys.executable, "-m", "lakebase_api.local")
+LOCAL = (sys.executable, "-m", "lakebase_api.local", "--tables", str(REPOSITORY / "tables.toml"))
 READY = "Ctrl-C ends it"
 FOREIGN = {
     "PGHOST": "foreign.example",
@@ -214,6 +214,7 @@ def test_a_port_that_is_taken_is_named_with_the_way_out(folder: Path, port: int)
         (["--scale", "0"], "SF must be a number from 0.001 (1 is 1,500,000 orders), not '0'.\n"),
         (["--scale", "lots"], "SF must be a number from 0.001 (1 is 1,500,000 orders), not 'lots'.\n"),
         (["--port", "http"], "PORT must be a number from 1 to 65535, not 'http'.\n"),
+        (["--rows", "0"], "ROWS must be a whole number from 1 to 99999999, not '0'.\n"),
         (["--port", "65536"], "PORT must be a number from 1 to 65535, not '65536'.\n"),
     ],
 )

@@ -11,9 +11,10 @@ import pytest
 
 from lakebase_api.local import disk, tpch
 from lakebase_api.local.access import ROLE, admit_app
+from lakebase_api.local.data import load_declared
 from lakebase_api.local.failure import LocalFailure
 from lakebase_api.local.postgres import EmbeddedPostgres
-from tests.local.conftest import FAST, SCALE, Prepared
+from tests.local.conftest import FAST, REPOSITORY, SCALE, Prepared
 
 VISIBLE = "SELECT reltuples, relallvisible > 0.9 * relpages FROM pg_class WHERE relname = 'orders_synced'"
 STATISTICS = "SELECT count(*) FROM pg_stats WHERE tablename = 'orders_synced'"
@@ -165,8 +166,9 @@ def test_what_is_no_scale_is_refused_by_name(text: str) -> None:
 def test_the_role_of_the_api_may_read_and_update_and_make_a_schema_and_nothing_else(
     server: EmbeddedPostgres, loaded: psycopg.Connection
 ) -> None:
-    admit_app(loaded)
-    password = admit_app(loaded)  # a second start gives a new one
+    tables = load_declared(REPOSITORY / "tables.toml")
+    admit_app(loaded, tables)
+    password = admit_app(loaded, tables)  # a second start gives a new one
     with psycopg.connect(server.conninfo(tpch.database_name(SCALE), ROLE, password), autocommit=True) as app:
         app.execute("UPDATE orders_synced SET o_orderstatus = 'F' WHERE o_orderkey = 1")
         app.execute("CREATE SCHEMA mine")
