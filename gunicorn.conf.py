@@ -4,6 +4,7 @@ import gc
 import itertools
 import logging
 import resource
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ from typing import Any
 gc.disable()
 
 from lakebase_api.app import get_service
+from lakebase_api.contradictions import find_writer_mistakes
 from lakebase_api.environment import SettingsError
 from lakebase_api.risks import find_risks
 from lakebase_api.server.client_socket import ClientSocket, ClientTLSSocket
 from lakebase_api.server.exits import CLOSE_TIMEOUT, exit_if_terminated, exit_soon
 from lakebase_api.server.processors import choose_first, pin
+from lakebase_api.server.refused_settings import find_binds
 from lakebase_api.web.logs import build_logging_config
 
 try:
@@ -60,6 +63,13 @@ def ssl_context(config: Any, make_default: Any) -> Any:
     context = make_default()
     context.sslsocket_class = ClientTLSSocket
     return context
+
+
+def on_starting(server: Any) -> None:
+    # The settings were looked at with their own BIND; an argument of gunicorn's wins over it.
+    for bind in find_binds(server.cfg):
+        for mistake in find_writer_mistakes(replace(settings, bind=bind)):
+            raise RuntimeError(mistake)
 
 
 def when_ready(server: Any) -> None:

@@ -85,7 +85,8 @@ def _cors_mistakes(settings: Settings) -> Iterator[str]:
         yield "CORS_CREDENTIALS, CORS_ORIGINS: no browser sends logins to any page; name the origins."
 
 
-def _writer_mistakes(settings: Settings) -> Iterator[str]:
+def find_writer_mistakes(settings: Settings) -> Iterator[str]:
+    """What is wrong if anybody on another machine could change orders and nobody said that this is meant."""
     if settings.lets_anybody_write and not settings.anonymous:
         yield (
             f"ANONYMOUS: anybody who reaches {settings.address} could change orders, since STATUS_WRITES is "
@@ -102,5 +103,5 @@ CONTRADICTIONS: tuple[tuple[tuple[str, ...], Callable[[Settings], Iterator[str]]
     (("databricks_client_id", "databricks_client_secret", "databricks_token"), _login_mistakes),
     (("pool_size", "pool_max_overflow"), _pool_mistakes),
     (("cors_origins", "cors_credentials"), _cors_mistakes),
-    (("bind", "app_port", "anonymous", "status_writes", "trust_forwarded_identity"), _writer_mistakes),
+    (("bind", "app_port", "anonymous", "status_writes", "trust_forwarded_identity"), find_writer_mistakes),
 )
