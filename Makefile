@@ -39,7 +39,7 @@ test test-all:
 	unset ENDPOINT_NAME DEFAULT_POSTGRES_SCHEMA DEFAULT_POSTGRES_TABLE BIND PORT; \
 	ENV_FILE=/dev/null exec $(BIN)/python -m pytest -n 4 --dist loadfile $(CHOSEN)
 
-faults: $(STAMP)  ## Break everything around the service for sixteen minutes, and hold the figures against bounds
+faults: $(STAMP)  ## Break everything around the service for a quarter of an hour, and hold the figures against bounds
 	@exec $(BIN)/python -m benchmarks.faults $(if $(ONLY),--only $(ONLY))
 
 clients: $(STAMP)  ## Make clients with common generators, and run them; ONLY=orval; javac for the Java one

@@ -4,6 +4,7 @@ import gc
 import itertools
 import logging
 import resource
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from lakebase_api.risks import find_risks
 from lakebase_api.server.client_socket import ClientSocket, ClientTLSSocket
 from lakebase_api.server.exits import CLOSE_TIMEOUT, exit_if_terminated, exit_soon
 from lakebase_api.server.processors import choose_first, pin
+from lakebase_api.server.refused_settings import find_binds
+from lakebase_api.table.loading import refuse_open_writes
 from lakebase_api.table.mistakes import TablesError
 from lakebase_api.web.logs import build_logging_config
 
 try:
-    from lakebase_api.wsgi import app, settings
+    from lakebase_api.wsgi import app, settings, tables
 except (SettingsError, TablesError) as error:
     raise SystemExit(str(error)) from None
 
@@ -61,6 +64,15 @@ def ssl_context(config: Any, make_default: Any) -> Any:
     context = make_default()
     context.sslsocket_class = ClientTLSSocket
     return context
+
+
+def on_starting(server: Any) -> None:
+    # The settings were looked at with their own BIND; an argument of gunicorn's wins over it.
+    try:
+        for bind in find_binds(server.cfg):
+            refuse_open_writes(replace(settings, bind=bind), tables)
+    except TablesError as error:
+        raise RuntimeError(str(error)) from None
 
 
 def when_ready(server: Any) -> None:

@@ -1,26 +1,15 @@
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import certifi
 import pytest
 
-from lakebase_api.environment import SettingsError, load_settings
+from lakebase_api.environment import load_settings
 from lakebase_api.risks import find_risks
 from lakebase_api.settings import VARIABLES, Settings, TargetKind
-
-ENDPOINT = {"LAKEBASE_ENDPOINT": "projects/p/branches/b/endpoints/e"}
-INSTANCE = {"DATABRICKS_DATABASE_INSTANCE": "shop"}
-STATIC = {"PGHOST": "db.example.com", "PGUSER": "ann", "PGPASSWORD": "pw"}
-EVERYTHING = {**STATIC, **INSTANCE, **ENDPOINT}
+from tests.environments import ENDPOINT, EVERYTHING, INSTANCE, STATIC, mistakes
 
 README = Path(__file__).parent.parent / "README.md"
-
-
-def mistakes(environ: dict[str, str]) -> list[str]:
-    with pytest.raises(SettingsError) as caught:
-        load_settings(environ)
-    return [line.strip() for line in str(caught.value).splitlines()[1:]]
 
 
 def test_the_first_target_that_is_set_is_taken() -> None:
@@ -149,200 +138,6 @@ def test_tls_is_required_by_default_and_verified_against_usable_authorities() ->
         assert load_settings({**STATIC, "PGSSLMODE": mode}).pg_sslrootcert == certifi.where()
 
 
-def test_the_address_is_that_of_the_platform_unless_said_otherwise() -> None:
-    open_to_all = {**STATIC, "ANONYMOUS": "all"}
-    assert load_settings(STATIC).address == "127.0.0.1:8000"
-    assert load_settings({**open_to_all, "PORT": "8114"}).address == "0.0.0.0:8114"
-    app = {**open_to_all, "PORT": "8114", "DATABRICKS_APP_PORT": "9000"}
-    assert load_settings(app).address == "0.0.0.0:9000"
-    assert load_settings({**app, "BIND": "[::1]:7000"}).address == "[::1]:7000"
-
-
-@pytest.mark.parametrize(
-    ("bind", "address"),
-    [
-        ("localhost:8000", "localhost:8000"),
-        (":8114", "0.0.0.0:8114"),
-        ("[::]:8000", "[::]:8000"),
-        ("tcp://10.0.0.1:80", "10.0.0.1:80"),
-        ("unix:/tmp/orders.sock", "unix:/tmp/orders.sock"),
-        ("unix:orders.sock", "unix:orders.sock"),
-        ("fd://3", "fd://3"),
-    ],
-)
-def test_it_listens_where_gunicorn_can(bind: str, address: str) -> None:
-    assert load_settings({**STATIC, "BIND": bind, "ANONYMOUS": "all"}).address == address
-
-
-@pytest.mark.parametrize(
-    "bind",
-    [
-        "8114",
-        "localhost",
-        "http://0.0.0.0:8114",
-        "0.0.0.0:8114/",
-        "::1:8000",
-        "[::1]",
-        "[::g]:8000",
-        "256.0.0.1:8000",
-        "127.0.0.1:8000,[::1]:8000",
-        "*:8000",
-        "unix:",
-        "unix:/no/such/folder/orders.sock",
-        f"unix:/tmp/{'long' * 30}",
-        "fd://three",
-    ],
-)
-def test_what_gunicorn_would_die_of_is_refused_by_name(bind: str) -> None:
-    assert mistakes({**STATIC, "BIND": bind})[0].startswith("BIND: ")
-
-
-def test_nothing_but_all_can_be_meant_by_anonymous() -> None:
-    assert mistakes({**STATIC, "ANONYMOUS": "maybe"}) == ["ANONYMOUS: Must be one of: all."]
-
-
-BESIDE = ["{}\n", "{}\r\n", " {}", "\t{} ", "\ufeff{}", "{}\u00a0"]
-
-
-@pytest.mark.parametrize("around", BESIDE)
-def test_blanks_and_line_ends_around_a_value_do_not_count(around: str, tmp_path: Path) -> None:
-    values = {**STATIC, "PGDATABASE": "shop", "DEFAULT_POSTGRES_TABLE": "orders", "DB_POOL_SIZE": "3"}
-    environ = {name: around.format(value) for name, value in values.items()}
-    assert load_settings(environ) == load_settings(values)
-    file = tmp_path / "settings"
-    file.write_text("".join(f'{name}="{value}"\n' for name, value in environ.items()))
-    assert load_settings({"ENV_FILE": f"{file}\n", "PGHOST": " "}) == replace(
-        load_settings(values), env_file=str(file)
-    )
-
-
-@pytest.mark.parametrize(
-    "odd", ["\0", "\n", "\r\n", "\t", "\x1b[31m", "\x7f", "\u0085", "\u2028", "\udcff"], ids=ascii
-)
-def test_control_characters_and_broken_bytes_are_refused_by_name_and_not_shown(odd: str) -> None:
-    principal = {**ENDPOINT, "DATABRICKS_CLIENT_ID": "id", "DATABRICKS_CLIENT_SECRET": "secret"}
-    for names in ({**STATIC, "PGDATABASE": "", "STATUS_SCHEMA": ""}, principal):
-        for name in names:
-            found = mistakes({**names, name: f"hunter{odd}2"})
-            assert [line.partition(":")[0] for line in found] == [name]
-            assert "hunter" not in found[0]
-            assert odd not in found[0]
-
-
-@pytest.mark.parametrize("name", ["DATABRICKS_TOKEN", "DATABRICKS_CLIENT_ID"])
-@pytest.mark.parametrize("value", ["dapi 123", "dapi\u200b123", "dapí123"])
-def test_what_cannot_stand_in_a_header_is_refused_by_name(name: str, value: str) -> None:
-    assert mistakes({**ENDPOINT, name: value})[0].startswith(f"{name}: ")
-
-
-def test_passwords_may_have_any_printable_character() -> None:
-    for password in ("p#w", "$HOME", "p w", "p\"w'", "pä€👩\u200d💻", "%41\\n"):
-        assert load_settings({**STATIC, "PGPASSWORD": password}).pg_password == password
-
-
-@pytest.mark.parametrize(
-    ("given", "taken"),
-    [
-        ("https://My-Workspace.cloud.databricks.com/?o=1", "https://my-workspace.cloud.databricks.com"),
-        ("adb-12.3.azuredatabricks.net", "https://adb-12.3.azuredatabricks.net"),
-        ("http://localhost:8080/login.html#x", "http://localhost:8080"),
-        ("https://[::1]:8443/", "https://[::1]:8443"),
-        ("'https://x.example.com/browse/folders/1?o=2#job/list'", "https://x.example.com"),
-    ],
-)
-def test_of_the_workspaces_url_scheme_and_host_are_taken(given: str, taken: str) -> None:
-    assert load_settings({**ENDPOINT, "DATABRICKS_HOST": given}).databricks_host == taken
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        "None",
-        "https://",
-        "https:///path",
-        "https://https://x.example.com",
-        "https//x.example.com",
-        "ftp://x.example.com",
-        "https://my workspace.example.com",
-        "https://ann:hunter2@x.example.com",
-        "https://x.example.com:port",
-        "https://[::1",
-        "https://1.2.3",
-        "?o=123",
-    ],
-)
-def test_what_is_no_url_of_a_workspace_is_refused_by_name(given: str) -> None:
-    [line] = mistakes({**ENDPOINT, "DATABRICKS_HOST": given})
-    assert line.startswith("DATABRICKS_HOST: Must be the URL of the workspace")
-    assert "hunter2" not in line
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        "db.example.com:5432",
-        "https://db.example.com",
-        "postgresql://ann:hunter2@db.example.com/shop",
-        "[::1]",
-        "db.example.com/shop",
-        "localhost,",
-        "a b",
-    ],
-)
-def test_what_is_no_host_of_a_database_is_refused_by_name_and_not_shown(host: str) -> None:
-    [line] = mistakes({**STATIC, "PGHOST": host})
-    assert line.startswith("PGHOST: Must be a name, an address or the folder of a socket")
-    assert host not in line
-
-
-@pytest.mark.parametrize(
-    ("given", "taken"),
-    [
-        ("https://shop.example.com", ["https://shop.example.com"]),
-        ("HTTPS://Shop.Example.com:443", ["https://shop.example.com"]),
-        ("http://localhost:3000, https://a.example", ["http://localhost:3000", "https://a.example"]),
-        ("http://[::1]:80", ["http://[::1]"]),
-        ("capacitor://localhost", ["capacitor://localhost"]),
-        ("*", ["*"]),
-    ],
-)
-def test_origins_are_taken_as_browsers_say_them(given: str, taken: list[str]) -> None:
-    assert list(load_settings({**STATIC, "CORS_ORIGINS": given}).cors_origins) == taken
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        "https://shop.example.com/",
-        "https://*.example.com",
-        "https://shop.example.com:*",
-        "shop.example.com",
-        "https://shop.example.com?",
-        "https://ann@shop.example.com",
-        "https://.*",
-        "https://(a|b).example.com",
-        "^https://shop.example.com$",
-        "https://shop.example.com,",
-        "https://a.example;https://b.example",
-        "null",
-        ".*",
-        "https://shop.example.com:99999",
-        "https://300.1.1.1",
-    ],
-)
-def test_what_no_browser_says_of_an_origin_is_refused_by_name(given: str) -> None:
-    [line] = mistakes({**STATIC, "CORS_ORIGINS": given})
-    assert line.startswith("CORS_ORIGINS: Must be * or origins such as")
-
-
-def test_words_may_be_in_upper_and_lower_case() -> None:
-    loud = {"LOG_LEVEL": "debug", "LOG_FORMAT": "JSON", "STATUS_WRITES": "Off", "PGSSLMODE": "Require"}
-    settings = load_settings({**STATIC, **loud})
-    found = (settings.log_level, settings.log_format, settings.status_writes, settings.pg_sslmode)
-    assert found == ("DEBUG", "json", "off", "require")
-    assert load_settings({**STATIC, "STATUS_TRANSITIONS": "O>P, O>F"}).status_transitions == ["O>P", "O>F"]
-
-
 def test_a_file_without_certificates_is_refused_by_name(tmp_path: Path) -> None:
     file = tmp_path / "root.pem"
     for content in (
@@ -408,22 +203,6 @@ def test_dot_env_is_read_where_the_process_starts(tmp_path: Path, monkeypatch: p
     (tmp_path / ".env").write_text("PGHOST=localhost\nPGUSER=ann\nPGPASSWORD=pw\n")
     monkeypatch.chdir(tmp_path)
     assert load_settings({}).pg_host == "localhost"
-
-
-def test_no_secret_is_in_a_repr_or_the_description() -> None:
-    secrets = {"PGPASSWORD": "hunter2", "DATABRICKS_TOKEN": "dapi-hunter2"}
-    settings = load_settings({**STATIC, **secrets})
-    other = load_settings({**ENDPOINT, "DATABRICKS_CLIENT_ID": "id", "DATABRICKS_CLIENT_SECRET": "hunter2"})
-    for shown in (repr(settings), repr(other), str(settings.describe()), str(other.describe())):
-        assert "hunter2" not in shown
-    assert settings.describe()["PGPASSWORD"] == "(set)"
-
-
-def test_no_mistake_shows_a_value_that_may_be_secret() -> None:
-    found = mistakes(
-        {"PGPASSWORD": "hunter2", "DATABRICKS_TOKEN": "hunter2", "DATABRICKS_CLIENT_SECRET": "hunter2"}
-    )
-    assert not [line for line in found if "hunter2" in line]
 
 
 def test_the_readme_documents_each_setting_with_its_default() -> None:

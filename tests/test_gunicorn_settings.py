@@ -155,6 +155,22 @@ def test_what_would_have_no_effect_is_refused_by_name(
     assert "Traceback" not in gunicorn.output
 
 
+def test_an_address_among_the_arguments_is_no_way_around_who_may_write(
+    start: Callable[[str], GunicornProcess],
+) -> None:
+    gunicorn = start("--bind 127.0.0.1:0 --bind 192.0.2.1:8000")
+    assert gunicorn.process.wait(PATIENCE) == 1
+    gunicorn.wait_for_output("ANONYMOUS: anybody who reaches 192.0.2.1:8000 could change orders")
+    assert "Traceback" not in gunicorn.output
+
+
+@pytest.mark.parametrize("bind", ["localhost:0", "[::1]:0", "unix:{}/orders.sock"])
+def test_an_address_of_this_machine_among_the_arguments_is_listened_at(
+    start: Callable[[str], GunicornProcess], tmp_path: Path, bind: str
+) -> None:
+    start(f"--bind {bind.format(tmp_path)}").wait_until_started()
+
+
 def test_a_worker_that_breaks_down_ends_with_a_status_that_says_so(
     start: Callable[[str], GunicornProcess], tmp_path: Path
 ) -> None:

@@ -201,7 +201,8 @@ class Database:
             raise DeadlineExceeded
         limit = max(1, round(min(self._command_timeout, remaining) * 1000))
         if connection.statement_timeout != limit:
-            connection.execute(f"SET statement_timeout = {limit}".encode())
+            # Never prepared, which gains nothing: it is not repeated where what is prepared is gone.
+            connection.execute(f"SET statement_timeout = {limit}".encode(), prepare=False)
             connection.statement_timeout = limit
 
 

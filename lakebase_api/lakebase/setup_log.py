@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import psycopg
 from psycopg import errors
@@ -34,6 +35,8 @@ REST = 20
 PATIENCE = 1.0
 # How often it is looked while the table is being changed; then the statements have to say what they meet.
 MOST_LOOKS = 3
+# In place of a mark, where what was found may be of another table: it is looked again.
+NO_MARK = ""
 
 # What a database may hold that looking at it does not expect.
 FAILED_LOOKS = (psycopg.DataError, psycopg.InternalError, psycopg.ProgrammingError, ValueError, LookupError)
@@ -64,6 +67,15 @@ class NotSetUp(Exception):
         self.is_explained = is_explained
 
 
+@dataclass(frozen=True)
+class _Findings:
+    """What a look gave, and of which table. Because of ``blocking`` every request is refused."""
+
+    checks: Sequence[Check] = ()
+    blocking: Sequence[Check] = ()
+    mark: str | None = None
+
+
 class SetupLog:
     """How the database was last found to be set up. Safe to use from any thread.
 
@@ -78,18 +90,16 @@ class SetupLog:
         self._glance = glance or examine
         self._find_mark = find_mark
         self._looking = threading.Lock()
-        self._mark: str | None = None
+        # Taken as one: two may look at the same time.
+        self._findings = _Findings()
         self._looked_at = self._holds_until = float("-inf")
         self._took = 0.0
-        self._found: Sequence[Check] = ()
-        # Because of these every request is refused.
-        self._blocking: Sequence[Check] = ()
         self._failing: Check | None = None
 
     @property
     def fault(self) -> str | None:
         """What is wrong, without a name of a host, a role or a table; ``None`` while nothing is."""
-        failing = next(iter(self._blocking), self._failing)
+        failing = next(iter(self._findings.blocking), self._failing)
         return failing.fault if failing else None
 
     def examine(self, connection: Connection) -> Sequence[Check]:
@@ -98,8 +108,7 @@ class SetupLog:
             with self._looking:
                 self._look(connection, self._glance)
         # Requests do not wait for it: it may take long.
-        self._look(connection, self._examine)
-        return self._found
+        return self._look(connection, self._examine)
 
     def refuse_other_table(self, connection: Connection) -> None:
         """Raise ``NotSetUp`` while the orders table is not as it must be.
@@ -107,19 +116,21 @@ class SetupLog:
         That it is holds for ``INTERVAL`` seconds; that it is not, until its definition is another. Raises
         psycopg's errors.
         """
-        if self._find_mark is None or (not self._blocking and time.monotonic() < self._holds_until):
+        known = self._findings
+        if self._find_mark is None or (not known.blocking and time.monotonic() < self._holds_until):
             return
         # Who knows that it was as it must be a moment ago leaves looking to another.
-        is_patient = bool(self._blocking) or self._mark is None
+        is_patient = bool(known.blocking) or known.mark is None
         if self._looking.acquire(timeout=PATIENCE if is_patient else 0):
             try:
-                self._look_again(connection, is_due=bool(self._blocking))
-                self._holds_until = time.monotonic() + INTERVAL
+                self._look_again(connection, is_due=bool(self._findings.blocking))
             except FAILED_LOOKS as error:
                 logger.warning("Looking at the orders table failed: %s", first_line(error))
             finally:
                 self._looking.release()
-        if blocking := self._blocking:
+            # Also after a look that failed: else each request would look, and log, again.
+            self._holds_until = time.monotonic() + INTERVAL
+        if blocking := self._findings.blocking:
             raise NotSetUp(blocking)
 
     def note_success(self, *, is_change: bool) -> None:
@@ -144,7 +155,7 @@ class SetupLog:
             return ()
         try:
             self._look_again(connection, is_due=True)
-            return self._found
+            return self._findings.checks
         except (psycopg.OperationalError, *FAILED_LOOKS) as looking:
             # What is being explained matters more.
             logger.warning("Looking for what is wrong failed: %s", first_line(looking))
@@ -154,32 +165,33 @@ class SetupLog:
 
     def _look_again(self, connection: Connection, *, is_due: bool) -> None:
         """Look if the table is another than at the last look, or if it ``is_due`` and that was long ago."""
-        mark = self._find_mark(connection) if self._find_mark else None
-        if mark != self._mark or (is_due and time.monotonic() >= self._looked_at + self._rest()):
+        known, mark = self._findings.mark, self._find_mark(connection) if self._find_mark else None
+        if mark != known or (is_due and time.monotonic() >= self._looked_at + self._rest()):
             try:
-                is_first = self._mark is None and self._find_mark is not None
+                is_first = known is None and self._find_mark is not None
                 self._look(connection, self._glance if is_first else self._examine)
             finally:
                 self._looked_at = time.monotonic()
 
-    def _look(self, connection: Connection, examine: Examine) -> None:
+    def _look(self, connection: Connection, examine: Examine) -> Sequence[Check]:
         began = time.monotonic()
         for _ in range(MOST_LOOKS):
             before = self._find_mark(connection) if self._find_mark else None
             found = examine(connection)
-            after = self._find_mark(connection) if self._find_mark else None
-            if before == after:
+            mark = self._find_mark(connection) if self._find_mark else None
+            if before == mark:
                 break
         else:
-            found = ()
-        self._found, self._mark = found, after
-        self._blocking = [
+            found, mark = (), NO_MARK
+        blocking = [
             check
             for check in found
             if _explains(check, is_change=False) and check.name != STATUS_CHANGES and self._find_mark
         ]
+        self._findings = _Findings(found, blocking, mark)
         self._failing = next((check for check in found if _explains(check, is_change=True)), None)
         self._took = time.monotonic() - began
+        return found
 
     def _rest(self) -> float:
         """Seconds after a look until the next that nothing else asks for."""

@@ -112,7 +112,10 @@ class Workspace:
             except BaseException as error:  # noqa: BLE001  handed to the thread that asked
                 answer.set_exception(error)
 
-        threading.Thread(target=run, name="workspace-call", daemon=True).start()
+        try:
+            threading.Thread(target=run, name="workspace-call", daemon=True).start()
+        except RuntimeError as error:  # as many as the system allows: of that there may be fewer soon
+            raise CredentialError(f"{what}: {error}") from error
         if not wait([answer], timeout=CALL_DEADLINE).done:
             with self._looking:
                 self._hung.append(answer)

@@ -1,4 +1,6 @@
-"""The settings of gunicorn that the service would start with and not honour."""
+"""The settings of gunicorn that the service would start with and not honour, and where it is to listen."""
+
+from collections.abc import Iterator
 
 from gunicorn.config import Config
 
@@ -13,6 +15,15 @@ INSTEAD = {
     "syslog": OWN_LOG,
     "capture_output": OWN_LOG,
 }
+
+
+def find_binds(config: Config) -> Iterator[str]:
+    """Where gunicorn is to listen, each as ``BIND`` has it: its command line wins over that setting."""
+    for address in config.address:
+        if isinstance(address, tuple):
+            yield "{}:{}".format(*address)
+        else:
+            yield f"fd://{address}" if isinstance(address, int) else f"unix:{address}"
 
 
 def refuse_settings(config: Config) -> None:

@@ -29,8 +29,7 @@ def load_tables(settings: Settings) -> tuple[Table, ...]:
     if mistakes:
         raise TablesError(mistakes)
     tables = tuple(_apply(settings, table) if table.name == FIRST else table for table in tables)
-    if settings.lets_strangers_in and not settings.anonymous:
-        _refuse_open_writes(settings, tables)
+    refuse_open_writes(settings, tables)
     return tables
 
 
@@ -97,9 +96,10 @@ def _apply_transitions(settings: Settings, column: Column) -> Column:
     return replace(column, change=replace(column.change, transitions=pairs))
 
 
-def _refuse_open_writes(settings: Settings, tables: Sequence[Table]) -> None:
+def refuse_open_writes(settings: Settings, tables: Sequence[Table]) -> None:
+    """Raise ``TablesError`` if strangers on other machines could change rows and nobody said it is meant."""
     open_tables = [table for table in tables if table.changeable and table.writes is not Writes.OFF]
-    if not open_tables:
+    if not open_tables or settings.anonymous or not settings.lets_strangers_in:
         return
     names = ", ".join(table.name for table in open_tables)
     how = ", ".join(sorted({table.writes for table in open_tables}))

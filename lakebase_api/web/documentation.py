@@ -2,24 +2,28 @@
 
 import base64
 import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import flask_swagger_ui
 from apispec import BasePlugin
 from flask import Blueprint as FlaskBlueprint
-from flask import Flask, Response
+from flask import Flask, Response, request
 from flask_smorest import Api
 from marshmallow import Schema, fields
 
 from lakebase_api import __version__
+from lakebase_api.web.answers import JSON
 from lakebase_api.web.base_path import API_BASE
 from lakebase_api.web.problem_types import PROBLEM_TYPES
 from lakebase_api.web.problems import CONTENT_TYPE
 
 ASSETS_PATH = "/docs/assets"
 PAGE_ENDPOINT = "api-docs.openapi_swagger_ui"
+DOCUMENT_ENDPOINT = "api-docs.openapi_json"
 # From the page one can write: nothing may run in it that is not its own, and no other page may show it.
 # Swagger UI needs styles in line and pictures in its style sheet. https://www.w3.org/TR/CSP3/
 PAGE_POLICY = (
@@ -119,7 +123,8 @@ def build_api(app: Flask) -> DocumentedApi:
         OPENAPI_URL_PREFIX="/",
         OPENAPI_JSON_PATH="openapi.json",
         OPENAPI_SWAGGER_UI_PATH="/docs",
-        OPENAPI_SWAGGER_UI_URL=f"{ASSETS_PATH}/",
+        # Relative to the page: a proxy may have the service below a path.
+        OPENAPI_SWAGGER_UI_URL=f"{ASSETS_PATH.removeprefix('/')}/",
         # Without this the page asks a public service to validate the document.
         OPENAPI_SWAGGER_UI_CONFIG={"validatorUrl": None, "displayRequestDuration": True},
         API_SPEC_OPTIONS={
@@ -127,7 +132,6 @@ def build_api(app: Flask) -> DocumentedApi:
                 "description": DESCRIPTION,
                 "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
             },
-            "servers": [{"url": "/"}, {"url": API_BASE}],
         },
     )
     assets = Path(flask_swagger_ui.__file__).parent / "dist"
@@ -137,11 +141,19 @@ def build_api(app: Flask) -> DocumentedApi:
     api = DocumentedApi(app, spec_kwargs={"extra_plugins": [ResponsesByStatus()]})
     show = app.view_functions[PAGE_ENDPOINT]
     app.view_functions[PAGE_ENDPOINT] = lambda: _answer_page(str(show()))
+    app.view_functions[DOCUMENT_ENDPOINT] = lambda: _answer_document(api)
     # flask-smorest's own way of paging, which nothing here uses.
     del api.spec.components.schemas["PaginationMetadata"]
     for status in sorted({kind.status for kind in PROBLEM_TYPES.values()}):
         api.spec.components.response(f"Problem{status}", _problem_response(status), lazy=True)
     return api
+
+
+def _answer_document(api: DocumentedApi) -> Response:
+    """The document, with both bases of the service as the client sees them."""
+    prefix = quote(request.script_root.removesuffix(API_BASE), safe="/!$&'()*+,;=:@")
+    document = {**api.spec.to_dict(), "servers": [{"url": prefix or "/"}, {"url": prefix + API_BASE}]}
+    return Response(json.dumps(document, indent=2), mimetype=JSON)
 
 
 def _answer_page(page: str) -> Response:

@@ -1,3 +1,6 @@
+import pytest
+
+from lakebase_api.doctor import examination
 from lakebase_api.doctor.report import run_checks
 from lakebase_api.lakebase.checks import Check, State
 from tests.doctor.conftest import APP, PERSON, Shop
@@ -51,6 +54,18 @@ def test_without_a_connection_nothing_more_is_checked(shop: Shop) -> None:
     assert find(checks, State.FAILED) == ["login"]
     assert find(checks, State.NOT_CHECKED) == ORDER[6:]
     assert "hunter2" not in str(checks)
+
+
+def test_what_nobody_thought_of_in_the_database_is_a_check_and_no_traceback(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: object) -> list[Check]:
+        raise KeyError(b"r")  # as over the kind of a table in another encoding
+
+    monkeypatch.setattr(examination, "examine", stumble)
+    [check] = [check for check in run_checks(shop.environment) if check.state is State.FAILED]
+    assert check.name == "catalogues"
+    assert check.says == "what the database holds could not be read: KeyError: b'r'"
 
 
 def test_a_person_is_told_that_the_rights_are_not_those_of_the_app(lakebase: LakebaseStandIn) -> None:

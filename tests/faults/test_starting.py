@@ -51,7 +51,7 @@ def test_it_starts_without_table_or_grant_says_what_mends_it_and_serves_when_men
     database.execute(breaking)
     gunicorn = start()
     gunicorn.wait_until(lambda: said in describe_parts(gunicorn))
-    assert mend in gunicorn.output
+    gunicorn.wait_for_output(mend)
     assert gunicorn.get("/orders/1").json()["type"] == "/problems/database-not-set-up"
     database.execute(mending)
     assert gunicorn.get("/orders/1").status_code == 200

@@ -1,8 +1,9 @@
 """What a missing grant is blamed on: looked at seldom, never in place of what the database said."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 from psycopg import errors
@@ -144,3 +145,52 @@ def test_it_looks_on_the_connection_that_met_the_fault_within_its_time(settings:
     [check] = fail(database).checks
     assert check.name == "database"
     database.close()
+
+
+class Table:
+    """A table whose definition the test says: what to look at, and the mark that it has."""
+
+    def __init__(self, *marks: str) -> None:
+        self.marks = list(marks)
+
+    def find_mark(self, connection: Connection) -> str:
+        """Each mark once, and the last one for ever."""
+        return self.marks.pop(0) if len(self.marks) > 1 else self.marks[0]
+
+
+@pytest.fixture
+def open_database(settings: Settings) -> Iterator[Callable[[SetupLog], Database]]:
+    with ExitStack() as opened:
+
+        def open_one(log: SetupLog) -> Database:
+            database = connect(settings, Request(), setup=log)
+            database.open()
+            opened.callback(database.close)
+            return database
+
+        yield open_one
+
+
+def test_a_look_that_fails_keeps_nobody_and_is_not_made_for_each_request(
+    open_database: Callable[[SetupLog], Database], caplog: pytest.LogCaptureFixture
+) -> None:
+    looks = Looks()
+    looks.error = errors.InsufficientPrivilege("permission denied for pg_stats")
+    database = open_database(SetupLog(looks, find_mark=Table("one").find_mark))
+    assert [database.read(ask, "SELECT 1") for _ in range(5)] == [1] * 5
+    assert looks.count == 1
+    assert caplog.text.count("Looking at the orders table failed: permission denied for pg_stats") == 1
+
+
+def test_a_table_that_changed_during_each_look_is_looked_at_again(
+    open_database: Callable[[SetupLog], Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setup_log, "INTERVAL", 0.0)
+    looks = Looks(TABLE)
+    # One for what brings the look about, and one before and one after each of the three.
+    table = Table(*"1234567")
+    database = open_database(SetupLog(looks, find_mark=table.find_mark))
+    assert database.read(ask, "SELECT 1") == 1
+    with pytest.raises(NotSetUp):
+        database.read(ask, "SELECT 1")
+    assert looks.count == setup_log.MOST_LOOKS + 1

@@ -51,6 +51,20 @@ def test_host_and_user_are_found(stand_in: StandIn, kind: str) -> None:
     assert workspace.find_user() == stand_in.user.name
 
 
+def test_where_no_thread_can_be_started_the_next_call_may_succeed(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    workspace = connect(stand_in)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(CredentialError, match="can't start new thread"):
+            workspace.mint()
+    assert workspace.mint().token in stand_in.issued_tokens
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("status", [403, 404, 500])
 def test_a_refusal_is_an_error_that_says_why(stand_in: StandIn, kind: str, status: int) -> None:

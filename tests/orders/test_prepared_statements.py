@@ -51,6 +51,15 @@ def test_a_session_without_what_was_prepared_serves_reads_and_changes(
     assert len(changes_of(client, 1)) == 4 * TIMES
 
 
+def test_a_session_in_which_nothing_is_prepared_takes_time_limits(client: FlaskClient) -> None:
+    hasty = {"X-Request-Timeout": "1"}
+    for n in range(2 * TIMES):
+        if n == TIMES:
+            assert client.post("/run", data=EXCHANGES["another session"], headers=hasty).text == "done"
+        assert client.get("/orders/1").status_code == 200
+        assert client.get("/orders/1", headers=hasty).status_code == 200
+
+
 def test_a_value_that_the_type_of_before_did_not_hold_is_found(
     database: OrdersDatabase, client: FlaskClient
 ) -> None:

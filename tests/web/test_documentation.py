@@ -3,9 +3,13 @@ import hashlib
 import json
 import re
 from typing import Any
+from urllib.parse import urljoin
 
+import pytest
 from flask.testing import FlaskClient
 from openapi_spec_validator import validate
+
+from tests.web.unopened import build_app
 
 
 def list_operations(document: dict[str, Any]) -> list[dict[str, Any]]:
@@ -110,10 +114,30 @@ def get_orders(answer: Any) -> Any:
     return answer.json["orders"] if answer.json else answer.text
 
 
+def find_links(page: str, path: str) -> list[str]:
+    """Where the page at that path finds its assets."""
+    return [urljoin(path, link) for link in re.findall(r"""(?:src|href)=["']([^"']+)""", page)]
+
+
+@pytest.mark.parametrize("base", ["", "/api/v1"])
+def test_below_a_path_of_a_proxy_the_docs_and_the_document_lead_through_it(base: str) -> None:
+    client = build_app(FORWARDED_HOPS="1").test_client()
+    shop = {"X-Forwarded-Prefix": "/shop"}
+    page = client.get(f"{base}/docs", headers=shop).text
+    for link in find_links(page, f"/shop{base}/docs"):
+        assert link.startswith(f"/shop{base}/docs/assets/")
+        with client.get(link.removeprefix("/shop"), headers=shop) as asset:
+            assert asset.status_code == 200
+    assert f'url: "/shop{base}/openapi.json"' in page
+    document = client.get(f"{base}/openapi.json", headers=shop).json
+    assert document is not None
+    assert [server["url"] for server in document["servers"]] == ["/shop", "/shop/api/v1"]
+
+
 def test_the_docs_page_loads_everything_from_our_own_host(reader: FlaskClient) -> None:
     page = reader.get("/docs")
     assert page.status_code == 200
-    links = re.findall(r"""(?:src|href)=["']([^"']+)""", page.text)
+    links = find_links(page.text, "/docs")
     assert links
     for link in links:
         assert link.startswith("/"), link
