@@ -7,6 +7,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from lakebase_api.lakebase.apart import ConnectionsApart
 from lakebase_api.lakebase.boot import BootReport
+from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.lakebase.credentials import CredentialHolder
 from lakebase_api.lakebase.database import Caller, Database
 from lakebase_api.lakebase.failures import classify
@@ -24,7 +25,8 @@ class Lakebase:
 
     Building it does no I/O and starts no thread. ``open`` it after the fork, ``close`` it on the way
     out; in between it is safe to share between threads. ``find_caller`` gives the caller of the current
-    thread; ``examine``, ``glance`` and ``find_mark`` as for ``SetupLog``.
+    thread; ``examine``, ``glance`` and ``find_mark`` as for ``SetupLog``; ``greet`` is called with each new
+    connection of the pool, before anybody uses it.
     """
 
     def __init__(
@@ -35,12 +37,19 @@ class Lakebase:
         examine: Examine,
         glance: Examine,
         find_mark: FindMark,
+        greet: Callable[[Connection], None] = lambda connection: None,
     ) -> None:
         target, self._holder = build_target(settings)
         self._unused_variables = target.unused_variables
         self._rotation = Rotation(self._holder, scheduler) if self._holder else None
         self._setup = SetupLog(examine, glance, find_mark)
-        self.pool = Pool(settings, target, BootReport(self._setup).log)
+        report = BootReport(self._setup)
+
+        def greet_and_report(connection: Connection) -> None:
+            greet(connection)
+            report.log(connection)
+
+        self.pool = Pool(settings, target, greet_and_report)
         self.database = Database(settings, self.pool, self._setup, find_caller)
         self.apart = ConnectionsApart(
             settings.export_concurrency, settings.most_exports, settings.wake_budget, self.pool, self._setup

@@ -37,11 +37,13 @@ def name_synced(column: str) -> str:
 class Source:
     """A declared table as ``t``, with the overlay ``s`` of that schema over it unless there is none.
 
-    A statement is composed once for each: it has an identity, and equals only itself. Immutable.
+    ``lacking`` are changeable columns that the overlay does not have yet. A statement is composed once for
+    each: it has an identity, and equals only itself. Immutable.
     """
 
     table: Table
     overlay_schema: str | None = None
+    lacking: frozenset[str] = frozenset()
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -77,15 +79,15 @@ class Source:
         )
 
     def is_overlaid(self, columns: Collection[str] | None = None) -> bool:
-        """Whether one of these columns, of all if ``None``, may be changed beside the table."""
+        """Whether one of these columns, or the whole row if ``None``, may be changed beside the table."""
         return self.overlay_schema is not None and any(
-            columns is None or column.name in columns for column in self.table.changeable
+            columns is None or (column.name in columns and column.name not in self.lacking)
+            for column in self.table.changeable
         )
 
     def show_column(self, name: str) -> sql.Composable:
         """A column as it is shown."""
-        column = self.table.by_name[name]
-        if self.overlay_schema is None or column.change is None:
+        if not self.is_overlaid([name]):
             return sql.Identifier("t", name)
         return sql.SQL(OVERLAID_COLUMN).format(
             is_changed=sql.Identifier(name_changed(name)), column=sql.Identifier(name)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Concatenate, ParamSpec, TypeVar
 
+from psycopg import errors
+
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.lakebase.database import Caller, Database
 from lakebase_api.sql.overlay import Overlay
@@ -57,4 +59,15 @@ class TableDatabase:
         return self._database.write_repeatably(self._bind(query, *args, **kwargs))
 
     def _bind(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> Callable[[Connection], T]:
-        return lambda connection: query(connection, self._overlay.source, *args, **kwargs)
+        def run(connection: Connection) -> T:
+            source = self._overlay.find_source(connection)
+            try:
+                return query(connection, source, *args, **kwargs)
+            except (errors.UndefinedTable, errors.UndefinedColumn):
+                # Unless somebody removed the tables of changes.
+                self._overlay.look(connection)
+                if self._overlay.source is source:
+                    raise
+            return query(connection, self._overlay.source, *args, **kwargs)
+
+        return run
