@@ -1,7 +1,7 @@
 """Composes the service: the only module that knows every other one."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC
 from functools import partial
 from wsgiref.types import WSGIApplication
@@ -11,6 +11,8 @@ from flask import Flask
 
 from lakebase_api.doctor.catalogues import find_mark
 from lakebase_api.doctor.examination import examine
+from lakebase_api.http.changes import add_changes
+from lakebase_api.http.resource import Resource
 from lakebase_api.lakebase.lakebase import Lakebase
 from lakebase_api.orders.counting import OrderCounts
 from lakebase_api.orders.export.chunks import ExportChunks
@@ -25,11 +27,11 @@ from lakebase_api.orders.order import Source
 from lakebase_api.orders.queries import OrderQueries
 from lakebase_api.orders.reading import Reader
 from lakebase_api.orders.routes import OrdersContext, register_orders
-from lakebase_api.orders.status.changes import StatusChanges
-from lakebase_api.orders.status.history import HistoryQueries
-from lakebase_api.orders.status.routes import StatusContext, register_status
-from lakebase_api.orders.status.writer import StatusWriter
 from lakebase_api.settings import Settings, StatusWrites
+from lakebase_api.sql.overlay import Overlays
+from lakebase_api.sql.table_database import TableDatabase
+from lakebase_api.table.declaration import Table
+from lakebase_api.table.loading import load_tables
 from lakebase_api.web.base_path import serve_at_both_bases
 from lakebase_api.web.cors import allow_origins
 from lakebase_api.web.documentation import build_api
@@ -47,8 +49,9 @@ logger = logging.getLogger(__name__)
 class Service:
     """What an app holds open: the way to Lakebase, and the scheduler of what runs by itself."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tables: Sequence[Table]) -> None:
         self.settings = settings
+        self.overlays = Overlays(tables, settings.status_schema)
         self.traffic = Traffic()
         self._is_stopping: Callable[[], bool] = lambda: False
         self._scheduler = BackgroundScheduler(
@@ -63,6 +66,7 @@ class Service:
             partial(examine, settings),
             partial(examine, settings, looks_at_rows=False),
             partial(find_mark, settings),
+            self.overlays.find_or_make,
         )
         self._report = TrafficReport(self.traffic, self.lakebase.stats)
 
@@ -88,14 +92,15 @@ class Service:
         return "the service is stopping" if self._is_stopping() else None
 
 
-def create_app(settings: Settings) -> Flask:
+def create_app(settings: Settings, tables: Sequence[Table] | None = None) -> Flask:
     """The application. Does no I/O and starts no thread: ``get_service(app).open()`` does."""
+    tables = load_tables(settings) if tables is None else tables
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = GREATEST_BODY
     # A path with doubled slashes is another path, not one to redirect from.
     app.url_map.merge_slashes = False
     app.wsgi_app = _serve_where_clients_ask(app.wsgi_app, settings)  # type: ignore[assignment,method-assign]
-    service = app.extensions["lakebase_api"] = Service(settings)
+    service = app.extensions["lakebase_api"] = Service(settings, tables)
     allow_origins(app, settings)
     register_exchange(app, service.traffic, settings.request_timeout)
     _register_routes(app, service)
@@ -128,8 +133,6 @@ def _register_routes(app: Flask, service: Service) -> None:
     shows_changes = settings.status_writes != StatusWrites.DIRECT
     reader = Reader(source, shows_changes=shows_changes)
     queries = OrderQueries(reader)
-    history = HistoryQueries(source, shows_changes=shows_changes)
-    writer = StatusWriter(lakebase.database, StatusChanges(source, settings), settings)
     counts = OrderCounts(lakebase.database, queries, settings)
     register_orders(app, api, OrdersContext(lakebase.database, queries, counts))
     lists = ListsContext(
@@ -144,7 +147,10 @@ def _register_routes(app: Flask, service: Service) -> None:
     register_lists(app, api, lists)
     exports = Exports(lakebase.apart, ExportChunks(reader), lambda: service.check_draining() is not None)
     register_exports(app, api, ExportContext(exports, settings.export_time_limit))
-    register_status(app, api, StatusContext(writer, history))
+    for table, overlay in service.overlays.by_table.items():
+        resource = Resource(table)
+        add_changes(resource, TableDatabase(lakebase.database, overlay), settings)
+        resource.register(app, api)
     deciding = {
         "token": lakebase.check_token,
         "database": lakebase.check_connect,
