@@ -28,10 +28,11 @@ TICK = 0.2
 SELECTS = {
     "product, direct": "SELECT t.* FROM public.orders_synced AS t ORDER BY t.o_orderkey",
     "product": """
-        SELECT t.o_orderkey, t.o_custkey, coalesce(s.o_orderstatus, t.o_orderstatus) AS o_orderstatus,
+        SELECT t.o_orderkey, t.o_custkey,
+            CASE WHEN s._changed_o_orderstatus THEN s.o_orderstatus ELSE t.o_orderstatus END AS o_orderstatus,
             t.o_totalprice, t.o_orderdate, t.o_orderpriority, t.o_clerk, t.o_shippriority, t.o_comment
-        FROM public.orders_synced AS t LEFT JOIN lakebase_api.order_status AS s
-        ON s.o_orderkey = t.o_orderkey AND s.source_schema = 'public' AND s.source_table = 'orders_synced'
+        FROM public.orders_synced AS t LEFT JOIN lakebase_api.orders_changes AS s
+        ON s.o_orderkey = t.o_orderkey AND s._source = '"public"."orders_synced"'
         ORDER BY t.o_orderkey
     """,
 }

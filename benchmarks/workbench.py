@@ -37,11 +37,11 @@ KEYS = "SELECT o_orderkey FROM public.orders_synced ORDER BY random() LIMIT 2000
 
 CHANGES = 100_000
 MAKE_CHANGES = """
-INSERT INTO lakebase_api.order_status
-    (o_orderkey, source_schema, source_table, o_orderstatus, synced_status, version)
-SELECT o_orderkey, 'public', 'orders_synced', translate(o_orderstatus, 'FOP', 'OPF'), o_orderstatus, 1
+INSERT INTO lakebase_api.orders_changes
+    (o_orderkey, _source, _version, o_orderstatus, _changed_o_orderstatus, _synced_o_orderstatus)
+SELECT o_orderkey, '"public"."orders_synced"', 1, translate(o_orderstatus, 'FOP', 'OPF'), true, o_orderstatus
 FROM public.orders_synced
-ORDER BY random() LIMIT greatest(0, %s - (SELECT count(*) FROM lakebase_api.order_status))
+ORDER BY random() LIMIT greatest(0, %s - (SELECT count(*) FROM lakebase_api.orders_changes))
 ON CONFLICT DO NOTHING
 """
 
@@ -141,4 +141,4 @@ def make_changes(connection: psycopg.Connection, product: Running, key: int) -> 
     body = {"o_orderstatus": "P"}
     requests.post(f"{product.url}/orders/{key}/status", json=body, timeout=PATIENCE).raise_for_status()
     connection.execute(MAKE_CHANGES, [CHANGES])
-    connection.execute("VACUUM (ANALYZE) lakebase_api.order_status")
+    connection.execute("VACUUM (ANALYZE) lakebase_api.orders_changes")

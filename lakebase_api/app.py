@@ -11,6 +11,8 @@ from flask import Flask
 
 from lakebase_api.doctor.catalogues import find_mark
 from lakebase_api.doctor.examination import examine
+from lakebase_api.http.changes import add_changes
+from lakebase_api.http.resource import Resource
 from lakebase_api.lakebase.lakebase import Lakebase
 from lakebase_api.orders.counting import OrderCounts
 from lakebase_api.orders.export.chunks import ExportChunks
@@ -25,11 +27,9 @@ from lakebase_api.orders.order import Source
 from lakebase_api.orders.queries import OrderQueries
 from lakebase_api.orders.reading import Reader
 from lakebase_api.orders.routes import OrdersContext, register_orders
-from lakebase_api.orders.status.changes import StatusChanges
-from lakebase_api.orders.status.history import HistoryQueries
-from lakebase_api.orders.status.routes import StatusContext, register_status
-from lakebase_api.orders.status.writer import StatusWriter
 from lakebase_api.settings import Settings, StatusWrites
+from lakebase_api.sql.overlay import Overlays
+from lakebase_api.sql.table_database import TableDatabase
 from lakebase_api.table.declaration import Table
 from lakebase_api.web.base_path import serve_at_both_bases
 from lakebase_api.web.cors import allow_origins
@@ -51,6 +51,7 @@ class Service:
     def __init__(self, settings: Settings, tables: Sequence[Table]) -> None:
         self.settings = settings
         self.tables = tables
+        self.overlays = Overlays(tables, settings.status_schema)
         self.traffic = Traffic()
         self._is_stopping: Callable[[], bool] = lambda: False
         self._scheduler = BackgroundScheduler(
@@ -65,6 +66,7 @@ class Service:
             partial(examine, settings),
             partial(examine, settings, looks_at_rows=False),
             partial(find_mark, settings),
+            self.overlays.find_or_make,
         )
         self._report = TrafficReport(self.traffic, self.lakebase.stats)
 
@@ -133,8 +135,6 @@ def _register_routes(app: Flask, service: Service) -> None:
     shows_changes = settings.status_writes != StatusWrites.DIRECT
     reader = Reader(source, shows_changes=shows_changes)
     queries = OrderQueries(reader)
-    history = HistoryQueries(source, shows_changes=shows_changes)
-    writer = StatusWriter(lakebase.database, StatusChanges(source, settings), settings)
     counts = OrderCounts(lakebase.database, queries, settings)
     register_orders(app, api, OrdersContext(lakebase.database, queries, counts))
     lists = ListsContext(
@@ -149,7 +149,10 @@ def _register_routes(app: Flask, service: Service) -> None:
     register_lists(app, api, lists)
     exports = Exports(lakebase.apart, ExportChunks(reader), lambda: service.check_draining() is not None)
     register_exports(app, api, ExportContext(exports, settings.export_time_limit))
-    register_status(app, api, StatusContext(writer, history))
+    for table, overlay in service.overlays.by_table.items():
+        resource = Resource(table)
+        add_changes(resource, TableDatabase(lakebase.database, overlay), settings)
+        resource.register(app, api)
     deciding = {
         "token": lakebase.check_token,
         "database": lakebase.check_connect,

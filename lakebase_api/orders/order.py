@@ -8,7 +8,7 @@ from typing import NewType
 import msgspec
 from psycopg import sql
 
-from lakebase_api.orders.overlay import STATUS_TABLE
+STATUS_TABLE = "orders_changes"
 
 KEY = "o_orderkey"
 STATUS = "o_orderstatus"
@@ -61,11 +61,10 @@ UNCHANGED_STATUS = "t.o_orderstatus"
 UNLESS_CHANGES = "{as_declared} AND to_regclass({statuses_name}) IS NULL"
 # `bound` is that of the orders: PostgreSQL does not infer it, and would read every change up to there.
 CHANGED_ORDERS = """
-{table} AS t LEFT JOIN {statuses} AS s ON s.o_orderkey = t.o_orderkey AND {bound}
-AND s.source_schema = {source_schema} AND s.source_table = {source_table}
+{table} AS t LEFT JOIN {statuses} AS s ON s.o_orderkey = t.o_orderkey AND s._source = {source} AND {bound}
 """
-CHANGED_STATUS = "coalesce(s.o_orderstatus, t.o_orderstatus)"
-CHANGES_MADE = "coalesce(s.version, 0)"
+CHANGED_STATUS = "CASE WHEN s._changed_o_orderstatus THEN s.o_orderstatus ELSE t.o_orderstatus END"
+CHANGES_MADE = "coalesce(s._version, 0)"
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,7 @@ class Source:
         return {
             "table": table,
             "as_declared": sql.SQL(AS_DECLARED).format(table=table),
-            "source_schema": sql.Literal(self.schema),
-            "source_table": sql.Literal(self.table),
+            "source": sql.Literal(table.as_string(None)),
             "statuses": statuses,
             "statuses_name": sql.Literal(statuses.as_string(None)),
         }

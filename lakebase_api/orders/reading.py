@@ -10,9 +10,8 @@ from psycopg import RawCursor, errors, sql
 from psycopg.rows import TupleRow
 
 from lakebase_api.lakebase.connecting import Connection
-from lakebase_api.orders import overlay
 from lakebase_api.orders.conditions import ANY_OF, EQUAL, Shape
-from lakebase_api.orders.order import KEY, Source, View
+from lakebase_api.orders.order import KEY, STATUS_TABLE, Source, View
 
 T = TypeVar("T")
 
@@ -68,17 +67,23 @@ class Reader:
         """The rows that ``fetch`` gets by the statement on this connection. Raises what it raises."""
         if not self._has_changes:
             found = fetch(reading.without_changes)
-            if found or not self._shows_changes or not overlay.exists(connection, self.source.status_schema):
+            if found or not self._shows_changes or not exists(connection, self.source.status_schema):
                 return found
             self._has_changes = True
         try:
             return fetch(reading.with_changes)
         except errors.UndefinedTable:
-            if overlay.exists(connection, self.source.status_schema):
+            if exists(connection, self.source.status_schema):
                 raise
             # Somebody removed it.
             self._has_changes = False
             return fetch(reading.without_changes)
+
+
+def exists(connection: Connection, schema: str) -> bool:
+    """Whether changes are kept by now. Raises psycopg's errors."""
+    names = (sql.Identifier(schema, STATUS_TABLE).as_string(None),)
+    return connection.execute("SELECT to_regclass(%s) IS NOT NULL", names).fetchone() == (True,)
 
 
 def fetch_all(

@@ -34,7 +34,7 @@ AGE = {"Age": {"description": "Seconds since the count.", "schema": {"type": "in
 
 ORDER_QUERY = list_schemas.OrderQuerySchema()
 
-orders = Blueprint("orders", __name__, url_prefix="/orders", description="Orders of TPC-H.")
+orders = Blueprint("orders-read", __name__, url_prefix="/orders", description="Orders of TPC-H.")
 
 
 @dataclass(frozen=True)

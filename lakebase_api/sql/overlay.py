@@ -54,6 +54,11 @@ class Overlay:
         """Look what there is. Raises psycopg's errors."""
         self.note(tables_of_changes.find_tables(connection, self.schema, [self.table]))
 
+    def is_complete(self, connection: Connection) -> bool:
+        """Whether everything that changes need is there, after looking. Raises psycopg's errors."""
+        self.look(connection)
+        return self._look_at == float("inf")
+
     def make(self, connection: Connection) -> None:
         """Make what is lacking for changes to be made. Raises psycopg's errors."""
         tables_of_changes.set_up(connection, self.schema, [self.table])

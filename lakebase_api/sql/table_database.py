@@ -27,12 +27,12 @@ class TableDatabase:
 
     def __init__(self, database: Database, overlay: Overlay) -> None:
         self._database = database
-        self._overlay = overlay
+        self.overlay = overlay
 
     @property
     def table(self) -> Table:
         """The declared table."""
-        return self._overlay.table
+        return self.overlay.table
 
     def read(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The result of the query."""
@@ -60,14 +60,14 @@ class TableDatabase:
 
     def _bind(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> Callable[[Connection], T]:
         def run(connection: Connection) -> T:
-            source = self._overlay.find_source(connection)
+            source = self.overlay.find_source(connection)
             try:
                 return query(connection, source, *args, **kwargs)
             except (errors.UndefinedTable, errors.UndefinedColumn):
                 # Unless somebody removed the tables of changes.
-                self._overlay.look(connection)
-                if self._overlay.source is source:
+                self.overlay.look(connection)
+                if self.overlay.source is source:
                     raise
-            return query(connection, self._overlay.source, *args, **kwargs)
+            return query(connection, self.overlay.source, *args, **kwargs)
 
         return run

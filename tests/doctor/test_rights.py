@@ -30,11 +30,11 @@ def test_the_least_that_the_platform_gives_is_enough(shop: Shop) -> None:
         (f'REVOKE USAGE ON SCHEMA public FROM "{APP}"', "schema", READ),
         (f'REVOKE SELECT ON orders_synced FROM "{APP}"', "table", READ),
         ("REVOKE CREATE ON DATABASE {database} FROM {role}", STATUS_CHANGES, MAKE),
-        (MAKE, STATUS_CHANGES, "CREATE TABLE lakebase_api.order_status ()"),
+        (MAKE, STATUS_CHANGES, "CREATE TABLE lakebase_api.orders_changes ()"),
         (
             f'{MAKE}; GRANT USAGE ON SCHEMA lakebase_api TO "{APP}"',
             STATUS_CHANGES,
-            "CREATE TABLE lakebase_api.order_status ()",
+            "CREATE TABLE lakebase_api.orders_changes ()",
         ),
     ],
     ids=["USAGE", "SELECT", "CREATE", "an empty schema", "an empty schema to look at"],

@@ -12,11 +12,11 @@ from lakebase_api.lakebase.connecting import Connection
 from tests.conftest import AppOpener
 from tests.doctor.conftest import APP, Shop
 
-NAMES = "SELECT|GRANT|orders_synced|order_status|5f2b|127.0.0.1|postgres"
+NAMES = "SELECT|GRANT|orders_synced|orders_changes|5f2b|127.0.0.1|postgres"
 
 
 def read_history(connection: Connection) -> str:
-    connection.execute("SELECT FROM lakebase_api.order_status_history")
+    connection.execute("SELECT FROM lakebase_api.orders_history")
     return "read"
 
 
@@ -53,7 +53,7 @@ def test_changes_that_are_not_granted_have_a_problem_of_their_own(
     shop: Shop, open_client: Callable[..., FlaskClient], caplog: pytest.LogCaptureFixture
 ) -> None:
     shop.set_up_for(APP)
-    shop.execute(f'REVOKE SELECT ON lakebase_api.order_status_history FROM "{APP}"')
+    shop.execute(f'REVOKE SELECT ON lakebase_api.orders_history FROM "{APP}"')
     client = open_client()
     answer = client.get("/changes")
     assert answer.status_code == 503

@@ -13,7 +13,7 @@ from tests.doctor.conftest import APP, PERSON, Shop
 from tests.lakebase_stand_in import LakebaseStandIn
 
 OWNER = "SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'lakebase_api'"
-WORK = "INSERT INTO lakebase_api.order_status VALUES (1, 'public', 'orders_synced', 'F', 'O', 1)"
+WORK = "INSERT INTO lakebase_api.orders_changes VALUES (1, 'public.orders_synced', 1, 'F', true, 'O')"
 
 FORBID_GRANTS = """
 CREATE FUNCTION forbid() RETURNS event_trigger LANGUAGE plpgsql AS
@@ -68,7 +68,7 @@ def test_a_person_makes_the_tables_for_the_app_when_told_so(shop: Shop, person: 
 
 def test_grants_that_were_lost_are_given_again(shop: Shop, person: dict[str, str]) -> None:
     set_up(person, APP)
-    shop.execute(f'REVOKE INSERT ON lakebase_api.order_status FROM "{APP}"')
+    shop.execute(f'REVOKE INSERT ON lakebase_api.orders_changes FROM "{APP}"')
     assert "0 migrations made" in set_up(person, APP)
     shop.log_in().execute(WORK)
 
@@ -139,7 +139,7 @@ def test_the_right_to_make_a_schema_is_asked_for_by_its_sql(shop: Shop) -> None:
 
 def test_whoever_cannot_grant_is_not_told_that_all_is_well(shop: Shop, person: dict[str, str]) -> None:
     set_up(shop.environment)
-    shop.execute(f'REVOKE INSERT ON lakebase_api.order_status FROM "{APP}"')
+    shop.execute(f'REVOKE INSERT ON lakebase_api.orders_changes FROM "{APP}"')
     assert "Nothing was changed." in refuse(person, APP)
     assert STATUS_CHANGES in shop.find_faults()
 
@@ -154,7 +154,7 @@ def test_a_failure_half_way_leaves_nothing_behind(shop: Shop) -> None:
     shop.execute("CREATE TABLE lakebase_api.idempotency ()")
     assert "already exists. Nothing was changed." in refuse(shop.environment)
     with pytest.raises(psycopg.errors.UndefinedTable):
-        shop.execute("SELECT FROM lakebase_api.order_status")
+        shop.execute("SELECT FROM lakebase_api.orders_changes")
 
 
 def test_without_the_grants_nothing_is_made(shop: Shop, person: dict[str, str]) -> None:

@@ -23,7 +23,7 @@ CREATE FUNCTION refuse_write() RETURNS trigger SECURITY DEFINER LANGUAGE plpgsql
     END IF;
     RETURN NULL;
 END $$;
-CREATE TRIGGER refuse_write BEFORE INSERT ON lakebase_api.order_status_history
+CREATE TRIGGER refuse_write BEFORE INSERT ON lakebase_api.orders_history
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_write()
 """
 PROMOTE = "DROP FUNCTION refuse_write CASCADE; DROP TABLE demoted"

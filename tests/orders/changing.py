@@ -109,9 +109,9 @@ def held_change(
     What it did is undone on leaving.
     """
     change = (
-        "INSERT INTO lakebase_api.order_status_history (o_orderkey, source_schema, source_table, version,"
-        f" is_withdrawal, changed_by, request_id) VALUES ({order_key}, 'public', '{table}', {version},"
-        " false, 'another', 'another')"
+        "INSERT INTO lakebase_api.orders_history (o_orderkey, _source, _version, _old, _new, _synced,"
+        f' _is_withdrawal, _changed_by, _request_id) VALUES ({order_key}, \'"public"."{table}"\', {version},'
+        " '{}', '{}', '{}', false, 'another', 'another')"
     )
     with psycopg.connect(database.server.conninfo(database.name)) as holder:
         holder.execute(change.encode())

@@ -151,6 +151,6 @@ def test_node_reads_every_order_once_and_changes_the_right_one(
     expected = [f"order {key}" for key in KEYS]
     assert json.loads(ended.stdout) == [expected] * 3
     changed = great_database.execute(
-        "SELECT o_orderkey, new_status FROM of_node.order_status_history ORDER BY 1"
+        "SELECT o_orderkey, _new ->> 'o_orderstatus' FROM of_node.orders_history ORDER BY 1"
     )
     assert changed == [(KEYS[4], "F"), (KEYS[6], "P")]

@@ -50,12 +50,12 @@ CREATE TABLE few (LIKE orders_synced);
 ALTER TABLE few ADD PRIMARY KEY (o_orderkey);
 GRANT SELECT ON few TO {ROLE}
 """
-BEGIN_AGAIN = "TRUNCATE few, lakebase_api.order_status"
+BEGIN_AGAIN = "TRUNCATE few, lakebase_api.orders_changes"
 DROP = "DELETE FROM few WHERE o_orderkey = %s"
 INSERT = "INSERT INTO few SELECT (jsonb_populate_record(NULL::few, %s)).*"
 CHANGE = """
-INSERT INTO lakebase_api.order_status VALUES (%s, 'public', 'few', %s, NULL, 1)
-ON CONFLICT (o_orderkey, source_schema, source_table) DO UPDATE SET o_orderstatus = EXCLUDED.o_orderstatus
+INSERT INTO lakebase_api.orders_changes VALUES (%s, '"public"."few"', 1, %s, true, NULL)
+ON CONFLICT (o_orderkey, _source) DO UPDATE SET o_orderstatus = EXCLUDED.o_orderstatus
 """
 
 Row = dict[str, Any]

@@ -89,6 +89,6 @@ def test_a_change_that_fails_for_another_reason_is_answered_as_before(
 ) -> None:
     for n in range(TIMES):
         assert set_status(client, 1, "FO"[n % 2]).status_code == 200
-    database.execute("ALTER TABLE lakebase_api.order_status_history DROP COLUMN request_id")
+    database.execute("ALTER TABLE lakebase_api.orders_history DROP COLUMN _request_id")
     assert set_status(client, 1, "P").status_code == 503
     assert status_of(client, 1) == "FO"[(TIMES - 1) % 2]

@@ -19,7 +19,7 @@ from tests.orders.changing import (
 NO_ORDER = 8
 KEYS = "SELECT o_orderkey FROM orders_synced WHERE o_orderkey < 10000000 ORDER BY 1 LIMIT 1000"
 CHANGED = """
-SELECT count(*), min(version), max(version), count(DISTINCT request_id) FROM lakebase_api.order_status_history
+SELECT count(*), min(_version), max(_version), count(DISTINCT _request_id) FROM lakebase_api.orders_history
 """
 
 

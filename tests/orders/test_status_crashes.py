@@ -18,7 +18,7 @@ from tests.orders.changing import add_order, held_change, wait_for_waiting
 from tests.waiting import wait_until
 
 KEPT = "SELECT count(*) FROM lakebase_api.idempotency WHERE key = '{}'"
-MADE = "SELECT count(*) FROM lakebase_api.order_status_history WHERE o_orderkey = {}"
+MADE = "SELECT count(*) FROM lakebase_api.orders_history WHERE o_orderkey = {}"
 BUSY = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'orders_app' AND state = 'active'"
 
 

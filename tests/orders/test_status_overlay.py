@@ -65,10 +65,22 @@ def test_a_worker_that_read_before_there_were_changes_shows_the_first_at_once(
         assert '"o_orderstatus":"F"' in other.get(path).text, path
 
 
-def test_before_the_first_change_reads_make_no_schema_and_need_no_right_to(
+@pytest.fixture
+def unable(database: OrdersDatabase, open_app: AppOpener) -> FlaskClient:
+    """A client of an app that may not make the tables."""
+    database.execute(f"REVOKE CREATE ON DATABASE {database.name} FROM {ROLE}")
+    return open_app(database.environment).test_client()
+
+
+def test_the_tables_are_there_from_the_first_connection_on(
     database: OrdersDatabase, client: FlaskClient
 ) -> None:
-    database.execute(f"REVOKE CREATE ON DATABASE {database.name} FROM {ROLE}")
+    read(client, "/orders/1")
+    assert database.execute("SELECT count(*) FROM lakebase_api.orders_history") == [(0,)]
+
+
+def test_reads_need_no_right_to_make_the_tables(database: OrdersDatabase, unable: FlaskClient) -> None:
+    client = unable
     for path in (*READINGS, "/orders/count", "/orders/sample"):
         read(client, path)
     assert_problem(client.get("/orders/8"), 404, "order-not-found")
@@ -77,11 +89,10 @@ def test_before_the_first_change_reads_make_no_schema_and_need_no_right_to(
 
 
 def test_without_the_right_to_make_the_tables_changes_are_refused_and_reads_go_on(
-    database: OrdersDatabase, client: FlaskClient
+    database: OrdersDatabase, unable: FlaskClient
 ) -> None:
-    database.execute(f"REVOKE CREATE ON DATABASE {database.name} FROM {ROLE}")
-    assert_problem(set_status(client, 1, "F"), 503, "status-changes-not-set-up")
-    assert status_of(client, 1) == "O"
+    assert_problem(set_status(unable, 1, "F"), 503, "status-changes-not-set-up")
+    assert status_of(unable, 1) == "O"
     assert database.execute(SCHEMA_EXISTS) == [(0,)]
 
 
@@ -110,11 +121,12 @@ def test_a_change_under_way_locks_the_orders_table_no_more_than_a_read(
 
 
 def test_tables_that_another_role_made_and_did_not_grant_are_a_problem_of_their_own(
-    database: OrdersDatabase, client: FlaskClient
+    database: OrdersDatabase, open_app: AppOpener
 ) -> None:
     database.execute(f"REVOKE CREATE ON DATABASE {database.name} FROM {ROLE}")
     with psycopg.connect(database.server.conninfo(database.name), autocommit=True) as owner:
         overlay.set_up(owner, "lakebase_api")
+    client = open_app(database.environment).test_client()
     for path in READINGS:
         assert_problem(client.get(path), 503, "status-changes-not-set-up")
     assert_problem(set_status(client, 1, "F"), 503, "status-changes-not-set-up")
@@ -191,8 +203,8 @@ def test_a_change_that_always_meets_another_is_given_up(
     assert set_status(client, 1, "F").status_code == 200
     database.execute(
         "CREATE FUNCTION meet() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN RAISE unique_violation; END $$;"
-        " CREATE TRIGGER meet BEFORE INSERT ON lakebase_api.order_status_history"
+        " $$ BEGIN RAISE unique_violation USING SCHEMA = 'lakebase_api', TABLE = 'orders_history'; END $$;"
+        " CREATE TRIGGER meet BEFORE INSERT ON lakebase_api.orders_history"
         " FOR EACH ROW EXECUTE FUNCTION meet()"
     )
     # The request itself would have 30 seconds.

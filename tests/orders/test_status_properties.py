@@ -38,7 +38,7 @@ pytestmark = [
 TABLE = "few"
 EXAMPLES = 40
 BEGIN_AGAIN = """
-TRUNCATE lakebase_api.order_status, lakebase_api.order_status_history, lakebase_api.idempotency, few;
+TRUNCATE lakebase_api.orders_changes, lakebase_api.orders_history, lakebase_api.idempotency, few;
 INSERT INTO few (o_orderkey, o_orderstatus) VALUES (1, 'O'), (2, 'O'), (3, 'O')
 """
 REPLACE = f"""
@@ -48,7 +48,7 @@ GRANT SELECT ON other TO {ROLE};
 DROP TABLE few;
 ALTER TABLE other RENAME TO few
 """
-MADE = "SELECT count(*) FROM lakebase_api.order_status_history WHERE o_orderkey = {}"
+MADE = "SELECT count(*) FROM lakebase_api.orders_history WHERE o_orderkey = {}"
 
 
 class Shop:

@@ -1,4 +1,4 @@
-"""What a request to change the status of orders asks for, and what became of it."""
+"""What a request to change rows asks for, and what became of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,23 +18,29 @@ class Outcome(StrEnum):
     ILLEGAL = "illegal"
 
 
-REFUSED = (Outcome.UNKNOWN, Outcome.UNCONDITIONAL, Outcome.STALE, Outcome.ILLEGAL)
-
-
 class ItemResult(msgspec.Struct, frozen=True):
-    """What became of one item, and the order's status and ETag from then on; ``None`` of an unknown order."""
+    """What became of one item: its key, and the values of its columns and its ETag from then on.
 
-    o_orderkey: int
+    The values are texts as PostgreSQL writes them. Of an unknown row they and the ETag are ``None``.
+    ``illegal`` is the column that may not change so.
+    """
+
+    key: list[str]
     outcome: Outcome
-    o_orderstatus: str | None
+    values: dict[str, str | None]
     etag: str | None
+    illegal: str | None = None
 
 
 class Overtaken(Exception):
-    """Another writer changed one of the orders first. Nothing was done, and it may be asked again."""
+    """Other writers changed one of the rows first, each time. Nothing was done, and it may be asked again."""
 
 
-class Standing(StrEnum):
+class ValueNotTaken(Exception):
+    """The database does not take one of the values: it is out of range, or breaks a constraint."""
+
+
+class IdempotencyState(StrEnum):
     """Where the request stands to others with its idempotency key."""
 
     FIRST = "first"
@@ -45,23 +51,29 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True)
 class Item:
-    """A change that is asked for: without a status, to withdraw the one there is. ``if_match`` has ETags."""
+    """A change that is asked for of one row: its key, and the new values in the order of the columns.
 
-    order_key: int
-    status: str | None
+    Values are texts that PostgreSQL reads; none of them to withdraw a change. ``if_match`` has ETags.
+    """
+
+    key: tuple[object, ...]
+    values: tuple[str | None, ...] = ()
     if_match: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
 class ChangeRequest:
-    """Changes that one request asks for, each of another order.
+    """Changes of the same columns that one request asks for, each of another row.
 
     ``is_atomic``: all or none. The fingerprint tells requests apart that have the same idempotency key.
     """
 
+    columns: tuple[str, ...]
     items: Sequence[Item]
     caller: str
     request_id: str
+    is_withdrawal: bool = False
+    requires_match: bool = False
     is_atomic: bool = True
     idempotency_key: str | None = None
     fingerprint: str = ""
@@ -71,5 +83,5 @@ class ChangeRequest:
 class ChangeResult:
     """The results are those of the first request when this one repeats it, else of what was done now."""
 
-    standing: Standing
+    state: IdempotencyState
     items: list[ItemResult]

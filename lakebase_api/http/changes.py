@@ -1,0 +1,299 @@
+"""The HTTP operations that change rows of a declared table: requests are parsed here, and answered."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from flask import Response, request
+from marshmallow import Schema
+
+from lakebase_api.http import change_schemas as schemas
+from lakebase_api.http.change_texts import ChangeTexts, path_of
+from lakebase_api.http.history import add_history
+from lakebase_api.http.key import Key
+from lakebase_api.http.resource import Resource
+from lakebase_api.http.value_texts import render_text
+from lakebase_api.settings import Settings
+from lakebase_api.sql.change import change_rows
+from lakebase_api.sql.change_request import (
+    ChangeRequest,
+    ChangeResult,
+    IdempotencyState,
+    Item,
+    ItemResult,
+    Outcome,
+    Overtaken,
+    ValueNotTaken,
+)
+from lakebase_api.sql.table_database import TableDatabase
+from lakebase_api.table.declaration import Column, Writes
+from lakebase_api.web import conditions as headers
+from lakebase_api.web import problem_types as kinds
+from lakebase_api.web.answers import answer_json
+from lakebase_api.web.documentation import ETAG, HEADERS, describe_operation
+from lakebase_api.web.exchange import current_exchange
+from lakebase_api.web.problems import Problem
+from lakebase_api.web.validation import MERGE_PATCH, refuse, refuse_query
+
+CHANGE_PROBLEMS = (400, 403, 404, 409, 412, 413, 415, 422, 428, 500, 503, 504)
+REPLAYED = {
+    "Idempotent-Replayed": {
+        "description": "`true` if this is the answer of an earlier request with the same Idempotency-Key.",
+        "schema": {"type": "string"},
+    }
+}
+CHANGE_HEADERS = HEADERS | ETAG | REPLAYED
+MINIMAL = "As 200, for `Prefer: return=minimal`."
+# The database does not take it, though the declaration does.
+NOT_TAKEN = "The table does not take the value."
+
+
+def add_changes(resource: Resource, database: TableDatabase, settings: Settings) -> None:
+    """Serve the operations on the columns that may change, if there are any."""
+    if not resource.table.changeable:
+        return
+    changes = Changes(ChangeTexts(resource), database, settings)
+    of_columns = [_add_column(resource, changes, column) for column in resource.table.changeable]
+    if len(of_columns) == 1:
+        _add_patch(resource, changes, *of_columns[0])
+    else:
+        columns = resource.table.changeable
+        changed = schemas.build_changed(changes.texts, columns, changes.texts.schema("Changed"))
+        _add_patch(resource, changes, schemas.build_patch(changes.texts), changed)
+    add_history(resource, database, changes.texts)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Changes rows of one table, for the current request. Safe to share between threads."""
+
+    texts: ChangeTexts
+    database: TableDatabase
+    settings: Settings
+
+    def change_one(self, key: Key, body: dict[str, str | None]) -> Response:
+        """Change these columns, and answer with what they are. Problems: the change is refused."""
+        refuse_query()
+        columns = self._find_columns(body)
+        values = tuple(body[column.name] for column in columns)
+        return self._answer_one(key, columns, values, self.texts.updated(columns))
+
+    def withdraw(self, key: Key, column: Column) -> Response:
+        """Withdraw the change of a column. Problems: as of a change, and there is nothing to show instead."""
+        refuse_query()
+        if self.texts.table.writes is Writes.DIRECT:
+            raise Problem(kinds.NOT_WITHDRAWABLE, kinds.NOT_WITHDRAWABLE.meaning)
+        return self._answer_one(key, (column,), (), self.texts.withdrawn([column]))
+
+    def change_many(self, column: Column, body: list[dict[str, Any]], query: dict[str, bool]) -> Response:
+        """Change a column of many rows. Problems: one is refused, and all or none are to be changed."""
+        items = self._read_items(column, body)
+        conditions = headers.read_conditions()
+        result = self._change(items, (column,), body, conditions, is_atomic=query["atomic"])
+        refused = [(place, item) for place, item in enumerate(result.items) if self.texts.refusal(item)]
+        if refused and query["atomic"]:
+            self._refuse_all(refused)
+        outcomes = [item.outcome for item in result.items]
+        answer = {
+            "changed": outcomes.count(Outcome.CHANGED),
+            "unchanged": outcomes.count(Outcome.UNCHANGED),
+            "refused": len(refused),
+            "results": [self._describe_result(item) for item in result.items],
+        }
+        return _answer(answer, result, conditions)
+
+    def _answer_one(
+        self, key: Key, columns: tuple[Column, ...], values: tuple[str | None, ...], message: str
+    ) -> Response:
+        conditions = headers.read_conditions()
+        wanted = dict(zip((column.name for column in columns), values, strict=False))
+        items = [Item(key, values, conditions.if_match)]
+        result = self._change(items, columns, wanted, conditions, is_withdrawal=not values)
+        [item] = result.items
+        if kind := self.texts.refusal(item):
+            is_weak = item.outcome is Outcome.STALE and conditions.has_weak_etag
+            detail = f"{self.texts.explain(item)}{headers.WEAK_ETAG if is_weak else ''}"
+            raise Problem(kind, detail, etag=item.etag)
+        return _answer({**self._show(item), "message": message}, result, conditions)
+
+    def _change(
+        self,
+        items: Sequence[Item],
+        columns: tuple[Column, ...],
+        body: object,
+        conditions: headers.Conditions,
+        *,
+        is_withdrawal: bool = False,
+        is_atomic: bool = True,
+    ) -> ChangeResult:
+        """Problems: writes are off; its key is in use; others always were faster; a value is not taken."""
+        if self.texts.table.writes is Writes.OFF:
+            raise Problem(kinds.STATUS_WRITES_OFF, self.texts.off)
+        key = conditions.idempotency_key
+        asked = ChangeRequest(
+            columns=tuple(column.name for column in columns),
+            items=items,
+            caller=headers.find_caller(trusts_headers=self.settings.trusts_identity),
+            request_id=current_exchange().request_id,
+            is_withdrawal=is_withdrawal,
+            requires_match=self.settings.require_if_match,
+            is_atomic=is_atomic,
+            idempotency_key=key,
+            fingerprint=_fingerprint(body) if key else "",
+        )
+        try:
+            result = change_rows(self.database, asked)
+        except Overtaken:
+            raise Problem(kinds.CONFLICT, kinds.CONFLICT.meaning) from None
+        except ValueNotTaken:
+            refuse([{"in": "body", "name": "", "detail": NOT_TAKEN}])
+        if result.state is IdempotencyState.STILL_RUNNING:
+            raise Problem(kinds.STILL_RUNNING, kinds.STILL_RUNNING.meaning)
+        if result.state is IdempotencyState.OTHER_BODY:
+            raise Problem(kinds.KEY_REUSED, kinds.KEY_REUSED.meaning)
+        return result
+
+    def _find_columns(self, body: dict[str, str | None]) -> tuple[Column, ...]:
+        """The columns that a body changes, in one order of all. Problems: there are none."""
+        columns = tuple(column for column in self.texts.table.changeable if column.name in body)
+        if not columns:
+            names = ", ".join(column.name for column in self.texts.table.changeable)
+            refuse([{"in": "body", "name": "", "detail": f"Must have one of {names}, or several."}])
+        return columns
+
+    def _read_items(self, column: Column, body: list[dict[str, Any]]) -> list[Item]:
+        """The items of a batch. Problems: there are none, or a row is there twice."""
+        if not body:
+            detail = f"Must have 1 to {schemas.GREATEST_BATCH} items."
+            refuse([{"in": "body", "name": "", "detail": detail}])
+        names = self.texts.table.key_names
+        keys = [tuple(item[name] for name in names) for item in body]
+        places: dict[Key, int] = {}
+        twice = [
+            {"in": "body", "name": f"{place}.{names[0]}", "detail": f"Is that of item {first} too."}
+            for place, key in enumerate(keys)
+            if (first := places.setdefault(key, place)) != place
+        ]
+        if twice:
+            refuse(twice)
+        return [
+            Item(key, (item[column.name],), [item["if_match"]] if "if_match" in item else None)
+            for key, item in zip(keys, body, strict=True)
+        ]
+
+    def _refuse_all(self, refused: list[tuple[int, ItemResult]]) -> None:
+        explained = [(str(place), self.texts.explain(item)) for place, item in refused]
+        invalid = [{"in": "body", "name": name, "detail": detail} for name, detail in explained]
+        if kind := self.texts.refusal(refused[0][1]):
+            raise Problem(kind, explained[0][1], invalid=invalid)
+
+    def _describe_result(self, item: ItemResult) -> dict[str, Any]:
+        result = {**self._show(item), "etag": item.etag}
+        if kind := self.texts.refusal(item):
+            return {**result, "status": kind.status, "type": kind.path, "detail": self.texts.explain(item)}
+        return {**result, "status": 200}
+
+    def _show(self, item: ItemResult) -> dict[str, Any]:
+        """The key and the columns, as JSON has them."""
+        by_name = self.texts.table.by_name
+        shown = {**dict(zip(self.texts.table.key_names, item.key, strict=True)), **item.values}
+        return {name: render_text(by_name[name], text) for name, text in shown.items()}
+
+
+def _answer(body: dict[str, Any], result: ChangeResult, conditions: headers.Conditions) -> Response:
+    """The answer of a change that was made, or was made before."""
+    response = answer_json(body)
+    if len(result.items) == 1 and (etag := result.items[0].etag):
+        response.set_etag(etag)
+    if result.state is IdempotencyState.REPEATED:
+        response.headers["Idempotent-Replayed"] = "true"
+    if conditions.wants_minimal:
+        response = headers.answer_minimally(response)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _fingerprint(body: object) -> str:
+    """What tells this request from another with the same key: path, query and meaning of the body."""
+    text = msgspec.json.encode([request.method, request.path, request.args.to_dict(), body], order="sorted")
+    return blake2b(text, digest_size=16).hexdigest()
+
+
+def _add_column(resource: Resource, changes: Changes, column: Column) -> tuple[type[Schema], type[Schema]]:
+    """Serve the operations on one column: to change it, of one row or of many, and to withdraw that.
+
+    Gives the documents of a change and of its answer.
+    """
+    blueprint, texts, path = resource.blueprint, changes.texts, path_of(column)
+    update = schemas.build_update(texts, column)
+    changed = schemas.build_changed(texts, (column,), texts.schema_of(column, ""))
+    parameters = [headers.IF_MATCH, headers.IDEMPOTENCY_KEY, headers.PREFER]
+    resource.add(
+        "POST",
+        f"/{{key}}/{path}",
+        lambda body, key: changes.change_one(key, body),
+        texts.operations.update(column),
+        texts.operations.describe_update(column),
+        blueprint.arguments(update),
+        blueprint.response(200, changed, headers=CHANGE_HEADERS),
+        blueprint.alt_response(204, description=MINIMAL),
+        blueprint.doc(
+            **describe_operation(texts.operations.update(column), *CHANGE_PROBLEMS), parameters=parameters
+        ),
+    )
+    resource.add(
+        "DELETE",
+        f"/{{key}}/{path}",
+        lambda key: changes.withdraw(key, column),
+        texts.operations.withdraw(column),
+        texts.operations.describe_withdrawal(column),
+        blueprint.response(200, changed, headers=CHANGE_HEADERS),
+        blueprint.alt_response(204, description=MINIMAL),
+        blueprint.doc(
+            **describe_operation(texts.operations.withdraw(column), *CHANGE_PROBLEMS), parameters=parameters
+        ),
+    )
+    _add_batch(resource, changes, column)
+    return update, changed
+
+
+def _add_batch(resource: Resource, changes: Changes, column: Column) -> None:
+    blueprint, texts = resource.blueprint, changes.texts
+    item = schemas.build_batch_item(texts, column)
+    items = {"type": "array", "items": item, "minItems": 1, "maxItems": schemas.GREATEST_BATCH}
+    resource.add(
+        "POST",
+        f"/{path_of(column)}",
+        lambda body, query: changes.change_many(column, body, query),
+        texts.operations.update_many(column),
+        texts.operations.describe_batch(column),
+        blueprint.arguments(item(many=True)),
+        blueprint.arguments(schemas.BatchQuerySchema, location="query"),
+        blueprint.response(200, schemas.build_batch(texts, column), headers=HEADERS | REPLAYED),
+        blueprint.alt_response(204, description=MINIMAL),
+        blueprint.doc(
+            **describe_operation(texts.operations.update_many(column), *CHANGE_PROBLEMS),
+            requestBody={"content": {"application/json": {"schema": items}}},
+            parameters=[headers.IDEMPOTENCY_KEY, headers.PREFER],
+        ),
+    )
+
+
+def _add_patch(resource: Resource, changes: Changes, body: type[Schema], changed: type[Schema]) -> None:
+    blueprint, texts = resource.blueprint, changes.texts
+    resource.add(
+        "PATCH",
+        "/{key}",
+        lambda body, key: changes.change_one(key, body),
+        texts.operations.patch,
+        texts.operations.describe_patch,
+        blueprint.arguments(body, content_type=MERGE_PATCH),
+        blueprint.response(200, changed, headers=CHANGE_HEADERS),
+        blueprint.alt_response(204, description=MINIMAL),
+        blueprint.doc(
+            **describe_operation(texts.operations.patch, *CHANGE_PROBLEMS),
+            parameters=[headers.IF_MATCH, headers.IDEMPOTENCY_KEY, headers.PREFER],
+        ),
+    )

@@ -1,0 +1,107 @@
+"""The HTTP operation that lists the changes of a row."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Response
+
+from lakebase_api.http import change_schemas as schemas
+from lakebase_api.http.change_texts import ChangeTexts, ShortForm
+from lakebase_api.http.key import Key, spell_key
+from lakebase_api.http.resource import Resource
+from lakebase_api.http.value_texts import render_text, render_time
+from lakebase_api.sql.history import History, Version, fetch_history
+from lakebase_api.sql.table_database import TableDatabase
+from lakebase_api.web.answers import answer_json
+from lakebase_api.web.documentation import HEADERS, describe_operation
+from lakebase_api.web.problems import Problem
+
+PROBLEMS = (400, 404, 422, 500, 503, 504)
+
+
+def add_history(resource: Resource, database: TableDatabase, texts: ChangeTexts) -> None:
+    """Serve the history of a row."""
+
+    def get_history(query: dict[str, int], key: Key) -> Response:
+        page_size = query["page_size"]
+        found = database.read(fetch_history, database.overlay, key, query["cursor"], page_size)
+        if found is None:
+            raise Problem(texts.not_found, texts.unknown([spell_key(key)]))
+        pagination = {"page_size": page_size, "has_next": found.has_next, "next_cursor": found.next_cursor}
+        response = answer_json({**_show_history(texts, found), "pagination": pagination})
+        response.headers["Cache-Control"] = "private, no-cache"
+        return response
+
+    blueprint = resource.blueprint
+    resource.add(
+        "GET",
+        "/{key}/history",
+        get_history,
+        texts.operations.history,
+        texts.operations.describe_history,
+        blueprint.arguments(schemas.HistoryQuerySchema, location="query"),
+        blueprint.response(200, schemas.build_history(texts), headers=HEADERS),
+        blueprint.doc(**describe_operation(texts.operations.history, *PROBLEMS)),
+    )
+
+
+def _show_history(texts: ChangeTexts, found: History) -> dict[str, Any]:
+    table = texts.table
+    key = {column.name: render_text(column, text) for column, text in zip(table.key, found.key, strict=True)}
+    if short := texts.short_form:
+        return {**key, **_show_in_short_form(short, found)}
+    columns = {
+        column.name: {
+            "value": render_text(column, found.columns[column.name].value),
+            "synced": render_text(column, found.columns[column.name].synced),
+            "conflict": found.columns[column.name].conflict,
+        }
+        for column in table.changeable
+    }
+    changes = [row for version in found.versions for row in _show_version(texts, version)]
+    return {**key, "columns": columns, "changes": changes}
+
+
+def _show_version(texts: ChangeTexts, version: Version) -> Iterator[dict[str, Any]]:
+    """A row for each column that it changed, of those that are still declared."""
+    for name in version.new:
+        column = texts.table.by_name.get(name)
+        if column is not None:
+            yield {
+                "version": version.version,
+                "column": name,
+                "old": render_text(column, version.old[name]),
+                "new": render_text(column, version.new[name]),
+                "synced": render_text(column, version.synced[name]),
+                **_show_circumstances(version),
+            }
+
+
+def _show_in_short_form(short: ShortForm, found: History) -> dict[str, Any]:
+    column, path = short
+    state = found.columns[column.name]
+    changes = [
+        {
+            "version": version.version,
+            f"old_{path}": render_text(column, version.old.get(column.name)),
+            f"new_{path}": render_text(column, version.new.get(column.name)),
+            f"synced_{path}": render_text(column, version.synced.get(column.name)),
+            **_show_circumstances(version),
+        }
+        for version in found.versions
+    ]
+    return {
+        column.name: render_text(column, state.value),
+        f"synced_{path}": render_text(column, state.synced),
+        f"{path}_conflict": state.conflict,
+        "changes": changes,
+    }
+
+
+def _show_circumstances(version: Version) -> dict[str, Any]:
+    return {
+        "is_withdrawal": version.is_withdrawal,
+        "changed_at": render_time(version.changed_at),
+        "changed_by": version.changed_by,
+        "request_id": version.request_id,
+    }

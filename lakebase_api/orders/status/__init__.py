@@ -1,1 +1,0 @@
-"""The status of orders: changing it, and its history."""
