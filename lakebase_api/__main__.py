@@ -41,7 +41,7 @@ def _build_parser() -> argparse.ArgumentParser:
     doctor.add_argument("--role", help="check this role's rights, such as the client id of the app")
     setup = commands.add_parser(
         "setup",
-        help="make the tables that keep status changes",
+        help="make the tables that keep changes of declared tables",
         description="Makes schema and tables, or brings them to this release. May be run again at any time.",
     )
     setup.add_argument("--role", help="grant the tables to this role, such as the client id of the app")
@@ -62,6 +62,7 @@ def _print_json(checks: Iterable[Check]) -> int:
     is_ok = all(check.state is not State.FAILED for check in found)
     described = [
         {
+            "table": check.table or None,
             "check": check.name,
             "state": check.state,
             "says": check.says,

@@ -3,14 +3,12 @@
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC
-from functools import partial
 from wsgiref.types import WSGIApplication
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
 
-from lakebase_api.doctor.catalogues import find_mark
-from lakebase_api.doctor.examination import examine
+from lakebase_api.doctor.examination import Examination
 from lakebase_api.http.changes import add_changes
 from lakebase_api.http.resource import Resource
 from lakebase_api.lakebase.lakebase import Lakebase
@@ -63,9 +61,7 @@ class Service:
             settings,
             self._scheduler,
             current_exchange,
-            partial(examine, settings),
-            partial(examine, settings, looks_at_rows=False),
-            partial(find_mark, settings),
+            Examination(settings, tables),
             self.overlays.find_or_make,
         )
         self._report = TrafficReport(self.traffic, self.lakebase.stats)
@@ -129,16 +125,17 @@ def get_service(app: Flask) -> Service:
 
 def _register_routes(app: Flask, service: Service) -> None:
     settings, lakebase = service.settings, service.lakebase
+    database = lakebase.database.for_table("orders")
     api = build_api(app)
     register_home(app)
     source = Source(settings.schema, settings.table, settings.status_schema)
     shows_changes = settings.status_writes != StatusWrites.DIRECT
     reader = Reader(source, shows_changes=shows_changes)
     queries = OrderQueries(reader)
-    counts = OrderCounts(lakebase.database, queries, settings)
-    register_orders(app, api, OrdersContext(lakebase.database, queries, counts))
+    counts = OrderCounts(database, queries, settings)
+    register_orders(app, api, OrdersContext(database, queries, counts))
     lists = ListsContext(
-        database=lakebase.database,
+        database=database,
         queries=queries,
         counts=counts,
         by_key=PagesByKey(reader),
@@ -158,6 +155,8 @@ def _register_routes(app: Flask, service: Service) -> None:
         "database": lakebase.check_connect,
         "draining": service.check_draining,
     }
-    register_probes(app, api, deciding, {"table": lakebase.check_table})
+    if len(service.tables) > 1:
+        deciding["tables"] = lakebase.check_tables
+    register_probes(app, api, deciding, lakebase.tell_tables)
     # After flask-smorest, whose own error handlers these replace.
     register_problems(app)

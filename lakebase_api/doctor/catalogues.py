@@ -1,263 +1,206 @@
-"""Asks the database's catalogues about a role and the tables it needs.
+"""Asks the database's catalogues about a role and the tables it needs: all of them in a few statements.
 
-Only catalogues are read, and no lock is taken on the orders table; what is not a table is locked as by a
-SELECT, and its keys are looked at.
+Only catalogues are read, and no lock is taken on a table; what is not a table is locked as by a SELECT, and
+its keys are looked at.
 """
 
-from collections.abc import Mapping
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
+from psycopg.types.json import Jsonb
 
-from lakebase_api.doctor.facts import Column, Facts, Index, Key, Privilege, Relation, Seen
+from lakebase_api.doctor import statements
+from lakebase_api.doctor.facts import Column, Facts, Index, Key, Own, Relation, Role, Seen, Use
+from lakebase_api.doctor.own_tables import READ_VERSION, find_own_tables
 from lakebase_api.lakebase.connecting import Connection
-from lakebase_api.orders import overlay
-from lakebase_api.orders.order import KEY, Order
 from lakebase_api.settings import Settings
+from lakebase_api.table import declaration
+from lakebase_api.table.declaration import Filter, Table
 
-COLUMNS = Order.__struct_fields__
+T = TypeVar("T")
 
-# The privileges of a role, by its oid; what is asked of an oid that is NULL is NULL.
-FIND_RELATION = """
-SELECT role.oid AS role_oid, role.rolname AS role, role.rolcanlogin AS may_log_in,
-       current_database() AS database,
-       has_database_privilege(role.oid, current_database(), 'CONNECT') AS may_connect,
-       has_database_privilege(role.oid, current_database(), 'CREATE') AS may_create,
-       -- 6171 is pg_database_owner, who has the schema "public" and is whoever has the database.
-       pg_get_userbyid(CASE home.nspowner WHEN 6171 THEN datdba ELSE home.nspowner END) AS schema_owner,
-       has_schema_privilege(role.oid, home.oid, 'USAGE') AS may_use_schema,
-       relation.oid AS oid, relation.relkind::text AS kind, pg_get_userbyid(relation.relowner) AS owner,
-       -- 4 is UPDATE. Asked only of what may not take one, because it opens the relation.
-       relation.relkind IN ('r', 'p') OR (pg_relation_is_updatable(relation.oid, true) & 4) = 4
-           AS is_updatable,
-       pg_get_userbyid(own.nspowner) AS status_schema_owner,
-       has_schema_privilege(role.oid, own.oid, 'USAGE') AS may_use_status_schema,
-       has_schema_privilege(role.oid, own.oid, 'CREATE') AS may_create_in_status_schema
-FROM pg_roles AS role JOIN pg_database ON datname = current_database()
-LEFT JOIN pg_namespace AS home ON home.nspname = %(schema)s
-LEFT JOIN pg_class AS relation ON relation.relnamespace = home.oid AND relation.relname = %(table)s
-      AND relation.relkind IN ('r', 'p', 'v', 'm', 'f')
-LEFT JOIN pg_namespace AS own ON own.nspname = %(status_schema)s
-WHERE role.rolname = coalesce(%(role)s, current_user)
-"""
-
-FIND_COLUMNS = """
-SELECT attname AS name,
-       (WITH RECURSIVE below AS (
-           SELECT oid, typtype, typbasetype FROM pg_type WHERE oid = atttypid
-           UNION ALL
-           SELECT t.oid, t.typtype, t.typbasetype FROM below JOIN pg_type AS t ON t.oid = below.typbasetype
-       ) SELECT oid FROM below WHERE typtype <> 'd')::regtype::text AS type,
-       attnotnull AS is_not_null,
-       has_column_privilege(%(role)s::oid, attrelid, attnum, 'SELECT') AS may_select,
-       has_column_privilege(%(role)s::oid, attrelid, attnum, 'UPDATE') AS may_update
-FROM pg_attribute
-WHERE attrelid = %(oid)s::oid AND attnum > 0 AND NOT attisdropped AND attname = ANY(%(columns)s)
-"""
-
-# An index of each partition makes the key unique in the whole if the key alone decides on the partition.
-FIND_KEY = """
-WITH RECURSIVE part AS (
-    SELECT oid, relkind FROM pg_class WHERE oid = %(oid)s::oid
-    UNION ALL
-    SELECT child.oid, child.relkind
-    FROM part JOIN pg_inherits ON inhparent = part.oid JOIN pg_class AS child ON child.oid = inhrelid
-)
-SELECT count(*) FILTER (WHERE relkind IN ('r', 'm') AND NOT EXISTS (
-           SELECT FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
-           WHERE indrelid = part.oid AND attname = %(key)s
-                 AND indisunique AND indisvalid AND indnkeyatts = 1 AND indpred IS NULL
-       )) AS lacking,
-       coalesce(bool_or(relkind IN ('v', 'f') OR (relkind = 'p' AND NOT EXISTS (
-           SELECT FROM pg_partitioned_table
-               JOIN pg_attribute ON attrelid = partrelid AND attnum = partattrs[0]
-           WHERE partrelid = part.oid AND partnatts = 1 AND attname = %(key)s
-       ))) OR (count(*) > 1 AND NOT bool_or(relkind = 'p')), false) AS is_beyond_indexes
-FROM part
-"""
-
-# In any order: as many as are read in a moment.
-LOOK_AT_KEYS = """
-SELECT count(*) AS rows, count(key) AS keys, count(DISTINCT key) AS different, count(*) < {most} AS is_all
-FROM (SELECT {key} AS key FROM {table} LIMIT {most}) AS seen
-"""
 MOST_LOOKED_AT = 1_000_000
-LONGEST_LOOK = b"SET LOCAL statement_timeout = '2s'"
+# Seconds for the rows of one table.
+LONGEST_LOOK = 2.0
 
-# Another one as soon as the definition of the table is another, of its columns, its indexes or its grants.
-FIND_MARK = """
-WITH RECURSIVE part AS (
-    SELECT pg_class.oid, pg_namespace.xmin AS version
-    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-    WHERE nspname = %(schema)s AND relname = %(table)s AND relkind IN ('r', 'p', 'v', 'm', 'f')
-    UNION ALL
-    SELECT inhrelid, pg_inherits.xmin FROM part JOIN pg_inherits ON inhparent = part.oid
-), found AS (
-    SELECT 'part', oid, 0, version FROM part
-    UNION ALL
-    SELECT 'class', oid, 0, xmin FROM pg_class WHERE oid IN (SELECT oid FROM part)
-    UNION ALL
-    SELECT 'column', attrelid, attnum, xmin FROM pg_attribute
-    WHERE attrelid IN (SELECT oid FROM part) AND attnum > 0
-    UNION ALL
-    SELECT 'index', indrelid, indexrelid, xmin FROM pg_index WHERE indrelid IN (SELECT oid FROM part)
-)
-SELECT coalesce(md5(string_agg(found::text, '' ORDER BY found::text)), 'none') FROM found
-"""
-
-# An index of a partitioned table is one of each of its partitions, and they may also have their own.
-# Rows are counted where they are: the statistics of a partitioned table are as old as its last ANALYZE.
-FIND_INDEXES = """
-WITH RECURSIVE part AS (
-    SELECT oid, relkind, relnamespace, relname, reltuples FROM pg_class WHERE oid = %(oid)s::oid
-    UNION ALL
-    SELECT child.oid, child.relkind, child.relnamespace, child.relname, child.reltuples
-    FROM part JOIN pg_inherits ON inhparent = part.oid AND part.relkind = 'p'
-              JOIN pg_class AS child ON child.oid = inhrelid
-), leaf AS (
-    SELECT oid, greatest(reltuples, pg_stat_get_live_tuples(oid)) AS rows
-    FROM part WHERE relkind IN ('r', 'm')
-), found AS (
-    SELECT indrelid, relname, indisvalid, attname
-    FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
-         JOIN pg_am ON pg_am.oid = relam AND amname = 'btree'
-         JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
-    WHERE indrelid IN (SELECT oid FROM leaf) AND indpred IS NULL
-)
-SELECT "column",
-       (SELECT count(*) FROM leaf WHERE NOT EXISTS
-           (SELECT FROM found WHERE indrelid = oid AND attname = "column" AND indisvalid)) AS lacking,
-       ARRAY(SELECT relname::text FROM found WHERE attname = "column" AND NOT indisvalid) AS invalid,
-       (SELECT coalesce(sum(rows), 0)::bigint FROM leaf) AS rows,
-       -- A role sees no statistics of partitions that it was not granted, only of the whole. A negative
-       -- n_distinct is a part of the rows.
-       (SELECT max(greatest(n_distinct, -n_distinct * reltuples))::bigint
-        FROM part JOIN pg_namespace ON pg_namespace.oid = relnamespace
-             JOIN pg_stats ON schemaname = nspname AND tablename = relname AND attname = "column") AS distinct
-FROM unnest(%(columns)s::text[]) AS "column"
-"""
-
-FIND_PRIVILEGES = """
-SELECT wanted.name AS "table", privilege,
-       has_table_privilege(%(role)s::oid, pg_class.oid, privilege) AS is_granted
-FROM unnest(%(tables)s::text[], %(privileges)s::text[]) AS wanted(name, privilege)
-LEFT JOIN pg_namespace ON nspname = %(schema)s
-LEFT JOIN pg_class ON relnamespace = pg_namespace.oid AND relname = wanted.name AND relkind = 'r'
-"""
-
-FIND_SIMILAR = """
-SELECT nspname::text, relname::text
-FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
-     JOIN pg_namespace ON pg_namespace.oid = relnamespace
-WHERE attname = ANY(%(columns)s) AND attnum > 0
-      AND relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT relispartition
-GROUP BY nspname, relname HAVING count(*) = cardinality(%(columns)s)
-ORDER BY nspname, relname LIMIT 3
-"""
+NO_KEY = Key(lacking=0, is_beyond_indexes=False)
+USES = {
+    Filter.ANY: Use.ANY,
+    Filter.NULL: Use.ANY,
+    Filter.RANGE: Use.RANGE,
+    Filter.PREFIX: Use.PREFIX,
+    Filter.CONTAINS: Use.CONTAINS,
+}
 
 
-def gather_facts(
-    connection: Connection, settings: Settings, role: str | None = None, *, looks_at_rows: bool = True
-) -> Facts | None:
-    """What the catalogues say of this role, by default that of the session; ``None`` when there is none.
+@dataclass(frozen=True)
+class Catalogues:
+    """Where to ask: a connection in autocommit mode; ``role`` is whom for, by default that of the session."""
 
-    A few short statements on a connection in autocommit mode. Raises psycopg's errors.
-    """
-    relation = _find_relation(connection, settings, role)
-    if relation is None:
-        return None
-    columns = {column.name: column for column in _find_columns(connection, relation)}
-    key = _find_key(connection, relation)
-    return Facts(
-        relation=relation,
-        columns=columns,
-        key=key,
-        seen=_look_at_keys(connection, settings)
-        if looks_at_rows and _must_look(relation, columns, key)
-        else None,
-        indexes={index.column: index for index in _find_indexes(connection, relation)},
-        privileges=_find_privileges(connection, relation.role_oid, settings.status_schema),
-        version=_find_version(connection, settings.status_schema),
-        similar=[] if relation.oid else _find_similar(connection),
-    )
+    connection: Connection
+    settings: Settings
+    role: str | None = None
+
+    def gather(self, tables: Sequence[Table], look_until: float) -> tuple[Role, list[Facts]] | None:
+        """What is known of the role and these tables; ``None`` when there is no such role.
+
+        Rows are looked at until a time of ``time.monotonic()``. Raises psycopg's errors.
+        """
+        role = self._find_role()
+        if role is None:
+            return None
+        relations = {relation.name: relation for relation in self._find_relations(tables, role)}
+        there = [table for table in tables if relations[table.name].oid]
+        wanted = Jsonb([_describe(table, relations[table.name]) for table in there])
+        columns = self._group(Column, statements.FIND_COLUMNS, wanted=wanted, role=role.role_oid)
+        keys = self._group(Key, statements.FIND_KEYS, wanted=wanted)
+        uses = Jsonb([use for table in there for use in _describe_uses(table)])
+        indexes = self._group(_build_index, statements.FIND_INDEXES, wanted=wanted, uses=uses)
+        similar = self._find_similar([table for table in tables if table not in there])
+        own = self._find_own(tables, role)
+        found = [
+            Facts(
+                table=table,
+                role=role,
+                relation=relations[table.name],
+                columns={column.name: column for column in columns[table.name]},
+                indexes={(index.columns, index.use): index for index in indexes[table.name]},
+                key=next(iter(keys[table.name]), NO_KEY),
+                seen=None,
+                own=own,
+                similar=similar[table.name],
+            )
+            for table in tables
+        ]
+        return role, [self._look(facts, look_until) for facts in found]
+
+    def _find_role(self) -> Role | None:
+        names = {"role": self.role, "status_schema": self.settings.status_schema}
+        cursor = self.connection.cursor(row_factory=class_row(Role))
+        return cursor.execute(statements.FIND_ROLE, names).fetchone()
+
+    def _find_relations(self, tables: Sequence[Table], role: Role) -> list[Relation]:
+        values = {"wanted": Jsonb([_name(table) for table in tables]), "role": role.role_oid}
+        cursor = self.connection.cursor(row_factory=class_row(Relation))
+        return cursor.execute(statements.FIND_RELATIONS, values).fetchall()
+
+    def _group(self, build: Callable[..., T], statement: str, **values: object) -> dict[str, list[T]]:
+        """What is built of the rows of the statement, by the name of the table that each begins with."""
+        found: dict[str, list[T]] = defaultdict(list)
+        for row in self.connection.cursor(row_factory=dict_row).execute(statement, values):
+            found[row.pop("root")].append(build(**row))
+        return found
+
+    def _find_similar(self, tables: Sequence[Table]) -> dict[str, list[tuple[str, str]]]:
+        wanted = [{"name": table.name, "columns": list(table.names)} for table in tables]
+        found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        if wanted:
+            for name, *similar in self.connection.execute(statements.FIND_SIMILAR, {"wanted": Jsonb(wanted)}):
+                found[name].append((similar[0], similar[1]))
+        return found
+
+    def _find_own(self, tables: Sequence[Table], role: Role) -> Own:
+        wanted = dict.fromkeys(
+            (own.name, privilege)
+            for table in tables
+            for own in find_own_tables(table)
+            for privilege in own.privileges
+        )
+        values = {
+            "role": role.role_oid,
+            "schema": self.settings.status_schema,
+            "tables": [name for name, _ in wanted],
+            "privileges": [privilege for _, privilege in wanted],
+        }
+        rows = self.connection.execute(statements.FIND_PRIVILEGES, values) if wanted else ()
+        privileges = {(name, privilege): is_granted for name, privilege, is_granted in rows}
+        return Own(privileges, self._find_version() if wanted else None)
+
+    def _find_version(self) -> int | None:
+        """The session's own rights decide, whichever role is looked at."""
+        try:
+            statement = sql.SQL(READ_VERSION).format(schema=sql.Identifier(self.settings.status_schema))
+            [(version,)] = self.connection.execute(statement).fetchall()
+        except (psycopg.ProgrammingError, psycopg.DataError):
+            return None
+        return int(version)
+
+    def _look(self, facts: Facts, look_until: float) -> Facts:
+        seconds = min(LONGEST_LOOK, look_until - time.monotonic())
+        if seconds <= 0 or not _must_look(facts):
+            return facts
+        return replace(facts, seen=self._look_at_keys(facts.table, seconds))
+
+    def _look_at_keys(self, table: Table, seconds: float) -> Seen | None:
+        key = sql.SQL(", ").join(map(sql.Identifier, table.key_names))
+        parts = [sql.SQL("{} IS NOT NULL").format(sql.Identifier(name)) for name in table.key_names]
+        statement = sql.SQL(statements.LOOK_AT_KEYS).format(
+            key=key if len(table.key) == 1 else sql.SQL("ROW({})").format(key),
+            is_whole=sql.SQL(" AND ").join(parts),
+            table=sql.Identifier(table.schema, table.source),
+            most=sql.Literal(MOST_LOOKED_AT),
+        )
+        limit = sql.SQL(statements.LONGEST_LOOK).format(
+            milliseconds=sql.Literal(max(1, round(seconds * 1000)))
+        )
+        try:
+            with self.connection.transaction():
+                self.connection.execute(limit)
+                cursor = self.connection.cursor(row_factory=class_row(Seen))
+                return cursor.execute(statement).fetchone()
+        except psycopg.Error:
+            if self.connection.closed:
+                raise
+            return None
 
 
-def find_mark(settings: Settings, connection: Connection) -> str:
-    """What is another one once the orders table is defined in another way. Raises psycopg's errors."""
-    names = {"schema": settings.schema, "table": settings.table}
-    [(mark,)] = connection.execute(FIND_MARK, names).fetchall()
-    return str(mark)
+def find_marks(connection: Connection, tables: Sequence[Table]) -> dict[str, str]:
+    """For each table what is another one once it is defined in another way. Raises psycopg's errors."""
+    values = {"wanted": Jsonb([_name(table) for table in tables])}
+    found: dict[str, str] = dict(connection.execute(statements.FIND_MARKS, values).fetchall())
+    return {table.name: found.get(table.name, "none") for table in tables}
 
 
-def _find_relation(connection: Connection, settings: Settings, role: str | None) -> Relation | None:
-    names = {
-        "role": role,
-        "schema": settings.schema,
-        "table": settings.table,
-        "status_schema": settings.status_schema,
+def _name(table: Table) -> dict[str, str]:
+    return {"name": table.name, "schema": table.schema, "source": table.source}
+
+
+def _describe(table: Table, relation: Relation) -> dict[str, Any]:
+    return {
+        "name": table.name,
+        "oid": relation.oid,
+        "columns": list(table.names),
+        "key": list(table.key_names),
     }
-    return connection.cursor(row_factory=class_row(Relation)).execute(FIND_RELATION, names).fetchone()
 
 
-def _find_columns(connection: Connection, relation: Relation) -> list[Column]:
-    values = {"role": relation.role_oid, "oid": relation.oid, "columns": list(COLUMNS)}
-    return connection.cursor(row_factory=class_row(Column)).execute(FIND_COLUMNS, values).fetchall()
+def find_uses(column: declaration.Column) -> Iterator[Use]:
+    """What indexes that begin with the column are wanted for."""
+    yield from dict.fromkeys(USES[each] for each in column.filters)
 
 
-def _find_key(connection: Connection, relation: Relation) -> Key:
-    values = {"oid": relation.oid, "key": KEY}
-    [key] = connection.cursor(row_factory=class_row(Key)).execute(FIND_KEY, values).fetchall()
-    return key
+def _describe_uses(table: Table) -> Iterator[Mapping[str, object]]:
+    yield {"root": table.name, "columns": list(table.key_names), "use": Use.KEY}
+    for column in table.columns:
+        for use in find_uses(column):
+            yield {"root": table.name, "columns": [column.name], "use": use}
 
 
-def _must_look(relation: Relation, columns: Mapping[str, Column], key: Key) -> bool:
+def _build_index(columns: list[str], use: str, invalid: list[str], **values: Any) -> Index:
+    return Index(columns=tuple(columns), use=Use(use), invalid=tuple(invalid), **values)
+
+
+def _must_look(facts: Facts) -> bool:
     """Whether only the rows can say what the keys are like. A materialized view cannot say NOT NULL."""
-    may_look = KEY in columns and columns[KEY].may_select and relation.may_use_schema
-    return bool(may_look) and (key.is_beyond_indexes or relation.kind == "m")
-
-
-def _look_at_keys(connection: Connection, settings: Settings) -> Seen | None:
-    statement = sql.SQL(LOOK_AT_KEYS).format(
-        key=sql.Identifier(KEY),
-        table=sql.Identifier(settings.schema, settings.table),
-        most=sql.Literal(MOST_LOOKED_AT),
+    may_look = (
+        facts.has_key
+        and facts.relation.may_use_schema
+        and all(facts.columns[name].may_select for name in facts.table.key_names)
     )
-    try:
-        with connection.transaction():
-            connection.execute(LONGEST_LOOK)
-            return connection.cursor(row_factory=class_row(Seen)).execute(statement).fetchone()
-    except psycopg.Error:
-        if connection.closed:
-            raise
-        return None
-
-
-def _find_indexes(connection: Connection, relation: Relation) -> list[Index]:
-    values = {"oid": relation.oid, "columns": list(COLUMNS)}
-    return connection.cursor(row_factory=class_row(Index)).execute(FIND_INDEXES, values).fetchall()
-
-
-def _find_privileges(connection: Connection, role: int, schema: str) -> list[Privilege]:
-    wanted = [
-        (table, privilege)
-        for table, privileges in overlay.TABLE_PRIVILEGES.items()
-        for privilege in privileges.split(", ")
-    ]
-    tables, privileges = zip(*wanted, strict=True)
-    values = {"role": role, "schema": schema, "tables": list(tables), "privileges": list(privileges)}
-    return connection.cursor(row_factory=class_row(Privilege)).execute(FIND_PRIVILEGES, values).fetchall()
-
-
-def _find_version(connection: Connection, schema: str) -> int | None:
-    """The session's own rights decide, whichever role is looked at."""
-    try:
-        statement = sql.SQL(overlay.READ_VERSION).format(schema=sql.Identifier(schema))
-        [(version,)] = connection.execute(statement).fetchall()
-    except (psycopg.ProgrammingError, psycopg.DataError):
-        return None
-    return int(version)
-
-
-def _find_similar(connection: Connection) -> list[tuple[str, str]]:
-    return connection.execute(FIND_SIMILAR, {"columns": list(COLUMNS)}).fetchall()
+    return bool(may_look) and (facts.key.is_beyond_indexes or facts.relation.kind == "m")

@@ -1,128 +1,128 @@
-"""Judges the tables that keep status changes: that they are there, or can be made, and are granted."""
+"""Judges the tables that keep changes of a table: that they are there, or can be made, and are granted."""
 
-from psycopg import sql
+from collections.abc import Iterator
 
-from lakebase_api.doctor.facts import Facts, Privilege
-from lakebase_api.lakebase.checks import STATUS_CHANGES, Blocks, Check, failed, passed
-from lakebase_api.orders import overlay
-from lakebase_api.settings import Settings, StatusWrites
+from lakebase_api.doctor.facts import Facts
+from lakebase_api.doctor.names import quote
+from lakebase_api.doctor.own_tables import VERSION, OwnTable, find_own_tables, name_changes, name_check
+from lakebase_api.lakebase.checks import Blocks, Check, failed, passed
+from lakebase_api.settings import Settings
+from lakebase_api.table.declaration import Writes
 
 SETUP = "python -m lakebase_api setup"
-# What reading an order and its history needs.
-READ_TABLES = (overlay.VERSION_TABLE, overlay.STATUS_TABLE, overlay.HISTORY_TABLE)
+NONE_ARE_KEPT = "none are kept, and none are made"
 
 
 def judge_changes(facts: Facts, settings: Settings, *, for_reading: bool | None = None) -> Check:
     """The check of the app's own tables. ``for_reading``: as if no changes were to be made."""
     if for_reading is None:
-        for_reading = settings.status_writes == StatusWrites.OFF
-    if facts.relation.status_schema_owner is None:
+        for_reading = facts.table.writes is Writes.OFF
+    name = name_check(facts.table)
+    if not find_own_tables(facts.table):
+        return passed(name, NONE_ARE_KEPT)
+    if facts.role.status_schema_owner is None:
         return _judge_absence(facts, settings, for_reading=for_reading)
-    if not facts.relation.may_use_status_schema or not _may_all(facts, for_reading=for_reading):
+    if not facts.role.may_use_status_schema or not _may_all(facts, for_reading=for_reading):
         return _judge_presence(facts, settings, for_reading=for_reading)
     return _judge_version(facts, settings, for_reading=for_reading)
 
 
 def is_current(facts: Facts) -> bool:
     """Whether every table is there, as this release has it, and the role may work with it."""
-    relation = facts.relation
+    version = facts.own.version
     return (
-        bool(relation.may_use_status_schema)
+        bool(facts.role.may_use_status_schema)
         and _may_all(facts, for_reading=False)
-        and facts.version is not None
-        and facts.version >= len(overlay.MIGRATIONS)
+        and version is not None
+        and version >= VERSION
     )
 
 
 def _judge_absence(facts: Facts, settings: Settings, *, for_reading: bool) -> Check:
-    relation, schema = facts.relation, _quote(settings.status_schema)
+    role, name, schema = facts.role, name_check(facts.table), quote(settings.status_schema)
     if for_reading:
-        return passed(STATUS_CHANGES, "none are kept, and none are made")
-    if relation.may_create:
-        return passed(STATUS_CHANGES, f"schema {schema} is made at the first change")
+        return passed(name, NONE_ARE_KEPT)
+    if role.may_create:
+        return passed(name, f"schema {schema} is made at the first change")
     return failed(
-        STATUS_CHANGES,
-        f"there is no schema {schema}, and {relation.role} may not make it",
+        name,
+        f"there is no schema {schema}, and {role.role} may not make it",
         mend=f"The owner of the database runs the following, or whoever may create in it runs "
-        f"`{SETUP} --role {relation.role}`",
-        sql=(f"GRANT CREATE ON DATABASE {_quote(relation.database)} TO {_quote(relation.role)}",),
-        fault="the tables of status changes are missing",
+        f"`{SETUP} --role {role.role}`",
+        sql=(f"GRANT CREATE ON DATABASE {quote(role.database)} TO {quote(role.role)}",),
+        fault=f"the tables of {name_changes(facts.table)} are missing",
         blocks=Blocks.CHANGES,
     )
 
 
 def _judge_presence(facts: Facts, settings: Settings, *, for_reading: bool) -> Check:
     """The schema is there, but something in it is missing or not granted."""
-    is_absent = {item.is_granted is None for item in _needed(facts, for_reading=for_reading)}
-    if is_absent == {False} or (for_reading and not facts.relation.may_use_status_schema):
+    is_absent = {is_granted is None for _, _, is_granted in _needed(facts, for_reading=for_reading)}
+    if is_absent == {False} or (for_reading and not facts.role.may_use_status_schema):
         return _judge_grants(facts, settings, for_reading=for_reading)
     if for_reading:
-        return passed(STATUS_CHANGES, "none are kept, and none are made")
+        return passed(name_check(facts.table), NONE_ARE_KEPT)
     return _judge_unmade(facts, settings, has_some=False in is_absent)
 
 
 def _judge_grants(facts: Facts, settings: Settings, *, for_reading: bool) -> Check:
-    relation, schema, role = facts.relation, _quote(settings.status_schema), _quote(facts.relation.role)
-    grants = [] if relation.may_use_status_schema else [f"GRANT USAGE ON SCHEMA {schema} TO {role}"]
-    needed = _needed(facts, for_reading=for_reading)
-    for table in dict.fromkeys(item.table for item in needed):
-        lacking = [item.privilege for item in needed if item.table == table and item.is_granted is False]
+    role, schema = facts.role, quote(settings.status_schema)
+    grants = [] if role.may_use_status_schema else [f"GRANT USAGE ON SCHEMA {schema} TO {quote(role.role)}"]
+    needed = list(_needed(facts, for_reading=for_reading))
+    for table in dict.fromkeys(table for table, _, _ in needed):
+        lacking = [privilege for own, privilege, is_granted in needed if own == table and is_granted is False]
         if lacking:
-            name = _quote(settings.status_schema, table)
-            grants.append(f"GRANT {', '.join(lacking)} ON {name} TO {role}")
-    reads_fail = not relation.may_use_status_schema or not _may_all(facts, for_reading=True)
+            name = quote(settings.status_schema, table.name)
+            grants.append(f"GRANT {', '.join(lacking)} ON {name} TO {quote(role.role)}")
+    reads_fail = not role.may_use_status_schema or not _may_all(facts, for_reading=True)
     return failed(
-        STATUS_CHANGES,
-        f"{relation.role} may not work with the tables in {schema}",
-        mend=f"Their owner, {relation.status_schema_owner}, runs",
+        name_check(facts.table),
+        f"{role.role} may not work with the tables in {schema}",
+        mend=f"Their owner, {role.status_schema_owner}, runs",
         sql=tuple(grants),
-        fault="a grant on the tables of status changes is missing",
+        fault=f"a grant on the tables of {name_changes(facts.table)} is missing",
         blocks=Blocks.EVERYTHING if reads_fail else Blocks.CHANGES,
     )
 
 
 def _judge_unmade(facts: Facts, settings: Settings, *, has_some: bool) -> Check:
     """Tables are missing in the schema: all of them, or those of this release."""
-    relation, schema = facts.relation, _quote(settings.status_schema)
-    owner = relation.status_schema_owner
-    if relation.may_use_status_schema and relation.may_create_in_status_schema:
-        return passed(STATUS_CHANGES, f"the tables in {schema} are made at the first change")
-    grant = f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {_quote(relation.role)}"
-    setup = f"`{SETUP} --role {relation.role}`"
+    role, schema, name = facts.role, quote(settings.status_schema), name_check(facts.table)
+    if role.may_use_status_schema and role.may_create_in_status_schema:
+        return passed(name, f"the tables in {schema} are made at the first change")
+    owner, setup = role.status_schema_owner, f"`{SETUP} --role {role.role}`"
     return failed(
-        STATUS_CHANGES,
-        f"tables are missing in {schema}, which is {owner}'s, and {relation.role} may not make them",
+        name,
+        f"tables are missing in {schema}, which is {owner}'s, and {role.role} may not make them",
         mend=f"{owner} runs {setup}" + ("" if has_some else ", or the following"),
-        sql=() if has_some else (grant,),
-        fault="the tables of status changes are missing",
-        blocks=Blocks.CHANGES if relation.may_use_status_schema else Blocks.EVERYTHING,
+        sql=() if has_some else (f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {quote(role.role)}",),
+        fault=f"the tables of {name_changes(facts.table)} are missing",
+        blocks=Blocks.CHANGES if role.may_use_status_schema else Blocks.EVERYTHING,
     )
 
 
 def _judge_version(facts: Facts, settings: Settings, *, for_reading: bool) -> Check:
-    relation, schema = facts.relation, _quote(settings.status_schema)
-    wanted = len(overlay.MIGRATIONS)
-    if facts.version is not None and facts.version < wanted and not for_reading:
+    role, name, schema = facts.role, name_check(facts.table), quote(settings.status_schema)
+    version = facts.own.version
+    if version is not None and version < VERSION and not for_reading:
         return failed(
-            STATUS_CHANGES,
-            f"the tables in {schema} are of version {facts.version}, and this release needs {wanted}",
-            mend=f"Their owner, {relation.status_schema_owner}, runs `{SETUP} --role {relation.role}`",
-            fault="the tables of status changes are of an older release",
+            name,
+            f"the tables in {schema} are of version {version}, and this release needs {VERSION}",
+            mend=f"Their owner, {role.status_schema_owner}, runs `{SETUP} --role {role.role}`",
+            fault=f"the tables of {name_changes(facts.table)} are of an older release",
             blocks=Blocks.CHANGES,
         )
-    unknown = "; this login may not read their version" if facts.version is None else ""
-    return passed(STATUS_CHANGES, f"kept in {schema}, which is {relation.status_schema_owner}'s{unknown}")
+    unknown = "; this login may not read their version" if version is None else ""
+    return passed(name, f"kept in {schema}, which is {role.status_schema_owner}'s{unknown}")
 
 
-def _needed(facts: Facts, *, for_reading: bool) -> list[Privilege]:
-    if not for_reading:
-        return facts.privileges
-    return [item for item in facts.privileges if item.privilege == "SELECT" and item.table in READ_TABLES]
+def _needed(facts: Facts, *, for_reading: bool) -> Iterator[tuple[OwnTable, str, bool | None]]:
+    """The privileges that are needed, and whether each is granted; ``None`` where there is no table."""
+    for table in find_own_tables(facts.table):
+        for privilege in table.privileges:
+            if not for_reading or (table.is_read and privilege == "SELECT"):
+                yield table, privilege, facts.own.privileges[table.name, privilege]
 
 
 def _may_all(facts: Facts, *, for_reading: bool) -> bool:
-    return all(item.is_granted for item in _needed(facts, for_reading=for_reading))
-
-
-def _quote(*names: str) -> str:
-    return sql.Identifier(*names).as_string(None)
+    return all(is_granted for _, _, is_granted in _needed(facts, for_reading=for_reading))

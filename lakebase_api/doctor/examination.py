@@ -1,44 +1,78 @@
 """Looks on an open connection at everything that the service needs of the database."""
 
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+
 from psycopg import sql
 
+from lakebase_api.doctor import catalogues
 from lakebase_api.doctor.capacity import judge_connections
-from lakebase_api.doctor.catalogues import gather_facts
+from lakebase_api.doctor.catalogues import Catalogues
 from lakebase_api.doctor.changes import judge_changes
-from lakebase_api.doctor.facts import Relation
-from lakebase_api.doctor.table import judge_table
-from lakebase_api.lakebase.checks import CONNECTIONS, STATUS_CHANGES, Check, failed, passed, skipped
+from lakebase_api.doctor.facts import Facts, Role
+from lakebase_api.doctor.own_tables import name_check
+from lakebase_api.doctor.relation import judge_table
+from lakebase_api.lakebase.checks import KEY, Check, failed, passed, skipped
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.settings import Settings
+from lakebase_api.table.declaration import Table
 
-# The checks of a connection, in their order; in direct mode "update" comes after "filters".
-RIGHTS = ("schema", "table", "columns", "index", "filters", STATUS_CHANGES)
-NAMES = (*RIGHTS, CONNECTIONS)
-
-
-def examine(settings: Settings, connection: Connection, *, looks_at_rows: bool = True) -> list[Check]:
-    """The checks for the role of the session. Raises psycopg's errors; any thread may call it.
-
-    Only where rows must be looked at can it take longer than a moment, two seconds at the most.
-    """
-    facts = gather_facts(connection, settings, looks_at_rows=looks_at_rows)
-    rights = [] if facts is None else [*judge_table(facts, settings), judge_changes(facts, settings)]
-    return [*rights, judge_connections(connection, settings)]
+# The checks of a table, in their order; in direct mode "update" comes after "filters".
+RIGHTS = ("schema", "table", "columns", KEY, "filters")
+ALWAYS = float("inf")
 
 
-def examine_for(settings: Settings, connection: Connection, role: str) -> list[Check]:
-    """The same for another role, whether the session is that of somebody else. Raises psycopg's errors."""
-    facts = gather_facts(connection, settings, role)
-    connections = judge_connections(connection, settings)
-    if facts is None:
-        missing = f"there is no role {role}"
-        return [miss_role(role), *(skipped(name, missing) for name in RIGHTS), connections]
-    return [
-        _judge_role(facts.relation),
-        *judge_table(facts, settings),
-        judge_changes(facts, settings),
-        connections,
-    ]
+class Examination:
+    """Looks at the declared tables. Safe to share between threads; each method raises psycopg's errors."""
+
+    def __init__(self, settings: Settings, tables: Sequence[Table]) -> None:
+        self._settings = settings
+        self._tables = {table.name: table for table in tables}
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the tables, and how many there are decides whether lines have them."""
+        return tuple(self._tables)
+
+    def examine(
+        self, connection: Connection, names: Collection[str] | None = None, look_until: float = ALWAYS
+    ) -> list[Check]:
+        """The checks of these tables, by default of all, for the role of the session.
+
+        Only where rows must be looked at can it take longer than a moment: two seconds for a table, and not
+        after ``look_until``, a time of ``time.monotonic()``.
+        """
+        tables = [self._tables[name] for name in (self._tables if names is None else names)]
+        gathered = Catalogues(connection, self._settings).gather(tables, look_until)
+        rights = [] if gathered is None else [*self._judge(gathered[1])]
+        return [*rights, judge_connections(connection, self._settings)]
+
+    def examine_for(self, connection: Connection, role: str) -> list[Check]:
+        """The same of all tables for another role, whether the session is that of somebody else."""
+        gathered = Catalogues(connection, self._settings, role).gather(list(self._tables.values()), ALWAYS)
+        connections = judge_connections(connection, self._settings)
+        if gathered is None:
+            return [miss_role(role), *self.skip(f"there is no role {role}"), connections]
+        return [_judge_role(gathered[0]), *self._judge(gathered[1]), connections]
+
+    def find_marks(self, connection: Connection, names: Collection[str]) -> Mapping[str, str]:
+        """For each of these tables what is another one once it is defined in another way."""
+        return catalogues.find_marks(connection, [self._tables[name] for name in names])
+
+    def skip(self, reason: str) -> Iterator[Check]:
+        """The checks of all tables, as not made."""
+        for table in self._tables.values():
+            for name in (*RIGHTS, name_check(table)):
+                yield self._label(skipped(name, reason), table)
+
+    def _judge(self, gathered: Sequence[Facts]) -> Iterator[Check]:
+        for facts in gathered:
+            for check in judge_table(facts, self._settings):
+                yield self._label(check, facts.table)
+            yield self._label(judge_changes(facts, self._settings), facts.table)
+
+    def _label(self, check: Check, table: Table) -> Check:
+        return replace(check, table=table.name, is_one_of_several=len(self._tables) > 1)
 
 
 def miss_role(role: str) -> Check:
@@ -57,20 +91,20 @@ def miss_role(role: str) -> Check:
     )
 
 
-def _judge_role(relation: Relation) -> Check:
-    role, database = (sql.Identifier(name).as_string(None) for name in (relation.role, relation.database))
-    if not relation.may_log_in:
+def _judge_role(found: Role) -> Check:
+    role, database = (sql.Identifier(name).as_string(None) for name in (found.role, found.database))
+    if not found.may_log_in:
         return failed(
             "role",
-            f"{relation.role} may not log in",
+            f"{found.role} may not log in",
             mend="Who may alter roles runs",
             sql=(f"ALTER ROLE {role} LOGIN",),
         )
-    if not relation.may_connect:
+    if not found.may_connect:
         return failed(
             "role",
-            f"{relation.role} may not connect to {relation.database}",
+            f"{found.role} may not connect to {found.database}",
             mend="The owner of the database runs",
             sql=(f"GRANT CONNECT ON DATABASE {database} TO {role}",),
         )
-    return passed("role", f"{relation.role} may connect")
+    return passed("role", f"{found.role} may connect")

@@ -2,11 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+
+from lakebase_api.table.declaration import Table
 
 
 @dataclass(frozen=True)
-class Relation:
-    """The role, the orders table and the schemas, as far as they exist: ``None`` stands for what does not."""
+class Role:
+    """The role, and what it may do in the database and in the schema of the app's own tables.
+
+    ``None`` stands for what is not there.
+    """
 
     role_oid: int
     role: str
@@ -14,37 +20,64 @@ class Relation:
     database: str
     may_connect: bool
     may_create: bool
-    schema_owner: str | None
-    may_use_schema: bool | None
-    oid: int | None
-    kind: str | None
-    owner: str | None
-    is_updatable: bool | None
     status_schema_owner: str | None
     may_use_status_schema: bool | None
     may_create_in_status_schema: bool | None
 
 
 @dataclass(frozen=True)
-class Column:
-    """A column of the orders table: its type, of a domain the type below, and what the role may do."""
+class Relation:
+    """The table or view of a declared table, and its schema; ``None`` stands for what is not there."""
 
     name: str
+    schema_owner: str | None
+    may_use_schema: bool | None
+    oid: int | None
+    kind: str | None
+    owner: str | None
+    is_updatable: bool | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that is declared: its type as it is below domains, and what the role may do.
+
+    ``quoted`` is its name as SQL has it. The type's own name, and schema, are those of an array's elements.
+    """
+
+    name: str
+    quoted: str
     type: str
+    type_schema: str
+    type_name: str
+    is_type_visible: bool
+    may_use_type: bool
     is_not_null: bool
     may_select: bool
     may_update: bool
 
 
+class Use(StrEnum):
+    """What an index is wanted for."""
+
+    KEY = "key"
+    ANY = "any"
+    RANGE = "range"
+    PREFIX = "prefix"
+    CONTAINS = "contains"
+
+
 @dataclass(frozen=True)
 class Index:
-    """Whether a usable index, valid and of all rows, begins with a column; and what is in the column."""
+    """Whether a usable index, valid and of all rows, is of use; and what is in its first column."""
 
-    column: str
+    # Names of columns that it must begin with.
+    columns: tuple[str, ...]
+    use: Use
     # How many tables (the partitions, of a partitioned one) have none.
     lacking: int
     # Names of indexes that the server does not use yet, or never will.
-    invalid: list[str]
+    invalid: tuple[str, ...]
     # By the statistics: rows of the table, and different values in the column; ``None`` without statistics.
     rows: int
     distinct: int | None
@@ -81,17 +114,38 @@ class Privilege:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """All there is to know before judging."""
+class Own:
+    """The app's own tables: what the role may do with each, and their version.
 
+    The version is that of the migrations applied; ``None`` when this session cannot read it.
+    """
+
+    privileges: Mapping[tuple[str, str], bool | None]
+    version: int | None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All there is to know of a declared table before judging it."""
+
+    table: Table
+    role: Role
     relation: Relation
     columns: Mapping[str, Column]
-    indexes: Mapping[str, Index]
+    indexes: Mapping[tuple[tuple[str, ...], Use], Index]
     key: Key
     # Looked at where the catalogues cannot say what the keys are like; else, or if that failed, ``None``.
     seen: Seen | None
-    privileges: list[Privilege]
-    # Migrations applied to the app's own tables; ``None`` when this session cannot read it.
-    version: int | None
-    # Schemas and names of tables with the columns of orders; looked for when the one named is not there.
+    own: Own
+    # Schemas and names of tables that have its columns; looked for when the one named is not there.
     similar: list[tuple[str, str]]
+
+    @property
+    def has_key(self) -> bool:
+        """Whether every column of the key is there."""
+        return all(name in self.columns for name in self.table.key_names)
+
+    @property
+    def quoted_key(self) -> str:
+        """The columns of the key as SQL has them in a list, as far as they are there."""
+        return ", ".join(self.columns[name].quoted for name in self.table.key_names if name in self.columns)

@@ -5,17 +5,20 @@ from dataclasses import replace
 
 import psycopg
 
-from lakebase_api.doctor import examination, login
+from lakebase_api.doctor import login
 from lakebase_api.doctor.app_role import find_app_role
+from lakebase_api.doctor.examination import Examination
 from lakebase_api.environment import SettingsError, load_settings
 from lakebase_api.lakebase.checks import CONNECTIONS, Check, failed, passed, skipped
 from lakebase_api.lakebase.connecting import LakebaseConnection
 from lakebase_api.lakebase.failures import first_line
 from lakebase_api.redaction import redact
 from lakebase_api.settings import Settings
+from lakebase_api.table.loading import load_tables
 
 # A mistake in one of these leaves nothing to connect to, or nothing to look for there.
 NEEDED = ("PG", "DATABRICKS_", "LAKEBASE_", "ENDPOINT_NAME", "ENV_FILE", "DEFAULT_POSTGRES_", "STATUS_WRITES")
+MEND_FIRST = "the settings need mending first"
 SIZES = ("WEB_CONCURRENCY", "DB_POOL_SIZE", "DB_MAX_OVERFLOW")
 
 
@@ -35,8 +38,8 @@ def _run_checks(environ: Mapping[str, str], role: str | None) -> Iterator[Check]
     except SettingsError as error:
         yield from (_judge_mistake(mistake) for mistake in error.mistakes)
         if _mention(error.mistakes, NEEDED):
-            names = (*login.STEPS, *examination.NAMES)
-            yield from (skipped(name, "the settings need mending first") for name in names)
+            yield from (skipped(name, MEND_FIRST) for name in login.STEPS)
+            yield from _skip_database(Examination(error.settings, load_tables(error.settings)), MEND_FIRST)
             return
         settings, mistakes = error.settings, error.mistakes
     else:
@@ -58,23 +61,31 @@ def _mention(mistakes: Iterable[str], names: tuple[str, ...]) -> bool:
 
 
 def _check_database(settings: Settings, role: str | None, *, is_sized: bool) -> Iterator[Check]:
+    examination = Examination(settings, load_tables(settings))
     connection = yield from login.log_in(settings)
     if connection is None:
-        yield from (skipped(name, "no connection") for name in examination.NAMES)
+        yield from _skip_database(examination, "no connection")
         return
     with connection:
-        for check in _examine(settings, connection, role):
+        for check in _examine(settings, examination, connection, role):
             is_guess = check.name == CONNECTIONS and not is_sized
-            yield skipped(check.name, "the settings need mending first") if is_guess else check
+            yield skipped(check.name, MEND_FIRST) if is_guess else check
 
 
-def _examine(settings: Settings, connection: LakebaseConnection, role: str | None) -> Iterator[Check]:
+def _skip_database(examination: Examination, reason: str) -> Iterator[Check]:
+    yield from examination.skip(reason)
+    yield skipped(CONNECTIONS, reason)
+
+
+def _examine(
+    settings: Settings, examination: Examination, connection: LakebaseConnection, role: str | None
+) -> Iterator[Check]:
     try:
         if role is None:
             yield from _warn_of_another(settings, connection)
-            yield from examination.examine(settings, connection)
+            yield from examination.examine(connection)
         else:
-            yield from examination.examine_for(settings, connection, role)
+            yield from examination.examine_for(connection, role)
     except psycopg.Error as error:
         yield failed(
             "catalogues",

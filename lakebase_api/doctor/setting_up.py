@@ -1,24 +1,27 @@
-"""Makes the tables that keep status changes, as the app's role or for it."""
+"""Makes the tables that keep changes of declared tables, as the app's role or for it."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import psycopg
-from psycopg import sql
 
+from lakebase_api.doctor import own_tables
 from lakebase_api.doctor.app_role import find_app_role
-from lakebase_api.doctor.catalogues import gather_facts
+from lakebase_api.doctor.catalogues import Catalogues
 from lakebase_api.doctor.changes import SETUP, is_current, judge_changes
 from lakebase_api.doctor.examination import miss_role
-from lakebase_api.doctor.facts import Facts
+from lakebase_api.doctor.facts import Facts, Role
 from lakebase_api.doctor.login import log_in
+from lakebase_api.doctor.names import quote
 from lakebase_api.environment import SettingsError, load_settings
 from lakebase_api.lakebase.checks import State
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.lakebase.failures import first_line
-from lakebase_api.orders import overlay
+from lakebase_api.lakebase.setup_logs import AT_NO_ROWS
 from lakebase_api.redaction import redact
-from lakebase_api.settings import Settings, StatusWrites
+from lakebase_api.settings import Settings
+from lakebase_api.table.declaration import Table
+from lakebase_api.table.loading import load_tables
 
 UNKNOWN = "<the client id of the app>"
 
@@ -50,7 +53,9 @@ def set_up(environ: Mapping[str, str], role: str | None = None) -> str:
         if check.state is State.FAILED:
             raise SetupRefused(check.line)
     with connection:
-        return _set_up_for(connection, settings, role or _app_role(settings, connection.info.user))
+        tables = [table for table in load_tables(settings) if table.changeable]
+        role = role or _app_role(settings, connection.info.user)
+        return _Setup(connection, settings, tables, role).run()
 
 
 def _app_role(settings: Settings, login: str) -> str:
@@ -65,73 +70,77 @@ def _app_role(settings: Settings, login: str) -> str:
     )
 
 
-def _set_up_for(connection: Connection, settings: Settings, role: str) -> str:
-    try:
-        before = _gather(connection, settings, role)
-        if is_current(before):
-            return f"{_describe(before, settings)} Nothing had to be done."
-        steps = _make(connection, settings, role)
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise _explain(connection, settings, role, error) from error
-    except psycopg.Error as error:
-        raise SetupRefused(f"{first_line(error)}. Nothing was changed.") from error
-    after = _gather(connection, settings, role)
-    check = judge_changes(after, replace(settings, orders_writes=StatusWrites.OVERLAY))
-    if check.state is State.FAILED:
-        raise SetupRefused(check.line)
-    return f"{_describe(after, settings)} {steps} made; {role} may work with it."
+@dataclass(frozen=True)
+class _Setup:
+    """Setting up for the tables that may be changed, on a connection in autocommit mode."""
 
+    connection: Connection
+    settings: Settings
+    tables: Sequence[Table]
+    role: str
 
-def _make(connection: Connection, settings: Settings, role: str) -> str:
-    """Migrate and grant in one transaction, which also keeps the lock to its end."""
-    with connection.transaction():
-        steps = overlay.set_up(connection, settings.status_schema)
-        if role != connection.info.user:
-            for statement in overlay.grants(settings.status_schema, role):
-                connection.execute(statement.encode())
-    return "1 migration" if steps == 1 else f"{steps} migrations"
+    def run(self) -> str:
+        """Make what is missing, and say in a line what was done. Raises ``SetupRefused``."""
+        try:
+            role, before = self._gather(self.role)
+            if all(map(is_current, before)):
+                return f"{self._describe(role)} Nothing had to be done."
+            steps = self._make()
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise self._explain(error) from error
+        except psycopg.Error as error:
+            raise SetupRefused(f"{first_line(error)}. Nothing was changed.") from error
+        role, after = self._gather(self.role)
+        for facts in after:
+            check = judge_changes(facts, self.settings, for_reading=False)
+            if check.state is State.FAILED:
+                raise SetupRefused(check.line)
+        return f"{self._describe(role)} {steps} made; {self.role} may work with it."
 
+    def _make(self) -> str:
+        """Migrate and grant in one transaction, which also keeps the lock to its end."""
+        schema = self.settings.status_schema
+        with self.connection.transaction():
+            steps = own_tables.make(self.connection, schema, self.tables)
+            if self.role != self.connection.info.user:
+                for statement in own_tables.compose_grants(schema, self.role, self.tables):
+                    self.connection.execute(statement.encode())
+        return "1 migration" if steps == 1 else f"{steps} migrations"
 
-def _gather(connection: Connection, settings: Settings, role: str) -> Facts:
-    facts = gather_facts(connection, settings, role)
-    if facts is None:
-        raise SetupRefused(miss_role(role).line)
-    return facts
+    def _gather(self, name: str) -> tuple[Role, Sequence[Facts]]:
+        gathered = Catalogues(self.connection, self.settings, name).gather(self.tables, AT_NO_ROWS)
+        if gathered is None:
+            raise SetupRefused(miss_role(name).line)
+        return gathered
 
+    def _describe(self, role: Role) -> str:
+        if not self.tables:
+            return "No table is declared that may be changed."
+        return f"Schema {self.settings.status_schema} belongs to {role.status_schema_owner}."
 
-def _describe(facts: Facts, settings: Settings) -> str:
-    return f"Schema {settings.status_schema} belongs to {facts.relation.status_schema_owner}."
+    def _explain(self, error: psycopg.errors.InsufficientPrivilege) -> SetupRefused:
+        """What to do about a schema that cannot be made, or is somebody else's."""
+        login, schema = self.connection.info.user, self.settings.status_schema
+        role, gathered = self._gather(login)
+        owner = role.status_schema_owner
+        said = f"{first_line(error)}. Nothing was changed."
+        if owner is None or owner == login:
+            grant = f"GRANT CREATE ON DATABASE {quote(role.database)} TO {quote(login)}"
+            return SetupRefused(f"{said} The owner of the database runs: {grant};")
+        return SetupRefused(
+            f"{said} Schema {schema} belongs to {owner}: {owner} runs `{SETUP} --role {self.role}`, "
+            f"or hands it over: {self._hand_over(gathered)}"
+        )
 
-
-def _explain(
-    connection: Connection, settings: Settings, role: str, error: psycopg.errors.InsufficientPrivilege
-) -> SetupRefused:
-    """What to do about a schema that cannot be made, or is somebody else's."""
-    login = connection.info.user
-    facts = _gather(connection, settings, login)
-    owner = facts.relation.status_schema_owner
-    names = {
-        "schema": sql.Identifier(settings.status_schema),
-        "database": sql.Identifier(facts.relation.database),
-        "login": sql.Identifier(login),
-    }
-    said = f"{first_line(error)}. Nothing was changed."
-    if owner is None or owner == login:
-        grant = sql.SQL("GRANT CREATE ON DATABASE {database} TO {login}").format(**names).as_string(None)
-        return SetupRefused(f"{said} The owner of the database runs: {grant};")
-    return SetupRefused(
-        f"{said} Schema {settings.status_schema} belongs to {owner}: {owner} runs `{SETUP} --role {role}`, "
-        f"or hands it over: {_hand_over(facts, settings, login)}"
-    )
-
-
-def _hand_over(facts: Facts, settings: Settings, login: str) -> str:
-    """The SQL that makes the schema and what is in it the login's."""
-    schema, role = sql.Identifier(settings.status_schema), sql.Identifier(login)
-    there = [item.table for item in facts.privileges if item.is_granted is not None]
-    statements = [sql.SQL("ALTER SCHEMA {} OWNER TO {};").format(schema, role)]
-    statements += [
-        sql.SQL("ALTER TABLE {} OWNER TO {};").format(sql.Identifier(settings.status_schema, table), role)
-        for table in dict.fromkeys(there)
-    ]
-    return sql.SQL(" ").join(statements).as_string(None)
+    def _hand_over(self, gathered: Sequence[Facts]) -> str:
+        """The SQL that makes the schema and what is in it the login's."""
+        schema, login = self.settings.status_schema, quote(self.connection.info.user)
+        there = dict.fromkeys(
+            name
+            for facts in gathered
+            for (name, _), is_granted in facts.own.privileges.items()
+            if is_granted is not None
+        )
+        statements = [f"ALTER SCHEMA {quote(schema)} OWNER TO {login};"]
+        statements += [f"ALTER TABLE {quote(schema, name)} OWNER TO {login};" for name in there]
+        return " ".join(statements)

@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TypeVar
 
@@ -60,7 +60,9 @@ class ConnectionsApart:
     in between, such as to wait for a client, keeps nobody from it.
     """
 
-    def __init__(self, most: int, most_work: int, wake_budget: float, pool: Pool, setup: SetupLog) -> None:
+    def __init__(
+        self, most: int, most_work: int, wake_budget: float, pool: Pool, setups: Mapping[str, SetupLog]
+    ) -> None:
         self._slots = [_Slot() for _ in range(most)]
         self._lock = threading.Lock()
         self._under_way = 0
@@ -68,7 +70,7 @@ class ConnectionsApart:
         self.turns = Turns(self._slots)
         self.wake_budget = wake_budget
         self.pool = pool
-        self.setup = setup
+        self.setups = setups
         self.watchdog = Watchdog()
 
     def open(self) -> None:
@@ -80,8 +82,8 @@ class ConnectionsApart:
         self.watchdog.close()
 
     @contextmanager
-    def begin(self, prepare: Prepare, deadline: float) -> Iterator["WorkApart"]:
-        """Work that may use the connections. Raises ``AllInUse``.
+    def begin(self, table: str, prepare: Prepare, deadline: float) -> Iterator["WorkApart"]:
+        """Work on a declared table that may use the connections. Raises ``AllInUse``.
 
         Until ``deadline``, a time of ``time.monotonic()``, a connection that is lost is opened anew.
         """
@@ -90,7 +92,7 @@ class ConnectionsApart:
                 raise AllInUse
             self._under_way += 1
         try:
-            yield WorkApart(self, prepare, deadline)
+            yield WorkApart(self, self.setups[table], prepare, deadline)
         finally:
             self._end()
 
@@ -106,8 +108,11 @@ class ConnectionsApart:
 class WorkApart:
     """Work of one thread, which uses a connection now and then."""
 
-    def __init__(self, all_apart: ConnectionsApart, prepare: Prepare, deadline: float) -> None:
+    def __init__(
+        self, all_apart: ConnectionsApart, setup: SetupLog, prepare: Prepare, deadline: float
+    ) -> None:
         self._all = all_apart
+        self._setup = setup
         self._prepare = prepare
         self._deadline = deadline
         self._is_new = True
@@ -155,15 +160,15 @@ class WorkApart:
         began = time.monotonic()
         self._all.watchdog.watch(connection, began + longest)
         try:
-            self._all.setup.refuse_other_table(connection)
+            self._setup.refuse_other_table(connection)
             if slot.work is not self:
                 run_afresh(connection, self._prepare)
                 slot.work = self
             result = run_afresh(connection, query)
-            self._all.setup.note_success(is_change=False)
+            self._setup.note_success(is_change=False)
             return result
         except FAULTS_MET as error:
-            raise self._all.setup.diagnose(connection, error, is_change=False) from error
+            raise self._setup.diagnose(connection, error, is_change=False) from error
         except psycopg.Error as error:
             if connection.closed or isinstance(error, errors.AdminShutdown | errors.CrashShutdown):
                 slot.close()

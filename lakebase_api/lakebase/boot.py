@@ -7,7 +7,7 @@ import psycopg
 
 from lakebase_api.lakebase.checks import CONNECTIONS, Blocks, Check, State
 from lakebase_api.lakebase.connecting import Connection
-from lakebase_api.lakebase.setup_log import SetupLog
+from lakebase_api.lakebase.setup_logs import SetupLogs
 
 logger = logging.getLogger(__name__)
 
@@ -15,15 +15,15 @@ logger = logging.getLogger(__name__)
 class BootReport:
     """Logs its lines once, at the first connection of a worker. Safe to share between threads."""
 
-    def __init__(self, setup: SetupLog) -> None:
-        self._setup = setup
+    def __init__(self, setups: SetupLogs) -> None:
+        self._setups = setups
         self._first = threading.Lock()
 
     def log(self, connection: Connection) -> None:
         """Log the report, unless it was logged already."""
         if self._first.acquire(blocking=False):
             try:
-                for check in self._setup.examine(connection):
+                for check in self._setups.examine(connection):
                     _log_check(check)
             except (psycopg.Error, ValueError, LookupError) as error:
                 logger.warning("The boot report was cut short: %s", error)

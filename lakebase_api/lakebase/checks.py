@@ -3,8 +3,12 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-# The check of the tables that keep status changes; failing it has a kind of problem of its own.
+# The check of the tables that keep the changes of a table; failing it has a kind of problem of its own. That
+# of orders was there before there were other tables, and keeps its name.
 STATUS_CHANGES = "status_changes"
+CHANGES = "changes"
+# The check of the key, for which the rows of a view have to be looked at.
+KEY = "index"
 # The check of how many connections fit, which the log shows with its figures even when they do.
 CONNECTIONS = "max_connections"
 
@@ -39,13 +43,22 @@ class Check:
     # As ``says``, without a name of a host, a role or a table.
     fault: str = ""
     blocks: Blocks = Blocks.NOTHING
+    # The declared table that it is of, if it is of one, and whether there are others.
+    table: str = ""
+    is_one_of_several: bool = False
+
+    @property
+    def is_of_changes(self) -> bool:
+        """Whether it is of the tables that keep changes."""
+        return self.name in (STATUS_CHANGES, CHANGES)
 
     @property
     def line(self) -> str:
-        """What was found and what mends it, in one line."""
+        """What was found and what mends it, in one line, with the table where there are several."""
+        name = f"{self.table}: {self.name}" if self.is_one_of_several else self.name
         statements = " ".join(f"{statement};" for statement in self.sql)
         mend = ": ".join(part for part in (self.mend, statements) if part)
-        return f"{self.name}: {self.says}" + (f". {mend}" if mend else "")
+        return f"{name}: {self.says}" + (f". {mend}" if mend else "")
 
 
 def passed(name: str, says: str) -> Check:

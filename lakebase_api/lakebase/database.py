@@ -3,8 +3,10 @@
 import itertools
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from copy import copy
+from types import MappingProxyType
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 import psycopg
@@ -47,19 +49,36 @@ class Caller(Protocol):
 class Database:
     """Runs queries on pooled connections. Safe to share between threads once open.
 
-    ``find_caller`` gives the caller of the current thread.
+    ``setup`` is for queries that are on none of the tables ``by_table``; ``find_caller`` gives the caller of
+    the current thread.
     """
 
     def __init__(
-        self, settings: Settings, pool: Pool, setup: SetupLog, find_caller: Callable[[], Caller]
+        self,
+        settings: Settings,
+        pool: Pool,
+        setup: SetupLog,
+        find_caller: Callable[[], Caller],
+        by_table: Mapping[str, SetupLog] = MappingProxyType({}),
     ) -> None:
         self._command_timeout = settings.command_timeout
         self._pool = pool
         self._find_caller = find_caller
         self._watchdog = Watchdog()
-        self._retries = itertools.count(1)
-        self.retries = 0
+        self._retries = _Count()
         self._setup = setup
+        self._by_table = by_table
+
+    @property
+    def retries(self) -> int:
+        """How often a query was tried again."""
+        return self._retries.reached
+
+    def for_table(self, name: str) -> "Database":
+        """The same for queries on that declared table, which are refused while it is not as declared."""
+        bound = copy(self)
+        bound._setup = self._by_table[name]
+        return bound
 
     def open(self) -> None:
         """Start connecting in the background; returns at once. Call it after the fork."""
@@ -152,7 +171,7 @@ class Database:
                     raise DeadlineExceeded from error
                 if use.sent and not is_repeatable:
                     raise OutcomeUnknown from error
-            self.retries = next(self._retries)
+            self._retries.step()
             _pause(attempt, caller.deadline)
         raise AssertionError("unreachable")
 
@@ -214,6 +233,17 @@ class _Use:
 
     sent = False
     lost = False
+
+
+class _Count:
+    """A count that any thread may raise."""
+
+    def __init__(self) -> None:
+        self._steps = itertools.count(1)
+        self.reached = 0
+
+    def step(self) -> None:
+        self.reached = next(self._steps)
 
 
 def _pause(attempt: int, deadline: float) -> None:

@@ -13,7 +13,8 @@ from lakebase_api.lakebase.database import Caller, Database
 from lakebase_api.lakebase.failures import classify
 from lakebase_api.lakebase.pool import Pool
 from lakebase_api.lakebase.rotation import Rotation
-from lakebase_api.lakebase.setup_log import Examine, FindMark, SetupLog
+from lakebase_api.lakebase.setup_log import SetupLog
+from lakebase_api.lakebase.setup_logs import Examiner, SetupLogs
 from lakebase_api.lakebase.target import Target
 from lakebase_api.settings import Settings, TargetKind
 
@@ -25,8 +26,8 @@ class Lakebase:
 
     Building it does no I/O and starts no thread. ``open`` it after the fork, ``close`` it on the way
     out; in between it is safe to share between threads. ``find_caller`` gives the caller of the current
-    thread; ``examine``, ``glance`` and ``find_mark`` as for ``SetupLog``; ``greet`` is called with each new
-    connection of the pool, before anybody uses it.
+    thread; ``examiner`` looks at the declared tables; ``greet`` is called with each new connection of the
+    pool, before anybody uses it.
     """
 
     def __init__(
@@ -34,25 +35,28 @@ class Lakebase:
         settings: Settings,
         scheduler: BackgroundScheduler,
         find_caller: Callable[[], Caller],
-        examine: Examine,
-        glance: Examine,
-        find_mark: FindMark,
+        examiner: Examiner,
         greet: Callable[[Connection], None] = lambda connection: None,
     ) -> None:
         target, self._holder = build_target(settings)
         self._unused_variables = target.unused_variables
         self._rotation = Rotation(self._holder, scheduler) if self._holder else None
-        self._setup = SetupLog(examine, glance, find_mark)
-        report = BootReport(self._setup)
+        self.setups = SetupLogs(examiner)
+        report = BootReport(self.setups)
 
         def greet_and_report(connection: Connection) -> None:
             greet(connection)
             report.log(connection)
 
         self.pool = Pool(settings, target, greet_and_report)
-        self.database = Database(settings, self.pool, self._setup, find_caller)
+        of_no_table = SetupLog(lambda connection: ())
+        self.database = Database(settings, self.pool, of_no_table, find_caller, self.setups.by_table)
         self.apart = ConnectionsApart(
-            settings.export_concurrency, settings.most_exports, settings.wake_budget, self.pool, self._setup
+            settings.export_concurrency,
+            settings.most_exports,
+            settings.wake_budget,
+            self.pool,
+            self.setups.by_table,
         )
 
     def open(self) -> None:
@@ -87,9 +91,15 @@ class Lakebase:
         error = self.pool.connects.error
         return classify(error).said if error else None
 
-    def check_table(self) -> str | None:
-        """What the last query said of the table, or ``None`` when it could be read. Does not block."""
-        return self._setup.fault
+    def check_tables(self) -> str | None:
+        """Why no table at all can be read, or ``None``. Does not block."""
+        return "every table is at fault" if self.setups.are_all_at_fault() else None
+
+    def tell_tables(self) -> dict[str, str | None]:
+        """What was found wrong with each table, by its name where there are several. Does not block."""
+        logs = self.setups.by_table
+        are_several = len(logs) > 1
+        return {f"table {name}" if are_several else "table": log.fault for name, log in logs.items()}
 
 
 def build_target(settings: Settings) -> tuple[Target, CredentialHolder | None]:

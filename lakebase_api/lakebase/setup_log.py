@@ -1,15 +1,15 @@
-"""Whether the database is set up for the service: requests are refused while it is not."""
+"""Whether the database is set up for a declared table: its requests are refused while it is not."""
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import errors
 
-from lakebase_api.lakebase.checks import STATUS_CHANGES, Blocks, Check, State, failed
+from lakebase_api.lakebase.checks import Blocks, Check, State, failed
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.lakebase.failures import first_line
 
@@ -18,10 +18,13 @@ logger = logging.getLogger(__name__)
 FAULTS: dict[type[psycopg.Error], str] = {
     errors.InsufficientPrivilege: "a grant is missing",
     errors.UndefinedTable: "the table is missing",
+    errors.WrongObjectType: "the table is missing",
     errors.InvalidSchemaName: "the schema is missing",
     errors.UndefinedColumn: "the table has other columns",
     errors.UndefinedFunction: "the table has other columns",
+    errors.UndefinedObject: "the table has other columns",
     errors.DatatypeMismatch: "the table has other columns",
+    errors.CannotCoerce: "the table has other columns",
 }
 SETUP_FAULTS = tuple(FAULTS)
 NOT_UNIQUE = "the key is not unique"
@@ -37,6 +40,8 @@ PATIENCE = 1.0
 MOST_LOOKS = 3
 # In place of a mark, where what was found may be of another table: it is looked again.
 NO_MARK = ""
+# Seconds for which a table that was found at fault is known to be: it may have been mended since.
+LAST_KNOWN = 60.0
 
 # What a database may hold that looking at it does not expect.
 FAILED_LOOKS = (psycopg.DataError, psycopg.InternalError, psycopg.ProgrammingError, ValueError, LookupError)
@@ -49,9 +54,9 @@ class KeyNotUnique(Exception):
 # What a query may meet when the database is not set up.
 FAULTS_MET: tuple[type[Exception], ...] = (*SETUP_FAULTS, KeyNotUnique)
 
-# Looks at the database on a connection that the role of the app opened. Raises psycopg's errors.
+# Looks at the table on a connection that the role of the app opened. Raises psycopg's errors.
 Examine = Callable[[Connection], Sequence[Check]]
-# In one short statement: gives another mark once the orders table is defined in another way.
+# In one short statement: gives another mark once the table is defined in another way.
 FindMark = Callable[[Connection], str]
 
 
@@ -77,22 +82,31 @@ class _Findings:
 
 
 class SetupLog:
-    """How the database was last found to be set up. Safe to use from any thread.
+    """How the database was last found to be set up for a table. Safe to use from any thread.
 
-    ``glance`` looks at less than ``examine``, and is quick with any table. Without ``find_mark`` it is only
-    looked when a statement has met a fault.
+    ``table`` is its name, and ``is_one_of_several`` whether there are others. ``glance`` looks at less than
+    ``examine``, and is quick with any table. Without ``find_mark`` it is only looked when a statement has met
+    a fault.
     """
 
     def __init__(
-        self, examine: Examine, glance: Examine | None = None, find_mark: FindMark | None = None
+        self,
+        examine: Examine,
+        glance: Examine | None = None,
+        find_mark: FindMark | None = None,
+        *,
+        table: str = "",
+        is_one_of_several: bool = False,
     ) -> None:
+        self._table = table
+        self._is_one_of_several = is_one_of_several
         self._examine = examine
         self._glance = glance or examine
         self._find_mark = find_mark
         self._looking = threading.Lock()
         # Taken as one: two may look at the same time.
         self._findings = _Findings()
-        self._looked_at = self._holds_until = float("-inf")
+        self._looked_at = self._holds_until = self._noted_at = float("-inf")
         self._took = 0.0
         self._failing: Check | None = None
 
@@ -102,16 +116,30 @@ class SetupLog:
         failing = next(iter(self._findings.blocking), self._failing)
         return failing.fault if failing else None
 
-    def examine(self, connection: Connection) -> Sequence[Check]:
-        """Look now, and note what was found. Raises psycopg's errors."""
-        if self._find_mark is not None:
-            with self._looking:
-                self._look(connection, self._glance)
-        # Requests do not wait for it: it may take long.
-        return self._look(connection, self._examine)
+    @property
+    def is_at_fault(self) -> bool:
+        """Whether every request of the table is refused, as far as is known.
+
+        What was found long ago is not: a balancer that has heard it sends no request that would find more.
+        """
+        failing = self._failing
+        is_refused = bool(self._findings.blocking) or (failing and failing.blocks is Blocks.EVERYTHING)
+        return bool(is_refused) and time.monotonic() < self._noted_at + LAST_KNOWN
+
+    def note(self, found: Sequence[Check], mark: str | None, took: float) -> None:
+        """Take over what a look gave that somebody had while the table had this mark, in so many seconds."""
+        blocking = [
+            check
+            for check in found
+            if _explains(check, is_change=False) and not check.is_of_changes and self._find_mark
+        ]
+        self._findings = _Findings(found, blocking, mark)
+        self._failing = next((check for check in found if _explains(check, is_change=True)), None)
+        self._took = took
+        self._noted_at = time.monotonic()
 
     def refuse_other_table(self, connection: Connection) -> None:
-        """Raise ``NotSetUp`` while the orders table is not as it must be.
+        """Raise ``NotSetUp`` while the table is not as it must be.
 
         That it is holds for ``INTERVAL`` seconds; that it is not, until its definition is another. Raises
         psycopg's errors.
@@ -125,7 +153,7 @@ class SetupLog:
             try:
                 self._look_again(connection, is_due=bool(self._findings.blocking))
             except FAILED_LOOKS as error:
-                logger.warning("Looking at the orders table failed: %s", first_line(error))
+                logger.warning("Looking at %s failed: %s", self._table, first_line(error))
             finally:
                 self._looking.release()
             # Also after a look that failed: else each request would look, and log, again.
@@ -146,7 +174,7 @@ class SetupLog:
         """
         checks = [check for check in self._diagnose(connection) if _explains(check, is_change=is_change)]
         is_explained = bool(checks)
-        checks = checks or [_repeat(error, is_change=is_change)]
+        checks = checks or [self._repeat(error, is_change=is_change)]
         self._failing = checks[0]
         return NotSetUp(checks, is_explained=is_explained)
 
@@ -173,7 +201,7 @@ class SetupLog:
             finally:
                 self._looked_at = time.monotonic()
 
-    def _look(self, connection: Connection, examine: Examine) -> Sequence[Check]:
+    def _look(self, connection: Connection, examine: Examine) -> None:
         began = time.monotonic()
         for _ in range(MOST_LOOKS):
             before = self._find_mark(connection) if self._find_mark else None
@@ -183,15 +211,19 @@ class SetupLog:
                 break
         else:
             found, mark = (), NO_MARK
-        blocking = [
-            check
-            for check in found
-            if _explains(check, is_change=False) and check.name != STATUS_CHANGES and self._find_mark
-        ]
-        self._findings = _Findings(found, blocking, mark)
-        self._failing = next((check for check in found if _explains(check, is_change=True)), None)
-        self._took = time.monotonic() - began
-        return found
+        self.note(found, mark, time.monotonic() - began)
+
+    def _repeat(self, error: Exception, *, is_change: bool) -> Check:
+        """What the database said, where nothing was found that explains it."""
+        said = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+        check = failed(
+            "database",
+            said or first_line(error),
+            mend="Run `python -m lakebase_api doctor` as the app",
+            fault=next((words for kind, words in FAULTS.items() if isinstance(error, kind)), NOT_UNIQUE),
+            blocks=Blocks.CHANGES if is_change else Blocks.EVERYTHING,
+        )
+        return replace(check, table=self._table, is_one_of_several=self._is_one_of_several)
 
     def _rest(self) -> float:
         """Seconds after a look until the next that nothing else asks for."""
@@ -202,15 +234,3 @@ def _explains(check: Check, *, is_change: bool) -> bool:
     """Whether a failing check can be why a request fails."""
     blocking = (Blocks.CHANGES, Blocks.EVERYTHING) if is_change else (Blocks.EVERYTHING,)
     return check.state is State.FAILED and check.blocks in blocking
-
-
-def _repeat(error: Exception, *, is_change: bool) -> Check:
-    """What the database said, where nothing was found that explains it."""
-    said = error.diag.message_primary if isinstance(error, psycopg.Error) else None
-    return failed(
-        "database",
-        said or first_line(error),
-        mend="Run `python -m lakebase_api doctor` as the app",
-        fault=next((words for kind, words in FAULTS.items() if isinstance(error, kind)), NOT_UNIQUE),
-        blocks=Blocks.CHANGES if is_change else Blocks.EVERYTHING,
-    )

@@ -19,14 +19,14 @@ Query = Callable[Concatenate[Connection, Source, P], T]
 
 
 class TableDatabase:
-    """Runs queries on a declared table. Safe to share between threads.
+    """Runs queries on a declared table, which are refused while it is not as declared. Thread-safe.
 
     A query gets a connection, the table as it is to be read now, and what else it was called with; it may be
     called again. Each method raises as the one of ``Database`` with its name.
     """
 
     def __init__(self, database: Database, overlay: Overlay) -> None:
-        self._database = database
+        self._database = database.for_table(overlay.table.name)
         self.overlay = overlay
 
     @property

@@ -13,6 +13,7 @@ from lakebase_api.web.validation import Blueprint, refuse_query
 
 # Says why a part of the service is not ready, or ``None`` when it is.
 Check = Callable[[], str | None]
+Tell = Callable[[], Mapping[str, str | None]]
 
 probes = Blueprint("probes", __name__, description="Whether the service is up and ready.")
 
@@ -42,14 +43,12 @@ class ReadinessSchema(Schema):
     )
 
 
-def register_probes(
-    app: Flask, api: DocumentedApi, deciding: Mapping[str, Check], telling: Mapping[str, Check]
-) -> None:
+def register_probes(app: Flask, api: DocumentedApi, deciding: Mapping[str, Check], tell: Tell) -> None:
     """Serve the probes.
 
-    ``deciding`` are the parts of readiness by name; ``telling`` those that are only shown. None may block.
+    ``deciding`` are the parts of readiness by name; ``tell`` gives those that are only shown. None may block.
     """
-    app.extensions["readiness"] = (deciding, telling)
+    app.extensions["readiness"] = (deciding, tell)
     api.register_blueprint(probes)
 
 
@@ -79,14 +78,15 @@ def get_liveness() -> Response:
 def get_readiness(query: dict[str, str]) -> Response:
     """Say whether requests can be served, from what is known.
 
-    A database that sleeps is ready; one that refused the last connect is not. No SQL is sent.
+    A database that sleeps is ready; one that refused the last connect is not. Nor is the service where
+    requests of all its tables are refused. No SQL is sent.
     """
-    deciding, telling = current_app.extensions["readiness"]
+    deciding, tell = current_app.extensions["readiness"]
     parts = {name: check() or "ok" for name, check in deciding.items()}
     ready = all(part == "ok" for part in parts.values())
     body: dict[str, Any] = {"status": "ready" if ready else "not ready"}
     if "verbose" in query:
-        body["parts"] = parts | {name: check() or "ok" for name, check in telling.items()}
+        body["parts"] = parts | {name: said or "ok" for name, said in tell().items()}
     return _answer(body, 200 if ready else 503)
 
 

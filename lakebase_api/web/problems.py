@@ -128,8 +128,13 @@ def _answer_database_fault(error: Exception) -> Response:
 def _answer_not_set_up(error: NotSetUp) -> Response:
     for check in error.checks:
         logger.error("Not set up: %s", check.line)
-    is_of_changes = error.checks[0].name == STATUS_CHANGES
-    return build_response(kinds.CHANGES_NOT_SET_UP if is_of_changes else kinds.NOT_SET_UP)
+    first = error.checks[0]
+    if not first.is_of_changes:
+        return build_response(kinds.NOT_SET_UP)
+    others = (
+        f"The tables that keep changes of {first.table} are missing, or not granted to the service's role."
+    )
+    return build_response(kinds.CHANGES_NOT_SET_UP, "" if first.name == STATUS_CHANGES else others)
 
 
 def _answer_problem(problem: Problem) -> Response:

@@ -7,12 +7,13 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from lakebase_api.doctor.examination import examine
+from lakebase_api.doctor.examination import Examination
 from lakebase_api.environment import load_settings
 from lakebase_api.lakebase.checks import Check, State
 from lakebase_api.local.postgres import EmbeddedPostgres
 from lakebase_api.orders import overlay
 from lakebase_api.settings import Settings
+from lakebase_api.table.loading import load_tables
 from tests.conftest import PASSWORD, OrdersDatabase, clone_database
 
 # As Lakebase names the role of an app, and so to be quoted everywhere.
@@ -39,6 +40,11 @@ class Shop:
     def settings(self) -> Settings:
         return load_settings(self.environment)
 
+    @property
+    def examination(self) -> Examination:
+        """Looks at what is declared."""
+        return Examination(self.settings, load_tables(self.settings))
+
     def execute(self, statement: str) -> list[tuple[object, ...]]:
         """Run a statement as the superuser."""
         return self.database.execute(statement)
@@ -59,7 +65,7 @@ class Shop:
 
     def find_faults(self) -> dict[str, Check]:
         """The failing checks of the app's role by name."""
-        found = examine(self.settings, self.log_in())
+        found = self.examination.examine(self.log_in())
         return {check.name: check for check in found if check.state is State.FAILED}
 
     def mend(self, check: Check) -> None:

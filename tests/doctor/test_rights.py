@@ -3,7 +3,6 @@
 import psycopg
 import pytest
 
-from lakebase_api.doctor.examination import examine, examine_for
 from lakebase_api.lakebase.checks import STATUS_CHANGES, Blocks, Check, State
 from lakebase_api.orders import overlay
 from tests.conftest import AppOpener
@@ -19,7 +18,7 @@ PRIVILEGES = [
 
 
 def test_the_least_that_the_platform_gives_is_enough(shop: Shop) -> None:
-    checks = examine(shop.settings, shop.log_in())
+    checks = shop.examination.examine(shop.log_in())
     names = ["schema", "table", "columns", "index", "filters", "status_changes", "max_connections"]
     assert [(check.name, check.state) for check in checks] == [(name, State.OK) for name in names]
 
@@ -178,7 +177,7 @@ def test_without_changes_their_tables_need_not_be_there(shop: Shop) -> None:
 
 def examine_other(shop: Shop, role: str) -> dict[str, Check]:
     """The failing checks of a role, as its owner sees them."""
-    found = examine_for(shop.settings, shop.log_in(PERSON), role)
+    found = shop.examination.examine_for(shop.log_in(PERSON), role)
     return {check.name: check for check in found if check.state is State.FAILED}
 
 
@@ -215,7 +214,7 @@ def test_another_role_that_cannot_come_in_is_said_so(shop: Shop, taking: str, gi
 
 
 def test_a_role_that_is_not_there_is_one_to_be_made(shop: Shop) -> None:
-    checks = examine_for(shop.settings, shop.log_in(PERSON), "no-such-id")
+    checks = shop.examination.examine_for(shop.log_in(PERSON), "no-such-id")
     [check] = [check for check in checks if check.state is State.FAILED]
     assert check.name == "role"
     assert "Attach the database to the app" in check.mend
@@ -229,7 +228,7 @@ def test_what_is_found_does_not_wait_for_a_lock_on_the_table(shop: Shop) -> None
         holder.execute("LOCK TABLE orders_synced")
         session = shop.log_in()
         session.execute("SET statement_timeout = '2s'")
-        assert all(check.state is State.OK for check in examine(shop.settings, session))
+        assert all(check.state is State.OK for check in shop.examination.examine(session))
         holder.rollback()
 
 

@@ -33,7 +33,7 @@ def open_client(shop: Shop, open_app: AppOpener) -> Callable[..., FlaskClient]:
         # The one connection has been reported on before it serves.
         one = {"DB_POOL_SIZE": "1", "DB_MAX_OVERFLOW": "0"}
         app: Flask = open_app({**shop.environment, **one, **settings})
-        database = get_service(app).lakebase.database
+        database = get_service(app).lakebase.database.for_table("orders")
         app.add_url_rule("/changes", "read", lambda: database.read(read_history))
         app.add_url_rule("/changes", "keep", lambda: database.write(keep_key), methods=["POST"])
         return app.test_client()

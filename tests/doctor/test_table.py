@@ -3,10 +3,15 @@
 import pytest
 from flask.testing import FlaskClient
 
-from lakebase_api.doctor.table import TYPES
+from lakebase_api.settings import Settings
+from lakebase_api.table.loading import load_tables
+from lakebase_api.table.types import WHOLE
 from tests.conftest import AppOpener
 from tests.doctor.conftest import APP, Shop
 
+[ORDERS] = load_tables(Settings())
+# The types that serve, by column. Of the key none that a bigint does not hold.
+TYPES = {**{column.name: column.type.family for column in ORDERS.columns}, "o_orderkey": WHOLE}
 PATHS = ("/orders/1", "/orders/pages?page_size=3", "/orders/stream?cursor=2&page_size=3")
 DROP_KEY = "ALTER TABLE orders_synced DROP CONSTRAINT orders_synced_pkey"
 PARTITIONED = """

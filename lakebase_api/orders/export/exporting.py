@@ -129,6 +129,7 @@ class RunningExport:
         self._held = ExitStack()
         self.work = self._held.enter_context(
             exports.apart.begin(
+                "orders",
                 lambda connection: exports.chunks.begin(connection, export.which, export_walk.LONGEST_CHUNK),
                 caller.deadline,
             )
