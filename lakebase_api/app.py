@@ -11,11 +11,12 @@ from flask import Flask
 
 from lakebase_api.doctor.catalogues import find_mark
 from lakebase_api.doctor.examination import examine
+from lakebase_api.http.export_seam import build_predicates, find_query_schema
+from lakebase_api.http.exporting import Exports
+from lakebase_api.http.exports import ExportContext, add_export
+from lakebase_api.http.resource import Resource
 from lakebase_api.lakebase.lakebase import Lakebase
 from lakebase_api.orders.counting import OrderCounts
-from lakebase_api.orders.export.chunks import ExportChunks
-from lakebase_api.orders.export.exporting import Exports
-from lakebase_api.orders.export.routes import ExportContext, register_exports
 from lakebase_api.orders.lists.cursors import CursorCodec
 from lakebase_api.orders.lists.listing import StateQuery
 from lakebase_api.orders.lists.pages_by_key import PagesByKey
@@ -30,10 +31,12 @@ from lakebase_api.orders.status.history import HistoryQueries
 from lakebase_api.orders.status.routes import StatusContext, register_status
 from lakebase_api.orders.status.writer import StatusWriter
 from lakebase_api.settings import Settings, StatusWrites
+from lakebase_api.sql.export_chunks import ExportChunks
+from lakebase_api.sql.overlay import Overlay
 from lakebase_api.table.declaration import Table
 from lakebase_api.web.base_path import serve_at_both_bases
 from lakebase_api.web.cors import allow_origins
-from lakebase_api.web.documentation import build_api
+from lakebase_api.web.documentation import DocumentedApi, build_api
 from lakebase_api.web.exchange import current_exchange, register_exchange
 from lakebase_api.web.home import register_home
 from lakebase_api.web.probes import register_probes
@@ -147,8 +150,8 @@ def _register_routes(app: Flask, service: Service) -> None:
         state=StateQuery(source),
     )
     register_lists(app, api, lists)
-    exports = Exports(lakebase.apart, ExportChunks(reader), lambda: service.check_draining() is not None)
-    register_exports(app, api, ExportContext(exports, settings.export_time_limit))
+    for table in service.tables:
+        _register_export(app, api, service, table)
     register_status(app, api, StatusContext(writer, history))
     deciding = {
         "token": lakebase.check_token,
@@ -158,3 +161,22 @@ def _register_routes(app: Flask, service: Service) -> None:
     register_probes(app, api, deciding, {"table": lakebase.check_table})
     # After flask-smorest, whose own error handlers these replace.
     register_problems(app)
+
+
+def _register_export(app: Flask, api: DocumentedApi, service: Service, table: Table) -> None:
+    resource, overlay = Resource(table), Overlay(table, service.settings.status_schema)
+    if table.name == "orders":
+        resource.blueprint.name, resource.blueprint.description = "exports", "All orders at once."
+    exports = Exports(
+        service.lakebase.dedicated, ExportChunks(overlay), lambda: service.check_draining() is not None
+    )
+    add_export(
+        resource,
+        ExportContext(
+            exports,
+            service.settings.export_time_limit,
+            find_query_schema(table),
+            partial(build_predicates, table),
+        ),
+    )
+    resource.register(app, api)
