@@ -47,7 +47,7 @@ SPELLED = """
 CASE WHEN {column} BETWEEN -{greatest} AND {greatest} THEN to_json({column}) ELSE to_json({column}::text) END
 """
 # Line breaks of a json stand between its parts alone: within its texts they are not allowed.
-ON_ONE_LINE = r"translate(to_json({column})::text, E'\n\r', '  ')::json"
+ON_ONE_LINE = r"translate({column}::text, E'\n\r', '  ')::json"
 AS_TEXT = "{column}::text"
 
 # The greatest integer that JavaScript holds for sure.
@@ -154,11 +154,11 @@ def _compose_cell(source: Source, column: Column, form: Form) -> sql.Composable:
 
 
 def _choose_form(column: Column, form: Form) -> str:
-    kind, element = column.type, column.type.element
+    kind = column.type
     if form.is_csv:
         return ESCAPED if form.escaped and kind.kind in ESCAPED_KINDS else "{column}"
     if column.is_text_in_json and kind.kind in UNQUOTED_KINDS:
         return AS_TEXT
     if form.great_as_text and kind.kind is Kind.INTEGER:
         return SPELLED
-    return ON_ONE_LINE if "json" in (kind.name, element and element.name) else "{column}"
+    return ON_ONE_LINE if kind.name == "json" else "{column}"
