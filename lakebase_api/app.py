@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC
+from functools import partial
 from wsgiref.types import WSGIApplication
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -10,12 +11,12 @@ from flask import Flask
 
 from lakebase_api.doctor.examination import Examination
 from lakebase_api.http.changes import add_changes
+from lakebase_api.http.export_seam import build_predicates, find_query_schema
+from lakebase_api.http.exporting import Exports
+from lakebase_api.http.exports import ExportContext, add_export
 from lakebase_api.http.resource import Resource
 from lakebase_api.lakebase.lakebase import Lakebase
 from lakebase_api.orders.counting import OrderCounts
-from lakebase_api.orders.export.chunks import ExportChunks
-from lakebase_api.orders.export.exporting import Exports
-from lakebase_api.orders.export.routes import ExportContext, register_exports
 from lakebase_api.orders.lists.cursors import CursorCodec
 from lakebase_api.orders.lists.listing import StateQuery
 from lakebase_api.orders.lists.pages_by_key import PagesByKey
@@ -26,7 +27,8 @@ from lakebase_api.orders.queries import OrderQueries
 from lakebase_api.orders.reading import Reader
 from lakebase_api.orders.routes import OrdersContext, register_orders
 from lakebase_api.settings import Settings, StatusWrites
-from lakebase_api.sql.overlay import Overlays
+from lakebase_api.sql.export_chunks import ExportChunks
+from lakebase_api.sql.overlay import Overlay, Overlays
 from lakebase_api.sql.table_database import TableDatabase
 from lakebase_api.table.declaration import Table
 from lakebase_api.web.base_path import serve_at_both_bases
@@ -144,11 +146,10 @@ def _register_routes(app: Flask, service: Service) -> None:
         state=StateQuery(source),
     )
     register_lists(app, api, lists)
-    exports = Exports(lakebase.apart, ExportChunks(reader), lambda: service.check_draining() is not None)
-    register_exports(app, api, ExportContext(exports, settings.export_time_limit))
     for table, overlay in service.overlays.by_table.items():
         resource = Resource(table)
         add_changes(resource, TableDatabase(lakebase.database, overlay), settings)
+        _add_export(resource, service, overlay)
         resource.register(app, api)
     deciding = {
         "token": lakebase.check_token,
@@ -160,3 +161,16 @@ def _register_routes(app: Flask, service: Service) -> None:
     register_probes(app, api, deciding, lakebase.tell_tables)
     # After flask-smorest, whose own error handlers these replace.
     register_problems(app)
+
+
+def _add_export(resource: Resource, service: Service, overlay: Overlay) -> None:
+    exports = Exports(
+        service.lakebase.dedicated, ExportChunks(overlay), lambda: service.check_draining() is not None
+    )
+    context = ExportContext(
+        exports,
+        service.settings.export_time_limit,
+        find_query_schema(resource.table),
+        partial(build_predicates, resource.table),
+    )
+    add_export(resource, context)

@@ -1,7 +1,6 @@
 """The one place that uses a connection: lends it to a query, and decides what a failure means."""
 
 import itertools
-import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -10,23 +9,17 @@ from types import MappingProxyType
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 import psycopg
-from psycopg import errors
 
 from lakebase_api.lakebase.connecting import Connection, LakebaseConnection
 from lakebase_api.lakebase.pool import DeadlineExceeded, Pool
 from lakebase_api.lakebase.prepared import run_afresh
+from lakebase_api.lakebase.retries import Retries, is_lost
 from lakebase_api.lakebase.setup_log import FAULTS_MET, NotSetUp, SetupLog
 from lakebase_api.lakebase.watchdog import Watchdog
 from lakebase_api.settings import Settings
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-# The server undid the statement and says that the same one may succeed now.
-CONFLICTS = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
-# Pauses between tries double from the first to the longest, in seconds.
-FIRST_PAUSE = 0.02
-LONGEST_PAUSE = 0.5
 
 
 class OutcomeUnknown(Exception):
@@ -150,30 +143,26 @@ class Database:
         is_change: bool = False,
         is_repeatable: bool = True,
     ) -> T:
-        has_conflicted = was_at_a_loss = False
-        for attempt in itertools.count():
+        retries, was_at_a_loss = Retries(caller.deadline), False
+        while True:
             use = _Use(is_change=is_change)
             try:
                 return self._use(query, caller, use)
-            except CONFLICTS:
-                if has_conflicted:
-                    raise
-                has_conflicted = True
             except NotSetUp as error:
                 # What the statement met is gone by now.
                 if error.is_explained or was_at_a_loss:
                     raise
                 was_at_a_loss = True
             except psycopg.OperationalError as error:
-                if not use.lost:
-                    raise
-                if time.monotonic() >= caller.deadline:
+                is_allowed = retries.allow(error, is_lost=use.lost)
+                if use.lost and time.monotonic() >= caller.deadline:
                     raise DeadlineExceeded from error
-                if use.sent and not is_repeatable:
+                if not is_allowed:
+                    raise
+                if use.lost and use.sent and not is_repeatable:
                     raise OutcomeUnknown from error
             self._retries.step()
-            _pause(attempt, caller.deadline)
-        raise AssertionError("unreachable")
+            retries.pause()
 
     def _use(self, query: Callable[[Connection], T], caller: Caller, use: "_Use") -> T:
         """Run the query once, and note in ``use`` how far it came."""
@@ -193,11 +182,9 @@ class Database:
         except FAULTS_MET as error:
             assert connection is not None
             raise self._setup.diagnose(connection, error, is_change=use.is_change) from error
-        except (errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow):
-            use.lost = True
-            raise
-        except errors.ReadOnlySqlTransaction:
-            use.lost = True  # this node is no longer the primary, and never will be on this connection
+        except psycopg.Error as error:
+            # Without a connection there was none to borrow.
+            use.lost = connection is not None and is_lost(connection, error)
             raise
         finally:
             if connection is not None:
@@ -244,10 +231,3 @@ class _Count:
 
     def step(self) -> None:
         self.reached = next(self._steps)
-
-
-def _pause(attempt: int, deadline: float) -> None:
-    """Wait before another try: not at all the first time, then longer and longer, with jitter."""
-    if attempt:
-        pause = min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE) * random.random()
-        time.sleep(max(0.0, min(pause, deadline - time.monotonic())))

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from lakebase_api.lakebase.apart import ConnectionsApart
 from lakebase_api.lakebase.boot import BootReport
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.lakebase.credentials import CredentialHolder
 from lakebase_api.lakebase.database import Caller, Database
+from lakebase_api.lakebase.dedicated import DedicatedConnections
 from lakebase_api.lakebase.failures import classify
 from lakebase_api.lakebase.pool import Pool
 from lakebase_api.lakebase.rotation import Rotation
@@ -51,7 +51,7 @@ class Lakebase:
         self.pool = Pool(settings, target, greet_and_report)
         of_no_table = SetupLog(lambda connection: ())
         self.database = Database(settings, self.pool, of_no_table, find_caller, self.setups.by_table)
-        self.apart = ConnectionsApart(
+        self.dedicated = DedicatedConnections(
             settings.export_concurrency,
             settings.most_exports,
             settings.wake_budget,
@@ -67,11 +67,11 @@ class Lakebase:
         if self._rotation:
             self._rotation.start()
         self.database.open()
-        self.apart.open()
+        self.dedicated.open()
 
     def close(self) -> None:
         """Close every connection."""
-        self.apart.close()
+        self.dedicated.close()
         self.database.close()
 
     def stats(self) -> dict[str, int]:

@@ -13,9 +13,9 @@ from flask import Flask, Response, g
 from psycopg import errors
 from werkzeug.exceptions import HTTPException
 
-from lakebase_api.lakebase.apart import AllInUse
 from lakebase_api.lakebase.checks import STATUS_CHANGES
 from lakebase_api.lakebase.database import OutcomeUnknown
+from lakebase_api.lakebase.dedicated import LimitReached
 from lakebase_api.lakebase.pool import DatabaseUnavailable, DeadlineExceeded
 from lakebase_api.lakebase.setup_log import NotSetUp
 from lakebase_api.web import problem_types as kinds
@@ -46,7 +46,7 @@ DATABASE_PROBLEMS: dict[type[Exception], ProblemType] = {
     psycopg_pool.PoolClosed: kinds.DATABASE_UNAVAILABLE,
     psycopg_pool.PoolTimeout: kinds.POOL_EXHAUSTED,
     psycopg_pool.TooManyRequests: kinds.POOL_EXHAUSTED,
-    AllInUse: kinds.EXPORTS_BUSY,
+    LimitReached: kinds.EXPORTS_BUSY,
     DeadlineExceeded: kinds.DEADLINE,
     OutcomeUnknown: kinds.OUTCOME_UNKNOWN,
     errors.QueryCanceled: kinds.DEADLINE,
@@ -112,22 +112,47 @@ def _is_outage(error: Exception) -> bool:
     return state is None or state.startswith(OUTAGES)
 
 
-def _most_specific(exception: type[Exception]) -> ProblemType:
-    return next(DATABASE_PROBLEMS[base] for base in exception.__mro__ if base in DATABASE_PROBLEMS)
+def _most_specific(exception: type[Exception]) -> ProblemType | None:
+    known = (DATABASE_PROBLEMS[base] for base in exception.__mro__ if base in DATABASE_PROBLEMS)
+    return next(known, None)
+
+
+def log_fault(error: Exception, what: str, *, extra: dict[str, str]) -> None:
+    """Log what ended an answer on its way, as problems are logged: a bug with its traceback."""
+    if isinstance(error, NotSetUp):
+        _log_not_set_up(error, extra)
+    elif _is_bug(error):
+        logger.error("%s: %s", what, type(error).__name__, exc_info=error, extra=extra)
+    else:
+        _log_database_fault(error, extra)
+
+
+def _is_bug(error: Exception) -> bool:
+    kind = _most_specific(type(error))
+    return kind is None or (kind is kinds.DATABASE_UNAVAILABLE and not _is_outage(error))
 
 
 def _answer_database_fault(error: Exception) -> Response:
     kind = _most_specific(type(error))
-    if kind is kinds.DATABASE_UNAVAILABLE and not _is_outage(error):
-        raise error  # a bug, for Flask to answer and log as one
-    cause = error.__cause__ or error
-    logger.warning("%s: %s", type(error).__name__, next(iter(str(cause).splitlines()), ""))
+    if kind is None or _is_bug(error):
+        raise error  # for Flask to answer and log as a bug
+    _log_database_fault(error)
     return build_response(kind)
 
 
-def _answer_not_set_up(error: NotSetUp) -> Response:
+def _log_database_fault(error: Exception, extra: dict[str, str] | None = None) -> None:
+    cause = error.__cause__ or error
+    told = next(iter(str(cause).splitlines()), "")
+    logger.warning("%s: %s", type(error).__name__, told, extra=extra)
+
+
+def _log_not_set_up(error: NotSetUp, extra: dict[str, str] | None = None) -> None:
     for check in error.checks:
-        logger.error("Not set up: %s", check.line)
+        logger.error("Not set up: %s", check.line, extra=extra)
+
+
+def _answer_not_set_up(error: NotSetUp) -> Response:
+    _log_not_set_up(error)
     first = error.checks[0]
     if not first.is_of_changes:
         return build_response(kinds.NOT_SET_UP)

@@ -6,8 +6,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from lakebase_api.__main__ import main
-from lakebase_api.orders.export import walk as export_walk
-from lakebase_api.orders.export.chunks import Size
+from lakebase_api.sql import key_ranges
+from lakebase_api.sql.export_chunks import Size
 from tests.conftest import ROLE, AppOpener, OrdersDatabase
 from tests.orders.changing import assert_problem, read, set_status
 
@@ -176,7 +176,7 @@ def test_a_materialized_view_with_a_unique_index_is_served(
 def test_a_key_that_comes_to_be_in_two_rows_of_a_view_is_not_passed_over(
     database: OrdersDatabase, open_app: AppOpener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export_walk, "FIRST_SIZE", Size(8000, 2))
+    monkeypatch.setattr(key_ranges, "FIRST_SIZE", Size(8000, 2))
     database.execute(
         "CREATE TABLE more (LIKE orders_synced);"
         " CREATE VIEW seen AS TABLE orders_synced UNION ALL TABLE more;"

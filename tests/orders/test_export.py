@@ -5,8 +5,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from lakebase_api.local.postgres import EmbeddedPostgres
-from lakebase_api.orders.export import walk as export_walk
-from lakebase_api.orders.export.chunks import Size
+from lakebase_api.sql import key_ranges
+from lakebase_api.sql.export_chunks import Size
 from lakebase_api.web.logs import RequestIdFilter
 from lakebase_api.web.tables import FORMULA_STARTS
 from tests.conftest import AppOpener, OrdersDatabase, clone_database
@@ -41,12 +41,12 @@ def exporter(nasty_database: OrdersDatabase, open_app: AppOpener) -> FlaskClient
     return open_app(nasty_database.environment).test_client()
 
 
-@pytest.fixture(params=[Size(1, 1), Size(40, 7), export_walk.FIRST_SIZE], ids=str)
+@pytest.fixture(params=[Size(1, 1), Size(40, 7), key_ranges.FIRST_SIZE], ids=str)
 def first_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks that begin small and grow, or come to stay small."""
-    monkeypatch.setattr(export_walk, "FIRST_SIZE", request.param)
+    monkeypatch.setattr(key_ranges, "FIRST_SIZE", request.param)
     if request.param.rows == 7:
-        monkeypatch.setattr(export_walk, "USUAL_BYTES", 2000)
+        monkeypatch.setattr(key_ranges, "USUAL_BYTES", 2000)
 
 
 @pytest.mark.usefixtures("first_size")
@@ -102,8 +102,8 @@ def test_filters_choose_the_rows_that_they_choose_in_lists(
 def test_fields_are_shown_in_their_order_wherever_the_key_stands(
     nasty_database: OrdersDatabase, exporter: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export_walk, "USUAL_BYTES", 50)
-    monkeypatch.setattr(export_walk, "FIRST_SIZE", Size(100_000, 3))
+    monkeypatch.setattr(key_ranges, "USUAL_BYTES", 50)
+    monkeypatch.setattr(key_ranges, "FIRST_SIZE", Size(100_000, 3))
     columns = "o_comment, o_clerk, o_orderkey"
     select = f"SELECT {columns} FROM orders_synced WHERE o_orderkey > 59000 ORDER BY o_orderkey"
     found = export(exporter, "fields=o_comment,o_clerk,o_orderkey&cursor=59000")
@@ -251,8 +251,8 @@ def test_a_database_that_is_away_is_a_problem_and_not_an_answer_cut_short(
 def test_exports_whose_clients_take_their_time_share_a_connection_and_keep_it_from_nobody(
     nasty_database: OrdersDatabase, open_app: AppOpener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export_walk, "FIRST_SIZE", Size(8_000, 500))
-    monkeypatch.setattr(export_walk, "USUAL_BYTES", 50_000)
+    monkeypatch.setattr(key_ranges, "FIRST_SIZE", Size(8_000, 500))
+    monkeypatch.setattr(key_ranges, "USUAL_BYTES", 50_000)
     settings = {"EXPORT_CONCURRENCY": "1", "PGAPPNAME": "sharing"}
     client = open_app({**nasty_database.environment, **settings}).test_client()
     queries = ["format=csv", "o_orderstatus=F&format=ndjson", "o_orderstatus=O&o_orderpriority=5-LOW"]

@@ -9,12 +9,11 @@ import psycopg
 import pytest
 from flask.testing import FlaskClient
 
-from lakebase_api.orders.export import chunks as export_chunks
-from lakebase_api.orders.export import exporting
-from lakebase_api.orders.export import walk as export_walk
-from lakebase_api.orders.export.chunks import Size
-from lakebase_api.orders.export.exporting import CutShort
-from lakebase_api.orders.export.walk import MOST, STEP, USUAL_BYTES, USUAL_SECONDS, adapt
+from lakebase_api.http import exporting
+from lakebase_api.http.hang_up import CutShort
+from lakebase_api.sql import export_chunks, key_ranges
+from lakebase_api.sql.export_chunks import Size
+from lakebase_api.sql.key_ranges import MAX_SIZE, STEP, USUAL_BYTES, USUAL_SECONDS, resize_chunk
 from tests.conftest import AppOpener, OrdersDatabase
 from tests.fault_proxy import FaultProxy
 from tests.orders.exporting import COLUMNS, copy, export
@@ -39,8 +38,8 @@ def make_slow(
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks that take part of a second even of the slow orders."""
-    monkeypatch.setattr(export_walk, "FIRST_SIZE", Size(100, 25))
-    monkeypatch.setattr(export_walk, "USUAL_SECONDS", 0.05)
+    monkeypatch.setattr(key_ranges, "FIRST_SIZE", Size(100, 25))
+    monkeypatch.setattr(key_ranges, "USUAL_SECONDS", 0.05)
 
 
 @pytest.mark.parametrize(
@@ -58,19 +57,19 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_next_chunk_is_as_large_as_a_chunk_may_be(
     rows: list[bytes], seconds: float, expected: Size
 ) -> None:
-    assert adapt(Size(100, 10), rows, seconds) == expected
+    assert resize_chunk(Size(100, 10), rows, seconds) == expected
 
 
 def test_a_chunk_is_never_of_nothing_and_never_of_all() -> None:
-    assert adapt(Size(1, 1), [b"x" * 10 * USUAL_BYTES], 10) == Size(1, 1)
-    assert adapt(Size(1, 2), [b"x"], 10) == Size(1, 2)
-    assert adapt(MOST, [], 0.001) == MOST
+    assert resize_chunk(Size(1, 1), [b"x" * 10 * USUAL_BYTES], 10) == Size(1, 1)
+    assert resize_chunk(Size(1, 2), [b"x"], 10) == Size(1, 2)
+    assert resize_chunk(MAX_SIZE, [], 0.001) == MAX_SIZE
 
 
 def test_a_chunk_that_takes_too_long_is_asked_for_in_smaller_ones(
     database: OrdersDatabase, open_app: AppOpener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export_walk, "LONGEST_CHUNK", 0.2)
+    monkeypatch.setattr(key_ranges, "MAX_CHUNK_SECONDS", 0.2)
     client = open_app(make_slow(database)).test_client()
     assert export(client, "header=false") == copy(database, FIRST)
 
@@ -78,17 +77,17 @@ def test_a_chunk_that_takes_too_long_is_asked_for_in_smaller_ones(
 def test_a_chunk_of_too_many_bytes_is_asked_for_in_smaller_ones(
     database: OrdersDatabase, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export_chunks, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(export_chunks, "MAX_BYTES", 10_000)
     whole = copy(database)
     assert len(whole) > 100 * 10_000
-    monkeypatch.setattr(export_walk, "USUAL_BYTES", 9_000)
+    monkeypatch.setattr(key_ranges, "USUAL_BYTES", 9_000)
     assert export(client, "header=false") == whole
 
 
 def test_a_row_that_takes_too_long_by_itself_is_a_problem(
     database: OrdersDatabase, open_app: AppOpener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export_walk, "LONGEST_CHUNK", 0.05)
+    monkeypatch.setattr(key_ranges, "MAX_CHUNK_SECONDS", 0.05)
     answer = open_app(make_slow(database, 10)).test_client().get("/orders/export?cursor=32")
     assert answer.status_code == 504
 
@@ -164,7 +163,7 @@ def test_an_export_is_not_bound_by_the_limit_of_other_requests(
 def test_a_client_slower_than_a_chunk_gets_the_cursor_in_the_middle_of_it(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporting, "PIECE", 1000)
+    monkeypatch.setattr(exporting, "PIECE_BYTES", 1000)
     headers = {"X-Request-Timeout": "1"}
     with client.get("/orders/export?format=ndjson", headers=headers, buffered=False) as answer:
         parts = answer.iter_encoded()

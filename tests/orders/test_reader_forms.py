@@ -6,8 +6,8 @@ from codecs import BOM_UTF8
 import pytest
 from flask.testing import FlaskClient
 
-from lakebase_api.orders.export import walk as export_walk
-from lakebase_api.orders.export.chunks import Size
+from lakebase_api.sql import key_ranges
+from lakebase_api.sql.export_chunks import Size
 from tests.orders.changing import read
 from tests.orders.exporting import COLUMNS, export
 
@@ -27,8 +27,8 @@ def test_without_the_trailer_every_line_is_an_order(reader: FlaskClient) -> None
 def test_without_the_trailer_one_goes_on_until_there_is_no_row(
     reader: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export_walk, "FIRST_SIZE", Size(400, 50))
-    monkeypatch.setattr(export_walk, "USUAL_BYTES", 5_000)
+    monkeypatch.setattr(key_ranges, "FIRST_SIZE", Size(400, 50))
+    monkeypatch.setattr(key_ranges, "USUAL_BYTES", 5_000)
     keys = [0]
     for _ in range(1000):
         query = f"format=ndjson&trailer=false&cursor={keys[-1]}"

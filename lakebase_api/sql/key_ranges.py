@@ -1,20 +1,22 @@
-"""The way of an export through the table: chunk after chunk, each as large as it may be."""
+"""The walk of an export through the keys of a table: range after range, each as large as it may be."""
 
 import time
 
 from psycopg import errors
 
-from lakebase_api.lakebase.apart import AllInUse, WorkApart
 from lakebase_api.lakebase.connecting import Connection
-from lakebase_api.lakebase.copying import TooMuch
+from lakebase_api.lakebase.copy import TooMuch
+from lakebase_api.lakebase.dedicated import DedicatedWork, LimitReached
 from lakebase_api.lakebase.results import Wait
-from lakebase_api.orders.export.chunks import Chunk, Export, ExportChunks, Size
+from lakebase_api.sql.export_chunks import Chunk, Export, ExportChunks, Size
+from lakebase_api.table.declaration import Table
+from lakebase_api.table.key_text import KeyTexts
 
 # Seconds that a statement may take. For as long as it runs, whoever wants to TRUNCATE the table waits, and
 # behind them everybody who wants to read it.
-LONGEST_CHUNK = 5.0
+MAX_CHUNK_SECONDS = 5.0
 # Two statements that take as long, and what the network takes.
-LONGEST_FETCH = 2 * LONGEST_CHUNK + 2.0
+MAX_FETCH_SECONDS = 2 * MAX_CHUNK_SECONDS + 2.0
 # The next chunk is made larger or smaller for it to take this many seconds, or have as many bytes.
 USUAL_SECONDS = 0.5
 USUAL_BYTES = 1_000_000
@@ -22,10 +24,10 @@ USUAL_BYTES = 1_000_000
 STEP = 4
 # Small, for the first byte. Of TPC-H's keys eight of 32 are in use.
 FIRST_SIZE = Size(keys=8_000, rows=2_000)
-MOST = Size(keys=2**48, rows=200_000)
+MAX_SIZE = Size(keys=2**48, rows=200_000)
 
 
-class ExportWalk:
+class KeyRanges:
     """Fetches the rows of an export in the order of their keys. For one thread.
 
     Between two fetches no statement runs, and no connection is kept. ``wait`` as for ``copy_rows``.
@@ -35,8 +37,8 @@ class ExportWalk:
         self,
         chunks: ExportChunks,
         export: Export,
-        after: int | None,
-        work: WorkApart,
+        after: KeyTexts | None,
+        work: DedicatedWork,
         deadline: float,
         wait: Wait,
     ) -> None:
@@ -45,7 +47,7 @@ class ExportWalk:
         self._work = work
         self._deadline = deadline
         self._wait = wait
-        self._size = FIRST_SIZE
+        self._size = find_first_size(chunks.table)
         self._has_begun = False
         # The key up to which all was fetched; ``None`` before the first.
         self.reached = after
@@ -54,12 +56,12 @@ class ExportWalk:
     def fetch(self) -> list[bytes]:
         """The next rows; it may be none, though there are more behind, and is when the deadline has passed.
 
-        Raises what ``WorkApart.read`` does, and what ``wait`` does.
+        Raises what ``DedicatedWork.read`` does, and what ``wait`` does.
         """
         while time.monotonic() < self._deadline:
             try:
-                chunk = self._work.read(self._ask, LONGEST_FETCH)
-            except AllInUse:
+                chunk = self._work.read(self._ask, MAX_FETCH_SECONDS)
+            except LimitReached:
                 if self._has_begun:
                     break  # the deadline has passed
                 raise
@@ -80,18 +82,23 @@ class ExportWalk:
 
     def _ask(self, connection: Connection) -> Chunk | None:
         began = time.monotonic()
-        seconds = min(LONGEST_CHUNK, self._deadline - began)
+        seconds = min(MAX_CHUNK_SECONDS, self._deadline - began)
         size = self._size
         chunk = self._chunks.fetch(connection, self._export, self.reached, size, seconds, self._wait)
         if chunk is not None:
-            self._size = adapt(size, chunk.rows, time.monotonic() - began)
+            self._size = resize_chunk(size, chunk.rows, time.monotonic() - began)
         return chunk
 
 
-def adapt(size: Size, rows: list[bytes], seconds: float) -> Size:
+def find_first_size(table: Table) -> Size:
+    """The size of the first chunk. Where keys are those of rows, a chunk is of so many rows."""
+    return FIRST_SIZE if table.has_integer_key else Size(FIRST_SIZE.rows, MAX_SIZE.rows)
+
+
+def resize_chunk(size: Size, rows: list[bytes], seconds: float) -> Size:
     """The size of the next chunk, after one of this size gave these rows and took so many seconds."""
     wanted = min(USUAL_SECONDS / seconds, USUAL_BYTES / max(1, sum(map(len, rows))))
     factor = min(max(wanted, 1 / STEP), STEP)
     if len(rows) == size.rows:
-        return Size(size.keys, min(max(1, int(size.rows * factor)), MOST.rows))
-    return Size(min(max(1, int(size.keys * factor)), MOST.keys), size.rows)
+        return Size(size.keys, min(max(1, int(size.rows * factor)), MAX_SIZE.rows))
+    return Size(min(max(1, int(size.keys * factor)), MAX_SIZE.keys), size.rows)

@@ -15,16 +15,16 @@ class TooMuch(Exception):
     """The rows are more bytes than they may be."""
 
 
-def fetch_integers(
-    connection: Connection, statement: bytes, values: Sequence[int | None], wait: Wait
-) -> list[int] | None:
+def fetch_texts(
+    connection: Connection, statement: bytes, values: Sequence[object], wait: Wait
+) -> list[str | None] | None:
     """The first row of a statement with ``$1`` and so on for the values, if there is one.
 
     Raises psycopg's errors.
     """
     texts = [None if value is None else str(value).encode() for value in values]
     row = fetch_row(connection.pgconn, statement, texts, wait)
-    return [int(value or b"") for value in row] if row else None
+    return [None if value is None else value.decode() for value in row] if row else None
 
 
 def copy_rows(connection: Connection, statement: bytes, most: int, wait: Wait) -> list[bytes]:

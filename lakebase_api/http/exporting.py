@@ -1,30 +1,27 @@
 """Exports under way: the bytes of their answers, how they end, and what the log says of them."""
 
-import errno
 import logging
-import select
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Self
 
-from lakebase_api.lakebase.apart import AllInUse, ConnectionsApart
-from lakebase_api.lakebase.results import Wait
-from lakebase_api.orders.export import walk as export_walk
-from lakebase_api.orders.export.chunks import Export, ExportChunks, find_key
-from lakebase_api.orders.export.walk import ExportWalk
+from lakebase_api.http.hang_up import ClientGone, CutShort, build_wait
+from lakebase_api.lakebase.dedicated import DedicatedConnections, LimitReached
+from lakebase_api.sql import key_ranges
+from lakebase_api.sql.export_chunks import Export, ExportChunks, find_key
+from lakebase_api.sql.key_ranges import KeyRanges
+from lakebase_api.table.key_text import KeyTexts, spell_cursor
 from lakebase_api.web.answers import ENCODER, spell_great
-from lakebase_api.web.problems import DATABASE_PROBLEMS
+from lakebase_api.web.problems import log_fault
 
 logger = logging.getLogger(__name__)
 
 # Bytes that are sent at a time: each time a client has CLIENT_TIMEOUT to take them.
-PIECE = 128 * 1024
-
-# Linux alone says that only the other side has closed; elsewhere that is a hang-up.
-HANGUP = getattr(select, "POLLRDHUP", 0)
+PIECE_BYTES = 128 * 1024
 
 
 class Ending(StrEnum):
@@ -34,28 +31,14 @@ class Ending(StrEnum):
     TIME_LIMIT = "the time limit"
     STOPPING = "the service stops"
     CLIENT_GONE = "the client is gone"
-    ALL_IN_USE = "no connection was free"
+    LIMIT_REACHED = "no connection was free"
     FAULT = "a fault"
-
-
-class CutShort(BrokenPipeError):
-    """An answer cannot go on, and the log says why.
-
-    gunicorn then closes the connection as if the client had, before the end of the body: the client sees it.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(errno.EPIPE, "cut short")
-
-
-class ClientGone(CutShort):
-    """Nobody waits for the answer any more."""
 
 
 class Unfinished(Exception):
     """There was no row up to the key ``reached``, if any was, when the export had to end."""
 
-    def __init__(self, reached: int | None) -> None:
+    def __init__(self, reached: KeyTexts | None) -> None:
         super().__init__(reached)
         self.reached = reached
 
@@ -79,16 +62,16 @@ class Exports:
     """
 
     def __init__(
-        self, apart: ConnectionsApart, chunks: ExportChunks, is_stopping: Callable[[], bool]
+        self, dedicated: DedicatedConnections, chunks: ExportChunks, is_stopping: Callable[[], bool]
     ) -> None:
-        self.apart = apart
+        self.dedicated = dedicated
         self.chunks = chunks
         self.is_stopping = is_stopping
 
-    def begin(self, export: Export, after: int | None, header: bytes, caller: Caller) -> "RunningExport":
-        """The export of the orders after a key, or of all, once its first rows are there; to be closed.
+    def begin(self, export: Export, after: KeyTexts | None, header: bytes, caller: Caller) -> "RunningExport":
+        """The export of the rows after a key, or of all, once its first rows are there; to be closed.
 
-        Raises ``AllInUse``, ``Unfinished``, ``ClientGone``, and what ``WorkApart.read`` does.
+        Raises ``LimitReached``, ``Unfinished``, ``ClientGone``, and what ``DedicatedWork.read`` does.
         """
         running = RunningExport(self, export, after, header, caller)
         try:
@@ -96,8 +79,8 @@ class Exports:
         except ClientGone:
             running.close()
             raise
-        except AllInUse:
-            running.close(Ending.ALL_IN_USE)
+        except LimitReached:
+            running.close(Ending.LIMIT_REACHED)
             raise
         except BaseException:
             running.close(Ending.FAULT)
@@ -113,9 +96,10 @@ class RunningExport:
     """
 
     def __init__(
-        self, exports: Exports, export: Export, after: int | None, header: bytes, caller: Caller
+        self, exports: Exports, export: Export, after: KeyTexts | None, header: bytes, caller: Caller
     ) -> None:
         self._export = export
+        self._table = exports.chunks.table
         self._after = after
         self._header = header
         self._deadline = caller.deadline
@@ -127,15 +111,12 @@ class RunningExport:
         self._rows = self._bytes = 0
         self._first: list[bytes] = []
         self._held = ExitStack()
+        prepare = partial(exports.chunks.begin, which=export.which, seconds=key_ranges.MAX_CHUNK_SECONDS)
         self.work = self._held.enter_context(
-            exports.apart.begin(
-                "orders",
-                lambda connection: exports.chunks.begin(connection, export.which, export_walk.LONGEST_CHUNK),
-                caller.deadline,
-            )
+            exports.dedicated.begin(self._table.name, prepare, caller.deadline)
         )
         wait = build_wait(caller.client)
-        self._walk = ExportWalk(exports.chunks, export, after, self.work, caller.deadline, wait)
+        self._walk = KeyRanges(exports.chunks, export, after, self.work, caller.deadline, wait)
         self._pieces = self._send()
 
     def find_first(self) -> None:
@@ -158,8 +139,7 @@ class RunningExport:
             raise
         except Exception as error:
             self.close(Ending.FAULT)
-            is_bug = not isinstance(error, tuple(DATABASE_PROBLEMS))
-            logger.warning("Export: %s: %s", type(error).__name__, error, extra=self._extra, exc_info=is_bug)
+            self._log_fault(error)
             raise CutShort from error
         self._bytes += len(piece)
         return piece
@@ -180,6 +160,17 @@ class RunningExport:
             extra=self._extra,
         )
 
+    def _log_fault(self, error: Exception) -> None:
+        """Say why the answer is cut short: its line among the requests has the status it began with."""
+        log_fault(error, "Export", extra=self._extra)
+        logger.error(
+            "Request: GET /%s/export - cut short after %.1fms, %d rows, status=200",
+            self._table.name,
+            (time.monotonic() - self._began) * 1000,
+            self._rows,
+            extra=self._extra,
+        )
+
     def _send(self) -> Generator[bytes, None, None]:
         yield self._header
         rows, self._first = self._first, []
@@ -188,10 +179,10 @@ class RunningExport:
                 self._rows += len(piece)
                 yield b"".join(piece)
                 if self._is_over() and piece[-1] is not rows[-1]:
-                    yield from self._tell_cursor(find_key(piece[-1], self._export))
+                    yield from self._tell_cursor(piece[-1])
                     return
             if self._is_over():
-                yield from self._tell_cursor(None if self._walk.is_complete else self._walk.reached)
+                yield from self._tell_cursor(None)
                 return
             rows = self._walk.fetch()
 
@@ -204,27 +195,20 @@ class RunningExport:
             self._ending = Ending.STOPPING
         return self._ending is not None
 
-    def _tell_cursor(self, cursor: int | None) -> Iterator[bytes]:
-        if self._export.tells_cursor:
-            yield ENCODER.encode({"next_cursor": spell_great(cursor)}) + b"\n"
+    def _tell_cursor(self, last: bytes | None) -> Iterator[bytes]:
+        """The line that says where to go on: behind the ``last`` row, or behind all that was fetched."""
+        if not self._export.tells_cursor:
+            return
+        table, key = self._table, self._walk.reached
+        if last is not None:
+            key = find_key(last, table, self._export.form)
+        is_end = key is None or (last is None and self._walk.is_complete)
+        cursor = None if is_end or key is None else spell_great(spell_cursor(table, key))
+        yield ENCODER.encode({"next_cursor": cursor}) + b"\n"
 
 
 def split(rows: list[bytes]) -> Iterator[list[bytes]]:
-    """The rows in pieces of about ``PIECE`` bytes."""
-    size = max(1, PIECE * len(rows) // max(1, sum(map(len, rows))))
+    """The rows in pieces of about ``PIECE_BYTES`` bytes."""
+    size = max(1, PIECE_BYTES * len(rows) // max(1, sum(map(len, rows))))
     for begin in range(0, len(rows), size):
         yield rows[begin : begin + size]
-
-
-def build_wait(client: int | None) -> Wait:
-    """What waits until there is something to read at a descriptor; raises ``ClientGone`` instead."""
-
-    def wait(descriptor: int) -> None:
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        if client is not None:
-            poll.register(client, HANGUP)
-        if any(found == client for found, _ in poll.poll()):
-            raise ClientGone
-
-    return wait

@@ -1,4 +1,4 @@
-"""Connections that are not the pool's, for work that takes long: few, lent for a query at a time."""
+"""Dedicated connections, not of the pool, for work that takes long: few, lent for a query at a time."""
 
 import random
 import threading
@@ -8,32 +8,30 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TypeVar
 
 import psycopg
-from psycopg import errors
 
 from lakebase_api.lakebase.connecting import Connection, LakebaseConnection
-from lakebase_api.lakebase.copying import end_statement
+from lakebase_api.lakebase.copy import end_statement
 from lakebase_api.lakebase.credentials import CredentialError
-from lakebase_api.lakebase.database import CONFLICTS
 from lakebase_api.lakebase.pool import LONGEST_PAUSE, DatabaseUnavailable, Pool
 from lakebase_api.lakebase.prepared import run_afresh
+from lakebase_api.lakebase.retries import Retries, is_lost
 from lakebase_api.lakebase.setup_log import FAULTS_MET, SetupLog
 from lakebase_api.lakebase.turns import Turns
 from lakebase_api.lakebase.watchdog import Watchdog
 
 T = TypeVar("T")
 
-# How often a query is tried again whose connection is lost, or that got into the way of other work.
-MOST_RETRIES = 5
-# Seconds before it is tried again, times the tries so far.
-PAUSE = 0.05
+# How often a query is tried again whose connection is lost, or that got into the way of other work: it has
+# more time than a request, and may itself be what ends the server.
+MAX_LOSSES = MAX_CONFLICTS = 5
 # Seconds that new work waits for a connection. Work under way waits for as long as it may take.
-PATIENCE = 5.0
+MAX_WAIT = 5.0
 
 # Makes a connection ready for the work, whatever it was used for before. Raises psycopg's errors.
 Prepare = Callable[[Connection], None]
 
 
-class AllInUse(Exception):
+class LimitReached(Exception):
     """There is as much work under way as may be, or all connections stayed in use."""
 
 
@@ -41,7 +39,7 @@ class _Slot:
     """Room for a connection, and whose work it was made ready for last."""
 
     connection: LakebaseConnection | None = None
-    work: "WorkApart | None" = None
+    work: "DedicatedWork | None" = None
 
     def close(self) -> None:
         """End what runs on the connection, and close it."""
@@ -53,20 +51,20 @@ class _Slot:
             connection.close()
 
 
-class ConnectionsApart:
-    """At most ``most`` connections beside those of the pool, for ``most_work`` at a time.
+class DedicatedConnections:
+    """At most ``limit`` connections beside those of the pool, for ``max_work`` at a time.
 
     Safe to share between threads once open. A connection is lent for one query: whoever does something else
     in between, such as to wait for a client, keeps nobody from it.
     """
 
     def __init__(
-        self, most: int, most_work: int, wake_budget: float, pool: Pool, setups: Mapping[str, SetupLog]
+        self, limit: int, max_work: int, wake_budget: float, pool: Pool, setups: Mapping[str, SetupLog]
     ) -> None:
-        self._slots = [_Slot() for _ in range(most)]
+        self._slots = [_Slot() for _ in range(limit)]
         self._lock = threading.Lock()
         self._under_way = 0
-        self._most_work = most_work
+        self._max_work = max_work
         self.turns = Turns(self._slots)
         self.wake_budget = wake_budget
         self.pool = pool
@@ -82,17 +80,17 @@ class ConnectionsApart:
         self.watchdog.close()
 
     @contextmanager
-    def begin(self, table: str, prepare: Prepare, deadline: float) -> Iterator["WorkApart"]:
-        """Work on a declared table that may use the connections. Raises ``AllInUse``.
+    def begin(self, table: str, prepare: Prepare, deadline: float) -> Iterator["DedicatedWork"]:
+        """Work on a declared table that may use the connections. Raises ``LimitReached``.
 
         Until ``deadline``, a time of ``time.monotonic()``, a connection that is lost is opened anew.
         """
         with self._lock:
-            if self._under_way >= self._most_work:
-                raise AllInUse
+            if self._under_way >= self._max_work:
+                raise LimitReached
             self._under_way += 1
         try:
-            yield WorkApart(self, self.setups[table], prepare, deadline)
+            yield DedicatedWork(self, self.setups[table], prepare, deadline)
         finally:
             self._end()
 
@@ -105,13 +103,13 @@ class ConnectionsApart:
                     slot.close()
 
 
-class WorkApart:
+class DedicatedWork:
     """Work of one thread, which uses a connection now and then."""
 
     def __init__(
-        self, all_apart: ConnectionsApart, setup: SetupLog, prepare: Prepare, deadline: float
+        self, connections: DedicatedConnections, setup: SetupLog, prepare: Prepare, deadline: float
     ) -> None:
-        self._all = all_apart
+        self._connections = connections
         self._setup = setup
         self._prepare = prepare
         self._deadline = deadline
@@ -122,10 +120,10 @@ class WorkApart:
     def read(self, query: Callable[[Connection], T], longest: float) -> T:
         """The result of the query, tried again as long as it may; each try takes so many seconds at most.
 
-        Raises ``AllInUse``, ``DatabaseUnavailable``, and what the query raises, except that ``NotSetUp``
+        Raises ``LimitReached``, ``DatabaseUnavailable``, and what the query raises, except that ``NotSetUp``
         takes the place of ``FAULTS_MET``. What is not psycopg's ends the connection.
         """
-        tries = 0
+        retries = Retries(self._deadline, max_conflicts=MAX_CONFLICTS, max_losses=MAX_LOSSES)
         while True:
             with ExitStack() as held:
                 slot = self._take(held)
@@ -134,22 +132,19 @@ class WorkApart:
                     self._is_new = False
                     return result
                 except psycopg.OperationalError as error:
-                    is_lost = slot.connection is None
-                    may_repeat = tries < MOST_RETRIES and time.monotonic() < self._deadline
-                    if not may_repeat or not (is_lost or isinstance(error, CONFLICTS)):
+                    if not retries.allow(error, is_lost=slot.connection is None):
                         raise
-            time.sleep(PAUSE * tries * random.uniform(0.5, 1))
-            tries += 1
+            retries.pause()
 
     def _take(self, held: ExitStack) -> _Slot:
         began = time.monotonic()
         longest = self._deadline - began
         try:
             return held.enter_context(
-                self._all.turns.take(min(longest, PATIENCE) if self._is_new else longest)
+                self._connections.turns.take(min(longest, MAX_WAIT) if self._is_new else longest)
             )
         except TimeoutError:
-            raise AllInUse from None
+            raise LimitReached from None
         finally:
             self.waited += time.monotonic() - began
 
@@ -158,7 +153,7 @@ class WorkApart:
         if connection is None:
             connection = slot.connection = self._connect()
         began = time.monotonic()
-        self._all.watchdog.watch(connection, began + longest)
+        self._connections.watchdog.watch(connection, began + longest)
         try:
             self._setup.refuse_other_table(connection)
             if slot.work is not self:
@@ -170,14 +165,14 @@ class WorkApart:
         except FAULTS_MET as error:
             raise self._setup.diagnose(connection, error, is_change=False) from error
         except psycopg.Error as error:
-            if connection.closed or isinstance(error, errors.AdminShutdown | errors.CrashShutdown):
+            if is_lost(connection, error):
                 slot.close()
             raise
         except BaseException:
             slot.close()
             raise
         finally:
-            self._all.watchdog.release(connection)
+            self._connections.watchdog.release(connection)
             self.held += time.monotonic() - began
 
     def _connect(self) -> LakebaseConnection:
@@ -186,10 +181,10 @@ class WorkApart:
         try:
             while True:
                 try:
-                    return self._all.pool.connect()
+                    return self._connections.pool.connect()
                 except (psycopg.OperationalError, CredentialError) as error:
-                    outage_began = max(began, self._all.pool.connects.failing_since or began)
-                    if time.monotonic() >= min(outage_began + self._all.wake_budget, self._deadline):
+                    outage_began = max(began, self._connections.pool.connects.failing_since or began)
+                    if time.monotonic() >= min(outage_began + self._connections.wake_budget, self._deadline):
                         raise DatabaseUnavailable("no connection could be opened") from error
                     time.sleep(LONGEST_PAUSE * random.uniform(0.5, 1))
         finally:

@@ -1,0 +1,149 @@
+"""The HTTP operation that exports a declared table."""
+
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Response, request
+from marshmallow import Schema
+
+from lakebase_api.http.export_schemas import FORMATS, build_export_schema
+from lakebase_api.http.export_texts import describe_export, describe_result, show_csv, show_ndjson
+from lakebase_api.http.exporting import Caller, Exports, Unfinished
+from lakebase_api.http.hang_up import ClientGone
+from lakebase_api.http.resource import Resource
+from lakebase_api.sql.copy_sql import Form
+from lakebase_api.sql.export_chunks import Export
+from lakebase_api.sql.predicates import Predicates
+from lakebase_api.table.declaration import Table
+from lakebase_api.table.key_text import KeyTexts, spell_cursor
+from lakebase_api.web import problem_types as kinds
+from lakebase_api.web.documentation import DATABASE_PROBLEMS, HEADERS, describe_operation
+from lakebase_api.web.exchange import current_exchange
+from lakebase_api.web.negotiation import VARY, negotiate
+from lakebase_api.web.problems import Problem
+from lakebase_api.web.tables import CSV, FORMULA_STARTS, NDJSON
+
+TEXT = {"type": "string"}
+# A generator takes the type of the answer from the first form that it knows. openapi-generator's clients do
+# not read an export that is a text; openapi-python-client's, which do not know NDJSON, not CSV as a file.
+FILE = {"type": "string", "format": "binary"}
+
+BuildPredicates = Callable[[dict[str, Any]], Predicates]
+
+
+@dataclass(frozen=True)
+class ExportContext:
+    """What the operation works with.
+
+    An export may take ``time_limit`` seconds. ``query`` is the schema of the filters and forms that lists
+    take too, ``build_predicates`` makes its filters those of SQL.
+    """
+
+    exports: Exports
+    time_limit: float
+    query: type[Schema]
+    build_predicates: BuildPredicates
+
+
+def add_export(resource: Resource, context: ExportContext) -> None:
+    """Serve the export of a table."""
+    table, blueprint = resource.table, resource.blueprint
+    name = f"export_{table.name}"
+    headers = _describe_headers(table)
+    described = {"description": describe_result(table), "headers": headers}
+    resource.add(
+        "GET",
+        "/export",
+        ExportView(table, context).answer,
+        name,
+        describe_export(table),
+        blueprint.arguments(build_export_schema(table, context.query), location="query"),
+        blueprint.response(200, FILE, content_type=NDJSON, example=show_ndjson(table), **described),
+        blueprint.alt_response(
+            200, schema=TEXT, content_type=CSV, example=show_csv(table), success=True, **described
+        ),
+        blueprint.doc(**describe_operation(name, 422, *DATABASE_PROBLEMS)),
+    )
+
+
+class ExportView:
+    """Answers requests for exports of a table. Safe to share between threads."""
+
+    def __init__(self, table: Table, context: ExportContext) -> None:
+        self._table = table
+        self._context = context
+
+    def answer(self, query: dict[str, Any]) -> Response:
+        """The answer to a checked query. Problems: as the operation says."""
+        media_type = FORMATS[query["form"]] if "form" in query else negotiate(CSV, NDJSON)
+        has_header = media_type == CSV and query.get("header", query.get("cursor") is None)
+        if request.method == "HEAD":
+            return self._respond((), media_type, has_header=has_header)
+        export = self._build_export(query, is_csv=media_type == CSV)
+        header = ",".join(query["shown"]).encode() + b"\n" if has_header else b""
+        if export.form.is_csv and query["bom"]:
+            header = BOM_UTF8 + header
+        return self._begin(export, _find_key(query), header, has_header=has_header)
+
+    def _begin(self, export: Export, after: KeyTexts | None, header: bytes, *, has_header: bool) -> Response:
+        exchange = current_exchange()
+        deadline = exchange.deadline_within(self._context.time_limit)
+        caller = Caller(exchange.request_id, deadline, _find_client())
+        try:
+            running = self._context.exports.begin(export, after, header, caller)
+        except Unfinished as error:
+            raise Problem(kinds.EXPORT_UNFINISHED, self._explain(error)) from None
+        except ClientGone:
+            return Response(status=499)  # for the log, as nginx has it
+        exchange.record_use(running.work.waited, running.work.held)
+        return self._respond(running, CSV if export.form.is_csv else NDJSON, has_header=has_header)
+
+    def _build_export(self, query: dict[str, Any], *, is_csv: bool) -> Export:
+        form = Form(
+            query["shown"],
+            is_csv,
+            escaped=FORMULA_STARTS if is_csv and query["quote_formulas"] else (),
+            great_as_text=query.get("great_integers") == "text" and not is_csv,
+        )
+        which = self._context.build_predicates(query)
+        return Export(which, form, tells_cursor=query["trailer"] and not is_csv)
+
+    def _explain(self, error: Unfinished) -> str:
+        one = self._table.one
+        if error.reached is None:
+            return f"There was no time to look for the first {one}."
+        cursor = spell_cursor(self._table, error.reached)
+        return f"There is no such {one} up to key {cursor}, and no time to look further."
+
+    def _respond(self, body: Iterable[bytes], media_type: str, *, has_header: bool) -> Response:
+        content_type, name = NDJSON, f"{self._table.name}.ndjson"
+        if media_type == CSV:
+            header = "present" if has_header else "absent"
+            content_type, name = f"{CSV}; charset=utf-8; header={header}", f"{self._table.name}.csv"
+        response = Response(body, content_type=content_type)
+        response.headers.add("Content-Disposition", f'attachment; filename="{name}"')
+        response.headers.add("Cache-Control", "no-store")
+        response.headers.add(*VARY)
+        return response
+
+
+def _find_key(query: dict[str, Any]) -> KeyTexts | None:
+    cursor = query.get("cursor")
+    return (str(cursor),) if isinstance(cursor, int) else cursor
+
+
+def _find_client() -> int | None:
+    client = request.environ.get("gunicorn.socket")
+    return client.fileno() if client else None
+
+
+def _describe_headers(table: Table) -> dict[str, Any]:
+    return HEADERS | {
+        "Content-Disposition": {
+            "description": "A name for the file.",
+            "schema": {"type": "string"},
+            "example": f'attachment; filename="{table.name}.csv"',
+        }
+    }

@@ -1,1 +1,0 @@
-"""All orders at once, in chunks."""
