@@ -15,6 +15,7 @@ from lakebase_api.lakebase.failures import first_line
 from lakebase_api.redaction import redact
 from lakebase_api.settings import Settings
 from lakebase_api.table.loading import load_tables
+from lakebase_api.table.mistakes import TablesError
 
 # A mistake in one of these leaves nothing to connect to, or nothing to look for there.
 NEEDED = ("PG", "DATABRICKS_", "LAKEBASE_", "ENDPOINT_NAME", "ENV_FILE", "DEFAULT_POSTGRES_", "STATUS_WRITES")
@@ -46,12 +47,20 @@ def _run_checks(environ: Mapping[str, str], role: str | None) -> Iterator[Check]
         hint = "" if settings.cursor_secret else "; several hosts need a CURSOR_SECRET, which is not set"
         yield passed("settings", f"{settings.target}{hint}")
         mistakes = []
+    try:
+        load_tables(settings)
+    except TablesError as error:
+        yield from (_judge_mistake(mistake, "tables") for mistake in error.mistakes)
+        if not error.tables:
+            names = (*login.STEPS, *examination.NAMES)
+            yield from (skipped(name, "the tables need mending first") for name in names)
+            return
     yield from _check_database(settings, role, is_sized=not _mention(mistakes, SIZES))
 
 
-def _judge_mistake(mistake: str) -> Check:
+def _judge_mistake(mistake: str, check: str = "settings") -> Check:
     name, _, says = mistake.partition(": ")
-    return failed("settings", f"{name}: {says.rstrip('.')}", mend=f"Correct {name}")
+    return failed(check, f"{name}: {says.rstrip('.')}", mend=f"Correct {name}")
 
 
 def _mention(mistakes: Iterable[str], names: tuple[str, ...]) -> bool:

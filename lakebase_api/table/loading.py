@@ -112,5 +112,6 @@ def refuse_open_writes(settings: Settings, tables: Sequence[Table]) -> None:
             f"ANONYMOUS: anybody who reaches {settings.address} could change {names}, since writes are {how} "
             f"and nobody says who calls. Set {' and '.join(off)}, or TRUST_FORWARDED_IDENTITY=true behind a "
             "proxy that says it, or a BIND on 127.0.0.1, or, if it is meant, ANONYMOUS=all."
-        ]
+        ],
+        tables,
     )

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from lakebase_api.doctor import examination
@@ -82,3 +84,21 @@ def test_the_rights_of_another_role_are_shown_in_place_of_ones_own(shop: Shop) -
     assert "role" in find(checks, State.OK)
     own = list(run_checks({**shop.environment, "PGUSER": PERSON}))
     assert find(own, State.FAILED) == ["table"]
+
+
+def test_mistakes_in_the_declared_tables_are_listed_by_line_and_the_rest_is_not_checked(
+    shop: Shop, tmp_path: Path
+) -> None:
+    file = tmp_path / "tables.toml"
+    file.write_text('[orders]\nsorce = "public.orders_synced"\n')
+    checks = list(run_checks({**shop.environment, "TABLES_FILE": str(file)}))
+    told = [check for check in checks if check.state is State.FAILED]
+    assert {check.name for check in told} == {"tables"}
+    assert f"{file} line 2: orders.sorce: is not known here; did you mean `source`?" in told[-1].says
+    assert find(checks, State.NOT_CHECKED) == ORDER[1:]
+
+
+def test_who_may_write_is_said_and_the_rest_is_checked(shop: Shop) -> None:
+    checks = list(run_checks({**shop.environment, "BIND": "0.0.0.0:8000"}))
+    assert [check.says.partition(":")[0] for check in checks if check.state is State.FAILED] == ["ANONYMOUS"]
+    assert find(checks, State.NOT_CHECKED) == []
