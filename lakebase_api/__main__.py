@@ -1,4 +1,4 @@
-"""`python -m lakebase_api`: sets the database up for the service, and says what is missing."""
+"""`python -m lakebase_api`: begins a service, declares tables, sets the database up, says what is missing."""
 
 import argparse
 import json
@@ -6,9 +6,11 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from lakebase_api.doctor.report import run_checks
 from lakebase_api.doctor.setting_up import SetupRefused, set_up
+from lakebase_api.introspection.command import Refused, check_declared, introspect, warn_of_same
 from lakebase_api.lakebase.checks import Check, State
 from lakebase_api.log_lines import TextLines, log_uncaught
 
@@ -24,6 +26,8 @@ def main(arguments: Sequence[str]) -> int:
         return _print_json(checks) if options.json else _print_lines(checks)
     if options.command == "setup":
         return _run_setup(options.role)
+    if options.command == "introspect":
+        return _run_introspect(options)
     parser.print_help()
     return 0
 
@@ -45,7 +49,28 @@ def _build_parser() -> argparse.ArgumentParser:
         description="Makes schema and tables, or brings them to this release. May be run again at any time.",
     )
     setup.add_argument("--role", help="grant the tables to this role, such as the client id of the app")
+    _add_introspect(commands)
     return parser
+
+
+def _add_introspect(commands: Any) -> None:
+    introspect = commands.add_parser(
+        "introspect",
+        help="write the declaration of tables or views, for TABLES_FILE",
+        description="Prints a declaration with a comment behind each guess, to be read and changed: "
+        "`introspect public.customer_synced=customers >> tables.toml`. All columns but the key are commented "
+        "out: what is not declared is not served.",
+    )
+    introspect.add_argument(
+        "tables", nargs="*", metavar="SCHEMA.TABLE[=NAME]", help="with --check names of declared tables"
+    )
+    introspect.add_argument("--all", action="store_true", help="declare every column that can be served")
+    introspect.add_argument(
+        "--key", metavar="COLUMN,…", help="the columns that tell the rows of a view apart"
+    )
+    introspect.add_argument(
+        "--check", action="store_true", help="compare TABLES_FILE with the database; status 1 if it differs"
+    )
 
 
 def _print_lines(checks: Iterable[Check]) -> int:
@@ -79,6 +104,23 @@ def _run_setup(role: str | None) -> int:
     try:
         print(set_up(os.environ, role))
     except SetupRefused as refusal:
+        print(refusal, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run_introspect(options: argparse.Namespace) -> int:
+    try:
+        if options.check:
+            return 0 if check_declared(os.environ, options.tables) else 1
+        if not options.tables:
+            raise Refused("Name a table: introspect SCHEMA.TABLE=NAME.")
+        key = options.key.split(",") if options.key else ()
+        text = introspect(os.environ, options.tables, key=key, shows_all=options.all)
+        print(text, end="")
+        for warning in warn_of_same(os.environ, text):
+            print(warning, file=sys.stderr)
+    except Refused as refusal:
         print(refusal, file=sys.stderr)
         return 1
     return 0

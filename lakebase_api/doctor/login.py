@@ -7,11 +7,12 @@ from typing import Any
 import psycopg
 
 from lakebase_api.doctor.examination import miss_role
-from lakebase_api.lakebase.checks import Check, failed, passed, skipped
+from lakebase_api.lakebase.checks import Check, State, failed, passed, skipped
 from lakebase_api.lakebase.connecting import LakebaseConnection
 from lakebase_api.lakebase.credentials import CredentialError
 from lakebase_api.lakebase.failures import LOGIN_REFUSED, NO_ROLE, classify, first_line
 from lakebase_api.lakebase.lakebase import build_target
+from lakebase_api.redaction import redact
 from lakebase_api.settings import Settings, TargetKind
 
 STEPS = ("workspace", "token", "host", "TLS", "login", "database")
@@ -49,6 +50,23 @@ def log_in(settings: Settings) -> Steps:
         yield passed("workspace", f"the host is {arguments['host']}, the role {arguments['user']}")
         yield passed("token", "the workspace gave one")
     return (yield from _connect(settings, arguments))
+
+
+class LoginFailed(Exception):
+    """There is no connection; the text says why, and what mends it."""
+
+
+def log_in_or_fail(settings: Settings) -> LakebaseConnection:
+    """A connection in autocommit mode. Raises ``LoginFailed``."""
+    steps = log_in(settings)
+    while True:
+        try:
+            check = next(steps)
+        except StopIteration as end:
+            connection: LakebaseConnection = end.value
+            return connection
+        if check.state is State.FAILED:
+            raise LoginFailed(redact(check.line))
 
 
 def _judge_workspace(settings: Settings, error: str, *, has_token: bool) -> Iterator[Check]:
