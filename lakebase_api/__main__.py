@@ -6,13 +6,15 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 from lakebase_api.doctor.report import run_checks
 from lakebase_api.doctor.setting_up import SetupRefused, set_up
 from lakebase_api.introspection.command import Refused, check_declared, introspect, warn_of_same
 from lakebase_api.lakebase.checks import Check, State
 from lakebase_api.log_lines import TextLines, log_uncaught
+from lakebase_api.new_folder import FILES, FolderRefused, write_folder
 
 MARKS = {State.OK: "✓", State.ADVICE: "!", State.FAILED: "✗", State.NOT_CHECKED: "–"}
 
@@ -28,6 +30,8 @@ def main(arguments: Sequence[str]) -> int:
         return _run_setup(options.role)
     if options.command == "introspect":
         return _run_introspect(options)
+    if options.command == "new":
+        return _run_new(Path(options.folder))
     parser.print_help()
     return 0
 
@@ -50,6 +54,12 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     setup.add_argument("--role", help="grant the tables to this role, such as the client id of the app")
     _add_introspect(commands)
+    new = commands.add_parser(
+        "new",
+        help="begin a service in a folder of its own",
+        description=f"Writes {', '.join(FILES)}: all that a service needs beside this package.",
+    )
+    new.add_argument("folder", help="a folder that is not there, or empty")
     return parser
 
 
@@ -126,6 +136,24 @@ def _run_introspect(options: argparse.Namespace) -> int:
     return 0
 
 
+def _run_new(folder: Path) -> int:
+    try:
+        for path in write_folder(folder):
+            print(path)
+    except FolderRefused as refusal:
+        print(refusal, file=sys.stderr)
+        return 1
+    print(f"Next: cd {folder}, fill in requirements.txt and .env (see .env.example), then declare tables:")
+    print("python -m lakebase_api introspect SCHEMA.TABLE=NAME >> tables.toml")
+    return 0
+
+
+def run() -> NoReturn:
+    """Run the command that the process was started with."""
+    _guard_standard_error()
+    sys.exit(main(sys.argv[1:]))
+
+
 def _guard_standard_error() -> None:
     """Let nothing go there with a secret in it: neither what libraries warn of nor a traceback."""
     handler = logging.StreamHandler()
@@ -135,5 +163,4 @@ def _guard_standard_error() -> None:
 
 
 if __name__ == "__main__":
-    _guard_standard_error()
-    sys.exit(main(sys.argv[1:]))
+    run()

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,7 +24,14 @@ PATIENCE = 30
 class GunicornProcess:
     """gunicorn on a port of 127.0.0.1, a free one by default. Its output is kept and can be waited for."""
 
-    def __init__(self, environment: dict[str, str], port: int | None = None) -> None:
+    def __init__(
+        self,
+        environment: dict[str, str],
+        port: int | None = None,
+        command: Sequence[str] = (sys.executable, "-m", "gunicorn", "wsgi:app"),
+        folder: Path = ROOT,
+    ) -> None:
+        self._command, self._folder = command, folder
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         inherited = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
@@ -42,10 +49,9 @@ class GunicornProcess:
         self.session = requests.Session()
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "gunicorn", "wsgi:app"]
         self.process = subprocess.Popen(
-            command,
-            cwd=ROOT,
+            self._command,
+            cwd=self._folder,
             env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
