@@ -1,6 +1,6 @@
 """All checks in their order, from the settings to the connections, whatever is wrong on the way."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import psycopg
@@ -14,6 +14,7 @@ from lakebase_api.lakebase.connecting import LakebaseConnection
 from lakebase_api.lakebase.failures import first_line
 from lakebase_api.redaction import redact
 from lakebase_api.settings import Settings
+from lakebase_api.table.declaration import Table
 from lakebase_api.table.loading import load_tables
 from lakebase_api.table.mistakes import TablesError
 
@@ -39,23 +40,33 @@ def _run_checks(environ: Mapping[str, str], role: str | None) -> Iterator[Check]
     except SettingsError as error:
         yield from (_judge_mistake(mistake) for mistake in error.mistakes)
         if _mention(error.mistakes, NEEDED):
-            yield from (skipped(name, MEND_FIRST) for name in login.STEPS)
-            yield from _skip_database(Examination(error.settings, load_tables(error.settings)), MEND_FIRST)
+            tables = yield from _check_tables(error.settings)
+            yield from _skip_all(error.settings, tables, MEND_FIRST)
             return
         settings, mistakes = error.settings, error.mistakes
     else:
         hint = "" if settings.cursor_secret else "; several hosts need a CURSOR_SECRET, which is not set"
         yield passed("settings", f"{settings.target}{hint}")
         mistakes = []
+    tables = yield from _check_tables(settings)
+    if tables:
+        yield from _check_database(settings, tables, role, is_sized=not _mention(mistakes, SIZES))
+    else:
+        yield from _skip_all(settings, tables, "the tables need mending first")
+
+
+def _check_tables(settings: Settings) -> Generator[Check, None, Sequence[Table]]:
+    """Yield what is wrong with the declarations; the tables that can be looked at all the same."""
     try:
-        load_tables(settings)
+        return load_tables(settings)
     except TablesError as error:
         yield from (_judge_mistake(mistake, "tables") for mistake in error.mistakes)
-        if not error.tables:
-            names = (*login.STEPS, *examination.NAMES)
-            yield from (skipped(name, "the tables need mending first") for name in names)
-            return
-    yield from _check_database(settings, role, is_sized=not _mention(mistakes, SIZES))
+        return error.tables
+
+
+def _skip_all(settings: Settings, tables: Sequence[Table], reason: str) -> Iterator[Check]:
+    yield from (skipped(name, reason) for name in login.STEPS)
+    yield from _skip_database(Examination(settings, tables), reason)
 
 
 def _judge_mistake(mistake: str, check: str = "settings") -> Check:
@@ -69,8 +80,10 @@ def _mention(mistakes: Iterable[str], names: tuple[str, ...]) -> bool:
     )
 
 
-def _check_database(settings: Settings, role: str | None, *, is_sized: bool) -> Iterator[Check]:
-    examination = Examination(settings, load_tables(settings))
+def _check_database(
+    settings: Settings, tables: Sequence[Table], role: str | None, *, is_sized: bool
+) -> Iterator[Check]:
+    examination = Examination(settings, tables)
     connection = yield from login.log_in(settings)
     if connection is None:
         yield from _skip_database(examination, "no connection")
