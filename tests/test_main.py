@@ -50,7 +50,7 @@ def test_the_doctor_prints_json(
     report = json.loads(capsys.readouterr().out)
     assert report["ok"] is False
     [fault] = [check for check in report["checks"] if check["state"] == "failed"]
-    assert set(fault) == {"check", "state", "says", "mend", "sql"}
+    assert set(fault) == {"check", "table", "state", "says", "mend", "sql"}
     assert fault["check"] == "table"
     assert "DEFAULT_POSTGRES_TABLE=orders_synced" in fault["mend"]
     monkeypatch.setenv("DEFAULT_POSTGRES_TABLE", "orders_synced")

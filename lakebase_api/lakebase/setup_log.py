@@ -153,7 +153,7 @@ class SetupLog:
             try:
                 self._look_again(connection, is_due=bool(self._findings.blocking))
             except FAILED_LOOKS as error:
-                logger.warning("Looking at %s failed: %s", self._table, first_line(error))
+                logger.warning("Looking at the table %s failed: %s", self._table, first_line(error))
             finally:
                 self._looking.release()
             # Also after a look that failed: else each request would look, and log, again.

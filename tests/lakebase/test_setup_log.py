@@ -176,10 +176,10 @@ def test_a_look_that_fails_keeps_nobody_and_is_not_made_for_each_request(
 ) -> None:
     looks = Looks()
     looks.error = errors.InsufficientPrivilege("permission denied for pg_stats")
-    database = open_database(SetupLog(looks, find_mark=Table("one").find_mark))
+    database = open_database(SetupLog(looks, find_mark=Table("one").find_mark, table="orders"))
     assert [database.read(ask, "SELECT 1") for _ in range(5)] == [1] * 5
     assert looks.count == 1
-    assert caplog.text.count("Looking at the orders table failed: permission denied for pg_stats") == 1
+    assert caplog.text.count("Looking at the table orders failed: permission denied for pg_stats") == 1
 
 
 def test_a_table_that_changed_during_each_look_is_looked_at_again(
