@@ -1,5 +1,6 @@
 """The file of declared tables: what it says, and each mistake with its line."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from lakebase_api.environment import load_settings
 from lakebase_api.table.declaration import Filter, Table, Writes, find_table
 from lakebase_api.table.loading import load_tables, read_tables
 from lakebase_api.table.mistakes import TablesError
+from lakebase_api.table.names import TAKEN as TAKEN_NAMES
 from lakebase_api.table.types import Kind
 from tests.conftest import OrdersDatabase
 from tests.gunicorn_process import ROOT
@@ -409,3 +411,17 @@ def test_the_service_does_not_start_and_tells_every_mistake_without_a_traceback(
         "An enum has its `values` beside it, a domain the name of the type below.",
         f"  {file} line 20: seen.two: is not known here.",
     ]
+
+
+def test_the_declarations_in_the_documents_load() -> None:
+    blocks = re.findall(
+        r"^```toml\n(.*?)^```", (ROOT / "docs/tables.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert blocks
+    for block in blocks:
+        assert read(block) == []
+
+
+def test_the_documents_name_what_is_taken() -> None:
+    [row] = [line for line in (ROOT / "docs/tables.md").read_text().splitlines() if "which are taken" in line]
+    assert re.findall("`([a-z]+)`", row.partition("Not ")[2]) == sorted(TAKEN_NAMES)
