@@ -105,11 +105,13 @@ class NewText(fields.String):
         return str(_parse(self._column, text))
 
 
-def build_new_value(column: Column, description: str, **options: Any) -> fields.Field[Any]:
-    """The field of a new value: NULL too where it may be, and where no values are declared for it."""
+def build_new_value(
+    column: Column, description: str, *, takes_null: bool, **options: Any
+) -> fields.Field[Any]:
+    """The field of a new value. Of an item in a list, or one that must be there, ``options`` say more."""
     options = {
         "validate": list(_list_validators(column)),
-        "allow_none": column.may_be_null and not column.values,
+        "allow_none": takes_null,
         "metadata": {**describe_value(column), "description": description, **_give_example(column)},
         **options,
     }

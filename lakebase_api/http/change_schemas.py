@@ -43,7 +43,7 @@ def build_update(texts: ChangeTexts, column: Column) -> type[Schema]:
     """The body that changes one column."""
     description = f"The new {texts.label(column)}"
     described = f"{description}: {column.description}" if column.description else f"{description}."
-    field = build_new_value(column, described, required=True)
+    field = build_new_value(column, described, takes_null=texts.takes_null(column), required=True)
     return _build(texts.schema_of(column, "Update"), {column.name: field})
 
 
@@ -52,14 +52,21 @@ def build_patch(texts: ChangeTexts) -> type[Schema]:
     columns = texts.table.changeable
     return _build(
         texts.schema("Patch"),
-        {column.name: build_new_value(column, column.description or "The new value.") for column in columns},
+        {
+            column.name: build_new_value(
+                column, column.description or "The new value.", takes_null=texts.takes_null(column)
+            )
+            for column in columns
+        },
     )
 
 
 def build_changed(texts: ChangeTexts, columns: tuple[Column, ...], name: str) -> type[Schema]:
     """The answer to a change."""
     is_one = len(columns) == 1
-    shown = {column.name: build_shown_value(column, allow_none=_may_be_none(column)) for column in columns}
+    shown = {
+        column.name: build_shown_value(column, allow_none=texts.takes_null(column)) for column in columns
+    }
     for field in shown.values():
         field.required = is_one
     message = fields.String(required=True, metadata={"example": texts.updated(columns[:1])})
@@ -79,7 +86,12 @@ def build_batch_item(texts: ChangeTexts, column: Column) -> type[Schema]:
         texts.schema_of(column, "BatchItem"),
         {
             **_key_fields(texts.table, is_checked=True),
-            column.name: build_new_value(column, f"The new {texts.label(column)}.", required=True),
+            column.name: build_new_value(
+                column,
+                f"The new {texts.label(column)}.",
+                takes_null=texts.takes_null(column),
+                required=True,
+            ),
             "if_match": etag,
         },
     )
@@ -120,10 +132,6 @@ def _build(name: str, members: Fields) -> type[Schema]:
 
 def _key_fields(table: Table, *, is_checked: bool = False) -> Fields:
     return {column.name: build_key_part(column, is_checked=is_checked) for column in table.key}
-
-
-def _may_be_none(column: Column) -> bool:
-    return column.may_be_null and not column.values
 
 
 def _result_fields(texts: ChangeTexts, column: Column) -> Fields:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from lakebase_api.http.resource import FIRST, Resource
 from lakebase_api.sql.change_request import ItemResult, Outcome
+from lakebase_api.sql.change_sql import NULL
 from lakebase_api.table.declaration import Column, Table
 from lakebase_api.web import problem_types as kinds
 from lakebase_api.web.problem_types import ProblemType
@@ -66,6 +67,10 @@ class ChangeTexts:
         """What a column is called in sentences."""
         return path_of(column) if self._is_first else column.name
 
+    def takes_null(self, column: Column) -> bool:
+        """Whether the column may be changed to NULL. A status of the first table is one of its values."""
+        return column.may_be_null and not (self._is_first and column.values)
+
     def updated(self, columns: Sequence[Column]) -> str:
         """That they were changed."""
         return f"{self._begin(columns)} updated successfully"
@@ -91,7 +96,7 @@ class ChangeTexts:
         return REFUSALS[item.outcome].meaning
 
     def _explain_transitions(self, item: ItemResult, column: Column) -> str:
-        now = item.values[column.name]
+        now = NULL if (value := item.values[column.name]) is None else value
         transitions = column.change.transitions if column.change else ()
         allowed = [then for before, then in transitions if before == now]
         named = f"only to {' or '.join(allowed)}" if allowed else "no more"

@@ -197,9 +197,12 @@ class Changes:
 
     def _show(self, item: ItemResult) -> dict[str, Any]:
         """The key and the columns, as JSON has them."""
-        by_name = self.texts.table.by_name
-        shown = {**dict(zip(self.texts.table.key_names, item.key, strict=True)), **item.values}
-        return {name: render_text(by_name[name], text) for name, text in shown.items()}
+        table = self.texts.table
+        shown = {
+            column.name: render_text(column, text) for column, text in zip(table.key, item.key, strict=True)
+        }
+        changed = (column for column in table.changeable if column.name in item.values)
+        return shown | {column.name: render_text(column, item.values[column.name]) for column in changed}
 
 
 def _answer(body: dict[str, Any], result: ChangeResult, conditions: headers.Conditions) -> Response:

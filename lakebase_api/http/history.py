@@ -64,9 +64,8 @@ def _show_history(texts: ChangeTexts, found: History) -> dict[str, Any]:
 
 def _show_version(texts: ChangeTexts, version: Version) -> Iterator[dict[str, Any]]:
     """A row for each column that it changed, of those that are still declared."""
-    for name in version.new:
-        column = texts.table.by_name.get(name)
-        if column is not None:
+    for column in texts.table.columns:
+        if (name := column.name) in version.new:
             yield {
                 "version": version.version,
                 "column": name,

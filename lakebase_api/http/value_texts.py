@@ -1,6 +1,5 @@
 """A value as JSON has it, from the text that PostgreSQL writes."""
 
-from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -8,6 +7,7 @@ import msgspec
 from lakebase_api.table.declaration import Column
 from lakebase_api.table.types import Kind
 
+NO_NUMBERS = ("NaN", "Infinity", "-Infinity")
 # What `row_to_json` writes in their place.
 INFINITIES = ("infinity", "-infinity")
 
@@ -20,7 +20,7 @@ def render_text(column: Column, text: str | None) -> Any:
     if kind is Kind.INTEGER:
         return int(text)
     if kind in (Kind.NUMERIC, Kind.FLOAT):
-        return _render_number(kind, text)
+        return _render_number(text)
     if kind is Kind.BOOLEAN:
         return text == "true"
     return render_time(text) if kind in (Kind.TIMESTAMP, Kind.TIMESTAMPTZ) else text
@@ -35,7 +35,6 @@ def render_time(text: str) -> str:
     return f"{stem.replace(' ', 'T', 1)}{zone}{era}"
 
 
-def _render_number(kind: Kind, text: str) -> Any:
-    if not Decimal(text).is_finite():
-        return text
-    return msgspec.Raw(text.encode()) if kind is Kind.FLOAT else Decimal(text)
+def _render_number(text: str) -> Any:
+    """With the very digits, never through a binary float or an exponent of Python's."""
+    return text if text in NO_NUMBERS else msgspec.Raw(text.encode())

@@ -7,7 +7,7 @@ Locks are taken all the same, by the statement and until its end: one on the ide
 waits for; on expired keys, which others skip; and, where the declared table itself is changed, on its rows.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -33,6 +33,9 @@ EXPIRED_KEYS_REMOVED = 100
 # What separates ETags in a list of them, and never stands in one.
 # https://www.rfc-editor.org/rfc/rfc9110#name-etag
 SEPARATOR = '"'
+
+# What transitions call NULL.
+NULL = "null"
 
 # The parameters before those of the items.
 FIRST_OF_ITEMS = 6
@@ -268,21 +271,29 @@ class _Parts:
         )
 
     def _compose_illegal(self) -> sql.Composable:
-        """The first column that may not change to what is wanted. NULL may be changed, and changed to."""
+        """The first column that may not change to what is wanted. A withdrawal always may."""
         cases = [
-            sql.SQL("WHEN {now} IS DISTINCT FROM {wanted} AND {pair} <> ALL ({pairs}) THEN {name}").format(
-                now=_name("o", n),
-                wanted=_name("w", n),
-                pair=sql.SQL("{}::text || '>' || {}::text").format(_name("o", n), _name("w", n)),
-                pairs=sql.SQL("{}::text[]").format(
-                    sql.Literal([">".join(pair) for pair in column.change.transitions])
-                ),
-                name=sql.Literal(column.name),
-            )
+            self._compose_case(n, column, column.change.transitions)
             for n, column in enumerate(self.columns)
             if column.change and column.change.transitions and not self.shape.is_withdrawal
         ]
         return sql.SQL("CASE {} END").format(sql.SQL(" ").join(cases)) if cases else sql.SQL("NULL::text")
+
+    def _compose_case(self, n: int, column: Column, transitions: Sequence[tuple[str, str]]) -> sql.Composable:
+        """NULL may change to anything unless the transitions say what to."""
+        is_said = any(before == NULL for before, _ in transitions)
+        return sql.SQL(
+            "WHEN {now} IS DISTINCT FROM {wanted} AND ({now} IS NOT NULL OR {is_said}) "
+            "AND coalesce({now}::text, {null}) || '>' || coalesce({wanted}::text, {null}) <> ALL ({pairs}) "
+            "THEN {name}"
+        ).format(
+            now=_name("o", n),
+            wanted=_name("w", n),
+            null=sql.Literal(NULL),
+            is_said=sql.Literal(is_said),
+            pairs=sql.SQL("{}::text[]").format(sql.Literal([">".join(pair) for pair in transitions])),
+            name=sql.Literal(column.name),
+        )
 
     def _compose_recorded(self) -> dict[str, sql.Composable]:
         """The values that the history and the answer have."""
