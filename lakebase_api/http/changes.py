@@ -73,12 +73,17 @@ class Changes:
     database: TableDatabase
     settings: Settings
 
-    def change_one(self, key: Key, body: dict[str, str | None]) -> Response:
+    def change_one(
+        self, key: Key, body: dict[str, str | None], columns: tuple[Column, ...], message: str
+    ) -> Response:
         """Change these columns, and answer with what they are. Problems: the change is refused."""
         refuse_query()
+        return self._answer_one(key, columns, tuple([body[column.name] for column in columns]), message)
+
+    def patch_one(self, key: Key, body: dict[str, str | None]) -> Response:
+        """Change the columns that the body has. Problems: as of a change, and there are none."""
         columns = self._find_columns(body)
-        values = tuple(body[column.name] for column in columns)
-        return self._answer_one(key, columns, values, self.texts.updated(columns))
+        return self.change_one(key, body, columns, self.texts.updated(columns))
 
     def withdraw(self, key: Key, column: Column) -> Response:
         """Withdraw the change of a column. Problems: as of a change, and there is nothing to show instead."""
@@ -108,9 +113,8 @@ class Changes:
         self, key: Key, columns: tuple[Column, ...], values: tuple[str | None, ...], message: str
     ) -> Response:
         conditions = headers.read_conditions()
-        wanted = dict(zip((column.name for column in columns), values, strict=False))
         items = [Item(key, values, conditions.if_match)]
-        result = self._change(items, columns, wanted, conditions, is_withdrawal=not values)
+        result = self._change(items, columns, values, conditions, is_withdrawal=not values)
         [item] = result.items
         if kind := self.texts.refusal(item):
             is_weak = item.outcome is Outcome.STALE and conditions.has_weak_etag
@@ -131,9 +135,9 @@ class Changes:
         """Problems: writes are off; its key is in use; others always were faster; a value is not taken."""
         if self.texts.table.writes is Writes.OFF:
             raise Problem(kinds.STATUS_WRITES_OFF, self.texts.off)
-        key = conditions.idempotency_key
+        key, names = conditions.idempotency_key, tuple([column.name for column in columns])
         asked = ChangeRequest(
-            columns=tuple(column.name for column in columns),
+            columns=names,
             items=items,
             caller=headers.find_caller(trusts_headers=self.settings.trusts_identity),
             request_id=current_exchange().request_id,
@@ -141,7 +145,7 @@ class Changes:
             requires_match=self.settings.require_if_match,
             is_atomic=is_atomic,
             idempotency_key=key,
-            fingerprint=_fingerprint(body) if key else "",
+            fingerprint=_fingerprint(names, body) if key else "",
         )
         try:
             result = change_rows(self.database, asked)
@@ -198,11 +202,13 @@ class Changes:
     def _show(self, item: ItemResult) -> dict[str, Any]:
         """The key and the columns, as JSON has them."""
         table = self.texts.table
-        shown = {
-            column.name: render_text(column, text) for column, text in zip(table.key, item.key, strict=True)
-        }
-        changed = (column for column in table.changeable if column.name in item.values)
-        return shown | {column.name: render_text(column, item.values[column.name]) for column in changed}
+        shown = {}
+        for column, text in zip(table.key, item.key, strict=True):
+            shown[column.name] = render_text(column, text)
+        for column in table.changeable:
+            if column.name in item.values:
+                shown[column.name] = render_text(column, item.values[column.name])
+        return shown
 
 
 def _answer(body: dict[str, Any], result: ChangeResult, conditions: headers.Conditions) -> Response:
@@ -218,9 +224,10 @@ def _answer(body: dict[str, Any], result: ChangeResult, conditions: headers.Cond
     return response
 
 
-def _fingerprint(body: object) -> str:
+def _fingerprint(names: tuple[str, ...], body: object) -> str:
     """What tells this request from another with the same key: path, query and meaning of the body."""
-    text = msgspec.json.encode([request.method, request.path, request.args.to_dict(), body], order="sorted")
+    asked = [request.method, request.path, request.args.to_dict(), names, body]
+    text = msgspec.json.encode(asked, order="sorted")
     return blake2b(text, digest_size=16).hexdigest()
 
 
@@ -233,10 +240,11 @@ def _add_column(resource: Resource, changes: Changes, column: Column) -> tuple[t
     update = schemas.build_update(texts, column)
     changed = schemas.build_changed(texts, (column,), texts.schema_of(column, ""))
     parameters = [headers.IF_MATCH, headers.IDEMPOTENCY_KEY, headers.PREFER]
+    columns, message = (column,), texts.updated([column])
     resource.add(
         "POST",
         f"/{{key}}/{path}",
-        lambda body, key: changes.change_one(key, body),
+        lambda body, key: changes.change_one(key, body, columns, message),
         texts.operations.update(column),
         texts.operations.describe_update(column),
         blueprint.arguments(update),
@@ -289,7 +297,7 @@ def _add_patch(resource: Resource, changes: Changes, body: type[Schema], changed
     resource.add(
         "PATCH",
         "/{key}",
-        lambda body, key: changes.change_one(key, body),
+        lambda body, key: changes.patch_one(key, body),
         texts.operations.patch,
         texts.operations.describe_patch,
         blueprint.arguments(body, content_type=MERGE_PATCH),

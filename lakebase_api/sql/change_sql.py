@@ -8,8 +8,8 @@ waits for; on expired keys, which others skip; and, where the declared table its
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from psycopg import sql
 
@@ -50,8 +50,8 @@ LAST_VERSION = """
 (SELECT coalesce(max(h._version), 0) AS version FROM {history} AS h WHERE {same_history}) AS last
 """
 
-# Of each column: as it is shown (o0), as its table has it (y0), whether it is changed (c0), and as it is
-# shown once it is changed (n0).
+# Of each column: as it is shown (o0), as its table has it (y0), as it is shown once it is changed (n0) and,
+# to withdraw it, whether it is changed (c0).
 OVERLAID = """
 SELECT item.*, {is_known} AS is_known, {columns}, last.version, {etag} AS etag, {next_etag} AS next_etag
 FROM item LEFT JOIN {table} AS t ON {same_row} AND {as_declared}
@@ -136,8 +136,7 @@ IS_EXPIRED = "i.created_at <= now() - interval {}"
 IS_OWN_KEY = "i.key = $4 AND i.caller = $2 AND i.source = {source}"
 
 
-@dataclass(frozen=True)
-class StatementShape:
+class StatementShape(NamedTuple):
     """What tells the statements on one table apart, beside their values.
 
     ``columns`` are changed; one of a single row is smaller than one of many.
@@ -249,10 +248,12 @@ class _Parts:
         if self.is_direct:
             return now
         synced = sql.SQL("{} AS {}").format(sql.Identifier("t", column.name), _name("y", n))
+        then = sql.SQL("{} AS {}").format(self._show_changed(n, column), _name("n", n))
+        if not self.shape.is_withdrawal:
+            return _list([now, synced, then])
         is_changed = sql.Identifier("s", name_changed(column.name))
         changed = sql.SQL("coalesce({}, false) AS {}").format(is_changed, _name("c", n))
-        then = sql.SQL("{} AS {}").format(self._show_changed(n, column), _name("n", n))
-        return _list([now, synced, changed, then])
+        return _list([now, synced, then, changed])
 
     def _show_changed(self, n: int, column: Column) -> sql.Composable:
         """The column as reads will show it, of the type that it has there."""
