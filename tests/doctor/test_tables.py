@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from lakebase_api.__main__ import main
 from lakebase_api.app import get_service
 from lakebase_api.doctor.filters import SMALL
+from lakebase_api.doctor.setting_up import set_up
 from lakebase_api.lakebase import setup_log
 from lakebase_api.lakebase.checks import Check, State
 from lakebase_api.lakebase.connecting import Connection
@@ -19,7 +21,7 @@ from lakebase_api.sql.source import Source
 from lakebase_api.sql.table_database import TableDatabase
 from lakebase_api.table.loading import load_tables
 from tests.conftest import AppOpener
-from tests.doctor.conftest import APP, Shop
+from tests.doctor.conftest import APP, PERSON, Shop
 from tests.tables import trial
 
 NAMES = ("orders", "customers", "events", "lineitems")
@@ -414,3 +416,93 @@ def test_a_prefix_is_found_by_an_index_of_collation_c_too(shop: Shop, tmp_path: 
     )
     check = judge(shop, "pages", "filters")
     assert not [statement for statement in check.sql if "title" in statement]
+
+
+def change(client: FlaskClient) -> dict[str, int]:
+    """What a change of each table that may be changed is answered."""
+    return {
+        "orders": patch(client, "/orders/1", {"o_orderstatus": "F"}).status_code,
+        "customers": patch(client, "/customers/1", {"c_mktsegment": "BUILDING"}).status_code,
+    }
+
+
+def patch(client: FlaskClient, path: str, body: dict[str, str]) -> TestResponse:
+    return client.patch(path, json=body, headers={"Content-Type": "application/merge-patch+json"})
+
+
+def test_setup_makes_the_tables_of_changes_of_each_table_and_has_one_version(trial_shop: Shop) -> None:
+    person = {**trial_shop.environment, "PGUSER": PERSON}
+    assert "2 migrations made" in set_up(person, APP)
+    assert set_up(person, APP).endswith("Nothing had to be done.")
+    assert set_up(trial_shop.environment).endswith("Nothing had to be done.")
+    made = trial_shop.execute("SELECT tablename::text FROM pg_tables WHERE schemaname = 'lakebase_api'")
+    assert {name for (name,) in made} == {
+        "schema_version",
+        "idempotency",
+        "orders_changes",
+        "orders_history",
+        "customers_changes",
+        "customers_history",
+    }
+    assert trial_shop.execute("SELECT count(*) FROM lakebase_api.schema_version") == [(1,)]
+    assert find_faults(trial_shop) == {}
+
+
+def test_tables_of_changes_at_fault_keep_from_the_changes_of_their_own_table_alone(
+    trial_shop: Shop, open_client: ClientOpener, caplog: pytest.LogCaptureFixture
+) -> None:
+    set_up({**trial_shop.environment, "PGUSER": PERSON}, APP)
+    trial_shop.execute(f'REVOKE INSERT ON lakebase_api.customers_history FROM "{APP}"')
+    client = open_client(trial_shop)
+    for _ in range(2):
+        assert change(client) == {"orders": 200, "customers": 503}
+        assert ask(client) == dict.fromkeys(NAMES, 200)
+    answer = patch(client, "/customers/1", {"c_mktsegment": "BUILDING"})
+    assert answer.json is not None
+    assert answer.json["type"] == "/problems/status-changes-not-set-up"
+    assert answer.json["detail"].startswith("The tables that keep changes of customers are missing")
+    fault = "a grant on the tables of changes of customers is missing"
+    assert tell(client) == {**dict.fromkeys(NAMES, "ok"), "customers": fault}
+    said = [record.getMessage() for record in caplog.records if "Not set up" in record.msg]
+    [line] = set(said)
+    assert line.startswith("Not set up: customers: changes: ")
+    trial_shop.mend(find_faults(trial_shop)["customers", "changes"])
+    assert change(client) == {"orders": 200, "customers": 200}
+    assert tell(client) == dict.fromkeys(NAMES, "ok")
+
+
+def test_a_column_that_is_declared_to_change_later_takes_another_setup(
+    trial_shop: Shop, tmp_path: Path
+) -> None:
+    set_up({**trial_shop.environment, "PGUSER": PERSON}, APP)
+    more = trial.DECLARED.removeprefix(ORDERS).replace(
+        'c_nationkey = { type = "integer", null = true, filter = "any", example = 15 }',
+        'c_nationkey = { type = "integer", null = true, change = { path = "nation" } }',
+    )
+    declare(trial_shop, tmp_path, more)
+    check = find_faults(trial_shop)["customers", "changes"]
+    assert check.says.endswith("no columns for changes of c_nationkey")
+    assert "python -m lakebase_api setup" in check.mend
+    assert "1 migration made" in set_up({**trial_shop.environment, "PGUSER": PERSON}, APP)
+    assert find_faults(trial_shop) == {}
+    # A text in a column that keeps integers would be another value, or none.
+    declare(
+        trial_shop,
+        tmp_path,
+        more.replace('c_nationkey = { type = "integer"', 'c_nationkey = { type = "text"'),
+    )
+    says = find_faults(trial_shop)["customers", "changes"].says
+    assert says == 'the tables in "lakebase_api" keep c_nationkey as bigint, not text'
+
+
+def test_with_several_tables_that_change_directly_each_needs_its_own_grant(
+    trial_shop: Shop, tmp_path: Path
+) -> None:
+    direct = trial.DECLARED.removeprefix(ORDERS).replace(
+        'one = "customer"', 'one = "customer"\nwrites = "direct"'
+    )
+    declare(trial_shop, tmp_path, direct)
+    check = find_faults(trial_shop)["customers", "update"]
+    assert check.sql == (f'GRANT UPDATE (c_mktsegment) ON "public"."customer_synced" TO "{APP}"',)
+    trial_shop.mend(check)
+    assert find_faults(trial_shop) == {}
