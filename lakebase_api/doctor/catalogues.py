@@ -17,9 +17,10 @@ from psycopg.types.json import Jsonb
 
 from lakebase_api.doctor import statements
 from lakebase_api.doctor.facts import Column, Facts, Index, Key, Own, Relation, Role, Seen, Use
-from lakebase_api.doctor.own_tables import READ_VERSION, find_own_tables
+from lakebase_api.doctor.own_tables import find_own_tables
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.settings import Settings
+from lakebase_api.sql.overlay_tables import find_tables, read_version
 from lakebase_api.table import declaration
 from lakebase_api.table.declaration import Filter, Table
 
@@ -118,18 +119,16 @@ class Catalogues:
             "tables": [name for name, _ in wanted],
             "privileges": [privilege for _, privilege in wanted],
         }
-        rows = self.connection.execute(statements.FIND_PRIVILEGES, values) if wanted else ()
-        privileges = {(name, privilege): is_granted for name, privilege, is_granted in rows}
-        return Own(privileges, self._find_version() if wanted else None)
-
-    def _find_version(self) -> int | None:
-        """The session's own rights decide, whichever role is looked at."""
-        try:
-            statement = sql.SQL(READ_VERSION).format(schema=sql.Identifier(self.settings.status_schema))
-            [(version,)] = self.connection.execute(statement).fetchall()
-        except (psycopg.ProgrammingError, psycopg.DataError):
-            return None
-        return int(version)
+        if not wanted:
+            return Own({}, {}, None)
+        rows = self.connection.execute(statements.FIND_PRIVILEGES, values)
+        schema = self.settings.status_schema
+        return Own(
+            privileges={(name, privilege): is_granted for name, privilege, is_granted in rows},
+            found=find_tables(self.connection, schema, tables),
+            # The session's own rights decide, whichever role is looked at.
+            version=read_version(self.connection, schema),
+        )
 
     def _look(self, facts: Facts, look_until: float) -> Facts:
         seconds = min(LONGEST_LOOK, look_until - time.monotonic())

@@ -4,8 +4,15 @@ from collections.abc import Iterator
 
 from lakebase_api.doctor.facts import Facts
 from lakebase_api.doctor.names import quote
-from lakebase_api.doctor.own_tables import VERSION, OwnTable, find_own_tables, name_changes, name_check
-from lakebase_api.lakebase.checks import Blocks, Check, failed, passed
+from lakebase_api.doctor.own_tables import (
+    VERSION,
+    OwnTable,
+    find_lacking_columns,
+    find_other_types,
+    find_own_tables,
+    name_changes,
+)
+from lakebase_api.lakebase.checks import Blocks, Check, failed, name_changes_check, passed
 from lakebase_api.settings import Settings
 from lakebase_api.table.declaration import Writes
 
@@ -17,14 +24,14 @@ def judge_changes(facts: Facts, settings: Settings, *, for_reading: bool | None 
     """The check of the app's own tables. ``for_reading``: as if no changes were to be made."""
     if for_reading is None:
         for_reading = facts.table.writes is Writes.OFF
-    name = name_check(facts.table)
+    name = name_changes_check(facts.table.name)
     if not find_own_tables(facts.table):
         return passed(name, NONE_ARE_KEPT)
     if facts.role.status_schema_owner is None:
         return _judge_absence(facts, settings, for_reading=for_reading)
     if not facts.role.may_use_status_schema or not _may_all(facts, for_reading=for_reading):
         return _judge_presence(facts, settings, for_reading=for_reading)
-    return _judge_version(facts, settings, for_reading=for_reading)
+    return _judge_form(facts, settings, for_reading=for_reading)
 
 
 def is_current(facts: Facts) -> bool:
@@ -35,15 +42,16 @@ def is_current(facts: Facts) -> bool:
         and _may_all(facts, for_reading=False)
         and version is not None
         and version >= VERSION
+        and not find_lacking_columns(facts.own.found, facts.table)
     )
 
 
 def _judge_absence(facts: Facts, settings: Settings, *, for_reading: bool) -> Check:
-    role, name, schema = facts.role, name_check(facts.table), quote(settings.status_schema)
+    role, name, schema = facts.role, name_changes_check(facts.table.name), quote(settings.status_schema)
     if for_reading:
         return passed(name, NONE_ARE_KEPT)
     if role.may_create:
-        return passed(name, f"schema {schema} is made at the first change")
+        return passed(name, f"schema {schema} is made at the first connection")
     return failed(
         name,
         f"there is no schema {schema}, and {role.role} may not make it",
@@ -61,7 +69,7 @@ def _judge_presence(facts: Facts, settings: Settings, *, for_reading: bool) -> C
     if is_absent == {False} or (for_reading and not facts.role.may_use_status_schema):
         return _judge_grants(facts, settings, for_reading=for_reading)
     if for_reading:
-        return passed(name_check(facts.table), NONE_ARE_KEPT)
+        return passed(name_changes_check(facts.table.name), NONE_ARE_KEPT)
     return _judge_unmade(facts, settings, has_some=False in is_absent)
 
 
@@ -76,7 +84,7 @@ def _judge_grants(facts: Facts, settings: Settings, *, for_reading: bool) -> Che
             grants.append(f"GRANT {', '.join(lacking)} ON {name} TO {quote(role.role)}")
     reads_fail = not role.may_use_status_schema or not _may_all(facts, for_reading=True)
     return failed(
-        name_check(facts.table),
+        name_changes_check(facts.table.name),
         f"{role.role} may not work with the tables in {schema}",
         mend=f"Their owner, {role.status_schema_owner}, runs",
         sql=tuple(grants),
@@ -87,9 +95,9 @@ def _judge_grants(facts: Facts, settings: Settings, *, for_reading: bool) -> Che
 
 def _judge_unmade(facts: Facts, settings: Settings, *, has_some: bool) -> Check:
     """Tables are missing in the schema: all of them, or those of this release."""
-    role, schema, name = facts.role, quote(settings.status_schema), name_check(facts.table)
+    role, schema, name = facts.role, quote(settings.status_schema), name_changes_check(facts.table.name)
     if role.may_use_status_schema and role.may_create_in_status_schema:
-        return passed(name, f"the tables in {schema} are made at the first change")
+        return passed(name, f"the tables in {schema} are made at the first connection")
     owner, setup = role.status_schema_owner, f"`{SETUP} --role {role.role}`"
     return failed(
         name,
@@ -101,19 +109,43 @@ def _judge_unmade(facts: Facts, settings: Settings, *, has_some: bool) -> Check:
     )
 
 
-def _judge_version(facts: Facts, settings: Settings, *, for_reading: bool) -> Check:
-    role, name, schema = facts.role, name_check(facts.table), quote(settings.status_schema)
+def _judge_form(facts: Facts, settings: Settings, *, for_reading: bool) -> Check:
+    """Whether they are as this release, and the declaration, have them."""
+    role, schema = facts.role, quote(settings.status_schema)
     version = facts.own.version
-    if version is not None and version < VERSION and not for_reading:
+    if not for_reading and (old := _find_old(facts, settings)):
         return failed(
-            name,
-            f"the tables in {schema} are of version {version}, and this release needs {VERSION}",
+            name_changes_check(facts.table.name),
+            old,
             mend=f"Their owner, {role.status_schema_owner}, runs `{SETUP} --role {role.role}`",
             fault=f"the tables of {name_changes(facts.table)} are of an older release",
             blocks=Blocks.CHANGES,
         )
+    if not for_reading and (others := find_other_types(facts.own.found, facts.table)):
+        kept = ", ".join(f"{other.column} as {other.type}, not {other.wanted}" for other in others)
+        return failed(
+            name_changes_check(facts.table.name),
+            f"the tables in {schema} keep {kept}",
+            mend=f"Declare {facts.table.name} as before, or have {role.status_schema_owner}, their owner, "
+            "alter those columns",
+            fault="changes are kept in another type than is declared",
+            blocks=Blocks.CHANGES,
+        )
     unknown = "; this login may not read their version" if version is None else ""
-    return passed(name, f"kept in {schema}, which is {role.status_schema_owner}'s{unknown}")
+    says = f"kept in {schema}, which is {role.status_schema_owner}'s{unknown}"
+    return passed(name_changes_check(facts.table.name), says)
+
+
+def _find_old(facts: Facts, settings: Settings) -> str:
+    """What is of an older release, or of an older declaration."""
+    schema, version = quote(settings.status_schema), facts.own.version
+    if version is not None and version < VERSION:
+        return f"the tables in {schema} are of version {version}, and this release needs {VERSION}"
+    # The owner adds them when it connects the first time.
+    if facts.role.status_schema_owner == facts.role.role:
+        return ""
+    lacking = ", ".join(find_lacking_columns(facts.own.found, facts.table))
+    return f"the tables in {schema} have no columns for changes of {lacking}" if lacking else ""
 
 
 def _needed(facts: Facts, *, for_reading: bool) -> Iterator[tuple[OwnTable, str, bool | None]]:

@@ -10,9 +10,8 @@ from lakebase_api.doctor.capacity import judge_connections
 from lakebase_api.doctor.catalogues import Catalogues
 from lakebase_api.doctor.changes import judge_changes
 from lakebase_api.doctor.facts import Facts, Role
-from lakebase_api.doctor.own_tables import name_check
 from lakebase_api.doctor.relation import judge_table
-from lakebase_api.lakebase.checks import KEY, Check, failed, passed, skipped
+from lakebase_api.lakebase.checks import KEY, Check, failed, name_changes_check, passed, skipped
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.settings import Settings
 from lakebase_api.table.declaration import Table
@@ -62,7 +61,7 @@ class Examination:
     def skip(self, reason: str) -> Iterator[Check]:
         """The checks of all tables, as not made."""
         for table in self._tables.values():
-            for name in (*RIGHTS, name_check(table)):
+            for name in (*RIGHTS, name_changes_check(table.name)):
                 yield self._label(skipped(name, reason), table)
 
     def _judge(self, gathered: Sequence[Facts]) -> Iterator[Check]:

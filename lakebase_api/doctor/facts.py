@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from lakebase_api.sql.overlay_tables import Found
 from lakebase_api.table.declaration import Table
 
 
@@ -121,6 +122,8 @@ class Own:
     """
 
     privileges: Mapping[tuple[str, str], bool | None]
+    # The columns of each that is there, with their types.
+    found: Found
     version: int | None
 
 

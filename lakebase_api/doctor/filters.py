@@ -34,7 +34,11 @@ def judge_filters(facts: Facts) -> Check:
         return passed(NAME, f"{_name_columns(indexes)} have indexes")
     if (rows := _count_rows(facts)) < SMALL:
         return passed(NAME, f"about {rows:,} rows, which need no index but that of the key")
-    few = {index: values for index in lacking_indexes if (values := _count_few(facts, index))}
+    few = {
+        index: values
+        for index in lacking_indexes
+        if (values := _count_values(facts, index)) is not None and values <= FEW_VALUES
+    }
     needed = [index for index in lacking_indexes if index not in few]
     if not needed:
         return passed(NAME, f"every column of many values has an index{_excuse(few)}")
@@ -52,13 +56,12 @@ def _count_rows(facts: Facts) -> int:
     return facts.indexes[facts.table.key_names, Use.KEY].rows
 
 
-def _count_few(facts: Facts, index: Index) -> int | None:
-    """How many values the column has, if those are few: by the statistics or, without, as is declared."""
+def _count_values(facts: Facts, index: Index) -> int | None:
+    """How many values the column has, by the statistics or, without, as is declared; ``None`` if unknown."""
     if index.use not in (Use.ANY, Use.RANGE):
         return None
     declared = len(facts.table.by_name[index.columns[0]].values) or None
-    values = declared if index.distinct is None else index.distinct
-    return values if values is not None and values <= FEW_VALUES else None
+    return declared if index.distinct is None else index.distinct
 
 
 def _advise(facts: Facts, needed: Sequence[Index], few: Mapping[Index, int]) -> Check:

@@ -22,6 +22,7 @@ from lakebase_api.redaction import redact
 from lakebase_api.settings import Settings
 from lakebase_api.table.declaration import Table
 from lakebase_api.table.loading import load_tables
+from lakebase_api.table.mistakes import TablesError
 
 UNKNOWN = "<the client id of the app>"
 
@@ -41,7 +42,8 @@ def set_up(environ: Mapping[str, str], role: str | None = None) -> str:
     """
     try:
         settings = load_settings(environ)
-    except SettingsError as error:
+        tables = _load_tables(settings)
+    except (SettingsError, TablesError) as error:
         raise SetupRefused(str(error)) from None
     steps = log_in(settings)
     while True:
@@ -53,9 +55,19 @@ def set_up(environ: Mapping[str, str], role: str | None = None) -> str:
         if check.state is State.FAILED:
             raise SetupRefused(check.line)
     with connection:
-        tables = [table for table in load_tables(settings) if table.changeable]
         role = role or _app_role(settings, connection.info.user)
         return _Setup(connection, settings, tables, role).run()
+
+
+def _load_tables(settings: Settings) -> Sequence[Table]:
+    """The declared tables that may be changed. Raises ``TablesError``, but not over who may change them."""
+    try:
+        tables: Sequence[Table] = load_tables(settings)
+    except TablesError as error:
+        if not error.tables:
+            raise
+        tables = error.tables
+    return [table for table in tables if table.changeable]
 
 
 def _app_role(settings: Settings, login: str) -> str:

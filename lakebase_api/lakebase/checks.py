@@ -7,6 +7,7 @@ from enum import StrEnum
 # of orders was there before there were other tables, and keeps its name.
 STATUS_CHANGES = "status_changes"
 CHANGES = "changes"
+FIRST = "orders"
 # The check of the key, for which the rows of a view have to be looked at.
 KEY = "index"
 # The check of how many connections fit, which the log shows with its figures even when they do.
@@ -59,6 +60,11 @@ class Check:
         statements = " ".join(f"{statement};" for statement in self.sql)
         mend = ": ".join(part for part in (self.mend, statements) if part)
         return f"{name}: {self.says}" + (f". {mend}" if mend else "")
+
+
+def name_changes_check(table: str) -> str:
+    """What the check of the tables that keep the changes of a declared table is called."""
+    return STATUS_CHANGES if table == FIRST else CHANGES
 
 
 def passed(name: str, says: str) -> Check:

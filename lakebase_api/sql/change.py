@@ -3,13 +3,14 @@
 import random
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import psycopg
 from psycopg import RawCursor, errors
 
-from lakebase_api.lakebase.checks import STATUS_CHANGES, Blocks, failed
+from lakebase_api.lakebase.checks import Blocks, failed, name_changes_check
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.lakebase.setup_log import NotSetUp
 from lakebase_api.sql.change_request import (
@@ -84,17 +85,14 @@ def _refuse_other_types(overlay: Overlay) -> None:
     if not overlay.other_types:
         return
     kept = ", ".join(f"{name} as {kind}" for name, kind in overlay.other_types.items())
-    raise NotSetUp(
-        [
-            failed(
-                STATUS_CHANGES,
-                f"the changes of {overlay.table.name} have {kept}, which is declared as another type",
-                mend="Declare the type of before, or have the owner of the tables alter the column",
-                fault="changes are kept in another type than is declared",
-                blocks=Blocks.CHANGES,
-            )
-        ]
+    check = failed(
+        name_changes_check(overlay.table.name),
+        f"the changes of {overlay.table.name} have {kept}, which is declared as another type",
+        mend="Declare the type of before, or have the owner of the tables alter the column",
+        fault="changes are kept in another type than is declared",
+        blocks=Blocks.CHANGES,
     )
+    raise NotSetUp([replace(check, table=overlay.table.name)])
 
 
 def _execute(connection: Connection, overlay: Overlay, request: ChangeRequest) -> ChangeResult:

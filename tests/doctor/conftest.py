@@ -11,8 +11,8 @@ from lakebase_api.doctor.examination import Examination
 from lakebase_api.environment import load_settings
 from lakebase_api.lakebase.checks import Check, State
 from lakebase_api.local.postgres import EmbeddedPostgres
-from lakebase_api.orders import overlay
 from lakebase_api.settings import Settings
+from lakebase_api.sql import overlay_tables
 from lakebase_api.table.loading import load_tables
 from tests.conftest import PASSWORD, OrdersDatabase, clone_database
 
@@ -59,8 +59,9 @@ class Shop:
     def set_up_for(self, role: str) -> None:
         """Make the tables of status changes as the superuser, and grant them."""
         with psycopg.connect(self.database.server.conninfo(self.database.name), autocommit=True) as owner:
-            overlay.set_up(owner, self.settings.status_schema)
-            for statement in overlay.grants(self.settings.status_schema, role):
+            tables = load_tables(self.settings)
+            overlay_tables.set_up(owner, self.settings.status_schema, tables)
+            for statement in overlay_tables.grants(self.settings.status_schema, role, tables):
                 owner.execute(statement.encode())
 
     def find_faults(self) -> dict[str, Check]:

@@ -8,7 +8,9 @@ import pytest
 
 from lakebase_api.doctor.setting_up import SetupRefused, set_up
 from lakebase_api.lakebase.checks import STATUS_CHANGES
-from lakebase_api.orders import overlay
+from lakebase_api.settings import Settings
+from lakebase_api.sql import overlay_tables
+from lakebase_api.table.loading import load_tables
 from tests.doctor.conftest import APP, PERSON, Shop
 from tests.lakebase_stand_in import LakebaseStandIn
 
@@ -114,7 +116,7 @@ def test_a_schema_of_the_wrong_person_is_handed_over_by_the_sql_that_is_printed(
     refusal = refuse(shop.environment)
     assert f"belongs to {PERSON}: {PERSON} runs `python -m lakebase_api setup --role {APP}`" in refusal
     statements = re.findall(r"ALTER [^;]*;", refusal)
-    assert len(statements) == 1 + len(overlay.TABLE_PRIVILEGES)
+    assert len(statements) == 1 + len(overlay_tables.list_privileges(load_tables(Settings())))
     for statement in statements:
         shop.execute(statement)
     assert set_up(shop.environment) == f"Schema lakebase_api belongs to {APP}. Nothing had to be done."
