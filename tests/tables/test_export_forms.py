@@ -10,6 +10,7 @@ from lakebase_api.app import create_app, get_service
 from lakebase_api.environment import load_settings
 from lakebase_api.local.postgres import EmbeddedPostgres
 from lakebase_api.table.declaration import Column, Table
+from lakebase_api.table.loading import load_tables
 from lakebase_api.table.types import find_type
 from tests.conftest import ROLE, OrdersDatabase, clone_database
 from tests.orders.exporting import copy
@@ -77,7 +78,8 @@ PLAIN, TEXTS = declare(as_text=False), declare(as_text=True)
 
 @pytest.fixture(scope="module")
 def client(database: OrdersDatabase) -> Iterator[FlaskClient]:
-    app = create_app(load_settings(database.environment), [PLAIN, TEXTS])
+    settings = load_settings(database.environment)
+    app = create_app(settings, [*load_tables(settings), PLAIN, TEXTS])
     get_service(app).open()
     yield app.test_client()
     get_service(app).close()
