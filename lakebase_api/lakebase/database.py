@@ -57,7 +57,7 @@ class Database:
         self._command_timeout = settings.command_timeout
         self._pool = pool
         self._find_caller = find_caller
-        self._watchdog = Watchdog()
+        self.watchdog = Watchdog()
         self._retries = _Count()
         self._setup = setup
         self._by_table = by_table
@@ -75,13 +75,13 @@ class Database:
 
     def open(self) -> None:
         """Start connecting in the background; returns at once. Call it after the fork."""
-        self._watchdog.open()
+        self.watchdog.open()
         self._pool.open()
 
     def close(self) -> None:
         """Close every connection."""
         self._pool.close()
-        self._watchdog.close()
+        self.watchdog.close()
 
     def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The result of ``query(connection, …)``, tried again as long as it may when a connection is lost.
@@ -171,7 +171,7 @@ class Database:
         try:
             connection = self._pool.borrow(caller.deadline)
             borrowed = time.monotonic()
-            self._watchdog.watch(connection, caller.deadline)
+            self.watchdog.watch(connection, caller.deadline)
             self._limit_statement(connection, caller.deadline - borrowed)
             self._setup.refuse_other_table(connection)
             use.sent = True
@@ -194,7 +194,7 @@ class Database:
             caller.record_use(borrowed - started, time.monotonic() - borrowed)
 
     def _end(self, connection: LakebaseConnection, use: "_Use") -> None:
-        self._watchdog.release(connection)
+        self.watchdog.release(connection)
         use.lost = use.lost or connection.closed
         if use.lost:
             self._pool.discard(connection)

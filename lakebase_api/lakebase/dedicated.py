@@ -18,6 +18,7 @@ from lakebase_api.lakebase.retries import Retries, is_lost
 from lakebase_api.lakebase.setup_log import FAULTS_MET, SetupLog
 from lakebase_api.lakebase.turns import Turns
 from lakebase_api.lakebase.watchdog import Watchdog
+from lakebase_api.settings import Settings
 
 T = TypeVar("T")
 
@@ -52,32 +53,24 @@ class _Slot:
 
 
 class DedicatedConnections:
-    """At most ``limit`` connections beside those of the pool, for ``max_work`` at a time.
+    """A few connections beside those of the pool, shared by exports of all tables.
 
-    Safe to share between threads once open. A connection is lent for one query: whoever does something else
-    in between, such as to wait for a client, keeps nobody from it.
+    Safe to share between threads once ``watchdog`` is open. A connection is lent for one query: whoever does
+    something else in between, such as to wait for a client, keeps nobody from it.
     """
 
     def __init__(
-        self, limit: int, max_work: int, wake_budget: float, pool: Pool, setups: Mapping[str, SetupLog]
+        self, settings: Settings, pool: Pool, setups: Mapping[str, SetupLog], watchdog: Watchdog
     ) -> None:
-        self._slots = [_Slot() for _ in range(limit)]
+        self._slots = [_Slot() for _ in range(settings.export_concurrency)]
         self._lock = threading.Lock()
         self._under_way = 0
-        self._max_work = max_work
+        self._max_work = settings.most_exports
         self.turns = Turns(self._slots)
-        self.wake_budget = wake_budget
+        self.wake_budget = settings.wake_budget
         self.pool = pool
         self.setups = setups
-        self.watchdog = Watchdog()
-
-    def open(self) -> None:
-        """Start watching. Call it after the fork."""
-        self.watchdog.open()
-
-    def close(self) -> None:
-        """Stop watching."""
-        self.watchdog.close()
+        self.watchdog = watchdog
 
     @contextmanager
     def begin(self, table: str, prepare: Prepare, deadline: float) -> Iterator["DedicatedWork"]:

@@ -52,11 +52,7 @@ class Lakebase:
         of_no_table = SetupLog(lambda connection: ())
         self.database = Database(settings, self.pool, of_no_table, find_caller, self.setups.by_table)
         self.dedicated = DedicatedConnections(
-            settings.export_concurrency,
-            settings.most_exports,
-            settings.wake_budget,
-            self.pool,
-            self.setups.by_table,
+            settings, self.pool, self.setups.by_table, self.database.watchdog
         )
 
     def open(self) -> None:
@@ -67,11 +63,9 @@ class Lakebase:
         if self._rotation:
             self._rotation.start()
         self.database.open()
-        self.dedicated.open()
 
     def close(self) -> None:
         """Close every connection."""
-        self.dedicated.close()
         self.database.close()
 
     def stats(self) -> dict[str, int]:

@@ -57,8 +57,6 @@ MAX_STATEMENTS = 256
 
 # Texts; the values of others cannot begin a formula that a spreadsheet would run.
 ESCAPED_KINDS = (Kind.TEXT, Kind.ENUM)
-# Whose values are numbers, booleans or documents in JSON, and can be texts there.
-UNQUOTED_KINDS = (Kind.INTEGER, Kind.NUMERIC, Kind.FLOAT, Kind.BOOLEAN, Kind.JSON, Kind.ARRAY)
 PADDED = re.compile(r"(character|char|bpchar)(\(\d+\))?")
 
 
@@ -157,7 +155,7 @@ def _choose_form(column: Column, form: Form) -> str:
     kind = column.type
     if form.is_csv:
         return ESCAPED if form.escaped and kind.kind in ESCAPED_KINDS else "{column}"
-    if column.is_text_in_json and kind.kind in UNQUOTED_KINDS:
+    if column.is_text_in_json:
         return AS_TEXT
     if form.great_as_text and kind.kind is Kind.INTEGER:
         return SPELLED

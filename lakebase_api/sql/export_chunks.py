@@ -9,11 +9,11 @@ import msgspec
 from psycopg import RawCursor
 
 from lakebase_api.lakebase.connecting import Connection
-from lakebase_api.lakebase.copy import copy_rows
+from lakebase_api.lakebase.copy import TooMuch, copy_rows
 from lakebase_api.lakebase.results import Wait
 from lakebase_api.lakebase.setup_log import KeyNotUnique
 from lakebase_api.sql.copy_sql import Form, compose_copy, compose_values
-from lakebase_api.sql.key_bounds import NO_LIMIT, set_range
+from lakebase_api.sql.key_bounds import set_range
 from lakebase_api.sql.overlay import Overlay
 from lakebase_api.sql.predicates import Predicates
 from lakebase_api.table.declaration import Table
@@ -23,6 +23,10 @@ from lakebase_api.table.key_text import KeyTexts
 MAX_BYTES = 8_000_000
 # What a statement is given at the least: the first one of whoever has the connection next begins under it.
 MIN_MILLISECONDS = 50
+
+# Rows that may have come in between since others were counted. Without a limit PostgreSQL would not know how
+# few rows are in a range of several columns, of which it knows the first alone.
+ROOM = 1000
 
 SET_TIMEOUT = b"SELECT set_config('statement_timeout', $1, false)"
 # A cell of CSV with the comma behind it.
@@ -96,14 +100,16 @@ class ExportChunks:
             self._overlay.find_source(connection),
             max(MIN_MILLISECONDS, round(seconds * 1000)),
         )
-        # One row more than wanted, to see whether there is one. Where keys are those of rows they are enough.
-        limit = size.rows + 1 if self.table.has_integer_key else NO_LIMIT
+        # One row more than wanted, to see whether there is one.
+        limit = size.rows + 1 if self.table.has_integer_key else size.keys + ROOM
         last = set_range(connection, source, after, size.keys, limit, milliseconds, wait)
         if last is None:
             return None
         rows = copy_rows(connection, compose_copy(source, export.which.shape, export.form), MAX_BYTES, wait)
         if len(rows) < limit:
             return Chunk(rows, last)
+        if not self.table.has_integer_key:
+            raise TooMuch
         beyond, reached = (find_key(row, self.table, export.form) for row in (rows.pop(), rows[-1]))
         if beyond == reached:
             raise KeyNotUnique(f"{self.table.key_names[0]} {reached[0]} is there more than once")

@@ -49,8 +49,6 @@ SET_OTHERS = (
 # Values before those of the key.
 OTHERS = 3
 EDGES = ("first", "last")
-# More rows than any chunk has.
-NO_LIMIT = MAX_BIGINT
 
 
 def set_range(

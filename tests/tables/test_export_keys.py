@@ -18,6 +18,7 @@ from lakebase_api.local.postgres import EmbeddedPostgres
 from lakebase_api.sql import key_ranges
 from lakebase_api.sql.export_chunks import Size
 from lakebase_api.table.declaration import Column, Table
+from lakebase_api.table.loading import load_tables
 from lakebase_api.table.types import find_type
 from tests.conftest import ROLE, OrdersDatabase, clone_database
 from tests.orders.exporting import NASTY, copy
@@ -117,9 +118,15 @@ def keyed(server: EmbeddedPostgres) -> OrdersDatabase:
     return database
 
 
+def build_app(database: OrdersDatabase) -> Flask:
+    """An app that serves the tables beside orders."""
+    settings = load_settings(database.environment)
+    return create_app(settings, [*load_tables(settings), *TABLES])
+
+
 @pytest.fixture(scope="module")
 def app(keyed: OrdersDatabase) -> Iterator[Flask]:
-    app = create_app(load_settings(keyed.environment), TABLES)
+    app = build_app(keyed)
     get_service(app).open()
     yield app
     get_service(app).close()
@@ -133,7 +140,7 @@ def client(app: Flask) -> FlaskClient:
 @pytest.fixture(scope="module")
 def stopping(keyed: OrdersDatabase) -> Iterator[FlaskClient]:
     """A client of a service that is about to stop: each export ends as soon as it may."""
-    app = create_app(load_settings(keyed.environment), TABLES)
+    app = build_app(keyed)
     get_service(app).open(lambda: True)
     yield app.test_client()
     get_service(app).close()
