@@ -11,7 +11,7 @@ from lakebase_api.doctor.catalogues import Catalogues
 from lakebase_api.doctor.changes import SETUP, is_current, judge_changes
 from lakebase_api.doctor.examination import miss_role
 from lakebase_api.doctor.facts import Facts, Role
-from lakebase_api.doctor.login import log_in
+from lakebase_api.doctor.login import LoginFailed, log_in_or_fail
 from lakebase_api.doctor.names import quote
 from lakebase_api.environment import SettingsError, load_settings
 from lakebase_api.lakebase.checks import State
@@ -22,6 +22,7 @@ from lakebase_api.redaction import redact
 from lakebase_api.settings import Settings
 from lakebase_api.table.declaration import Table
 from lakebase_api.table.loading import load_tables
+from lakebase_api.table.mistakes import TablesError
 
 UNKNOWN = "<the client id of the app>"
 
@@ -41,19 +42,11 @@ def set_up(environ: Mapping[str, str], role: str | None = None) -> str:
     """
     try:
         settings = load_settings(environ)
-    except SettingsError as error:
-        raise SetupRefused(str(error)) from None
-    steps = log_in(settings)
-    while True:
-        try:
-            check = next(steps)
-        except StopIteration as end:
-            connection = end.value
-            break
-        if check.state is State.FAILED:
-            raise SetupRefused(check.line)
-    with connection:
         tables = [table for table in load_tables(settings) if table.changeable]
+        connection = log_in_or_fail(settings)
+    except (SettingsError, TablesError, LoginFailed) as error:
+        raise SetupRefused(str(error)) from None
+    with connection:
         role = role or _app_role(settings, connection.info.user)
         return _Setup(connection, settings, tables, role).run()
 
