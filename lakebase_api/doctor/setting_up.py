@@ -11,7 +11,7 @@ from lakebase_api.doctor.catalogues import Catalogues
 from lakebase_api.doctor.changes import SETUP, is_current, judge_changes
 from lakebase_api.doctor.examination import miss_role
 from lakebase_api.doctor.facts import Facts, Role
-from lakebase_api.doctor.login import log_in
+from lakebase_api.doctor.login import LoginFailed, log_in_or_fail
 from lakebase_api.doctor.names import quote
 from lakebase_api.environment import SettingsError, load_settings
 from lakebase_api.lakebase.checks import State
@@ -43,17 +43,9 @@ def set_up(environ: Mapping[str, str], role: str | None = None) -> str:
     try:
         settings = load_settings(environ)
         tables = _load_tables(settings)
-    except (SettingsError, TablesError) as error:
+        connection = log_in_or_fail(settings)
+    except (SettingsError, TablesError, LoginFailed) as error:
         raise SetupRefused(str(error)) from None
-    steps = log_in(settings)
-    while True:
-        try:
-            check = next(steps)
-        except StopIteration as end:
-            connection = end.value
-            break
-        if check.state is State.FAILED:
-            raise SetupRefused(check.line)
     with connection:
         role = role or _app_role(settings, connection.info.user)
         return _Setup(connection, settings, tables, role).run()

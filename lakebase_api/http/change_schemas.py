@@ -70,7 +70,7 @@ def build_changed(texts: ChangeTexts, columns: tuple[Column, ...], name: str) ->
     for field in shown.values():
         field.required = is_one
     message = fields.String(required=True, metadata={"example": texts.updated(columns[:1])})
-    return _build(name, {**_key_fields(texts.table), **shown, "message": message})
+    return _build(name, {**_key_fields(texts.table), **shown, texts.beside("message"): message})
 
 
 def build_batch_item(texts: ChangeTexts, column: Column) -> type[Schema]:
@@ -92,7 +92,7 @@ def build_batch_item(texts: ChangeTexts, column: Column) -> type[Schema]:
                 takes_null=texts.takes_null(column),
                 required=True,
             ),
-            "if_match": etag,
+            texts.beside("if_match"): etag,
         },
     )
 
@@ -120,8 +120,8 @@ def build_history(texts: ChangeTexts) -> type[Schema]:
         {
             **_key_fields(texts.table),
             **_state_fields(texts),
-            "changes": fields.List(fields.Nested(change), required=True),
-            "pagination": fields.Nested(pagination, required=True),
+            texts.beside("changes"): fields.List(fields.Nested(change), required=True),
+            texts.beside("pagination"): fields.Nested(pagination, required=True),
         },
     )
 
@@ -139,17 +139,17 @@ def _result_fields(texts: ChangeTexts, column: Column) -> Fields:
     return {
         **_key_fields(texts.table),
         column.name: build_shown_value(column, f"The {label} the {one} has now."),
-        "etag": fields.String(
+        texts.beside("etag"): fields.String(
             required=True, allow_none=True, metadata={"description": "The ETag it has now."}
         ),
-        "status": fields.Integer(
+        texts.beside("status"): fields.Integer(
             required=True,
             metadata={"description": f"What a change of this {one} alone answers.", "example": 200},
         ),
-        "type": fields.String(
+        texts.beside("type"): fields.String(
             metadata={"description": "The kind of problem.", "example": texts.not_found.path}
         ),
-        "detail": fields.String(
+        texts.beside("detail"): fields.String(
             metadata={"description": "Why it was refused.", "example": texts.unknown(["9"])}
         ),
     }
@@ -216,7 +216,9 @@ def _state_fields(texts: ChangeTexts) -> Fields:
         )
         for column in table.changeable
     }
-    return {"columns": fields.Nested(_build(texts.schema("HistoryColumns"), states), required=True)}
+    return {
+        texts.beside("columns"): fields.Nested(_build(texts.schema("HistoryColumns"), states), required=True)
+    }
 
 
 def _pagination_fields() -> Fields:

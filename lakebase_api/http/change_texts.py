@@ -7,6 +7,7 @@ from typing import NamedTuple
 from lakebase_api.http.resource import FIRST, Resource
 from lakebase_api.sql.change_request import ItemResult, Outcome
 from lakebase_api.sql.change_sql import NULL
+from lakebase_api.table.collisions import OWN_PREFIX
 from lakebase_api.table.declaration import Column, Table
 from lakebase_api.web import problem_types as kinds
 from lakebase_api.web.problem_types import ProblemType
@@ -55,6 +56,11 @@ class ChangeTexts:
     def not_found(self) -> ProblemType:
         """That there is no such row."""
         return find_not_found(self.table)
+
+    def beside(self, name: str) -> str:
+        """What a member of ours is called, beside columns: one of them may have its name."""
+        taken = (*self.table.key, *self.table.changeable)
+        return f"{OWN_PREFIX}{name}" if any(column.name == name for column in taken) else name
 
     def schema_of(self, column: Column, name: str) -> str:
         """The name of a component that is of one column."""

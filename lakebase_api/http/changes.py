@@ -120,7 +120,7 @@ class Changes:
             is_weak = item.outcome is Outcome.STALE and conditions.has_weak_etag
             detail = f"{self.texts.explain(item)}{headers.WEAK_ETAG if is_weak else ''}"
             raise Problem(kind, detail, etag=item.etag)
-        return _answer({**self._show(item), "message": message}, result, conditions)
+        return _answer({**self._show(item), self.texts.beside("message"): message}, result, conditions)
 
     def _change(
         self,
@@ -182,8 +182,9 @@ class Changes:
         ]
         if twice:
             refuse(twice)
+        if_match = self.texts.beside("if_match")
         return [
-            Item(key, (item[column.name],), [item["if_match"]] if "if_match" in item else None)
+            Item(key, (item[column.name],), [item[if_match]] if if_match in item else None)
             for key, item in zip(keys, body, strict=True)
         ]
 
@@ -194,10 +195,10 @@ class Changes:
             raise Problem(kind, explained[0][1], invalid=invalid)
 
     def _describe_result(self, item: ItemResult) -> dict[str, Any]:
-        result = {**self._show(item), "etag": item.etag}
+        own: dict[str, Any] = {"etag": item.etag, "status": 200}
         if kind := self.texts.refusal(item):
-            return {**result, "status": kind.status, "type": kind.path, "detail": self.texts.explain(item)}
-        return {**result, "status": 200}
+            own |= {"status": kind.status, "type": kind.path, "detail": self.texts.explain(item)}
+        return {**self._show(item), **{self.texts.beside(name): value for name, value in own.items()}}
 
     def _show(self, item: ItemResult) -> dict[str, Any]:
         """The key and the columns, as JSON has them."""

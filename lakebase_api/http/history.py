@@ -28,7 +28,7 @@ def add_history(resource: Resource, database: TableDatabase, texts: ChangeTexts)
         if found is None:
             raise Problem(texts.not_found, texts.unknown([spell_key(key)]))
         pagination = {"page_size": page_size, "has_next": found.has_next, "next_cursor": found.next_cursor}
-        response = answer_json({**_show_history(texts, found), "pagination": pagination})
+        response = answer_json({**_show_history(texts, found), texts.beside("pagination"): pagination})
         response.headers["Cache-Control"] = "private, no-cache"
         return response
 
@@ -59,7 +59,7 @@ def _show_history(texts: ChangeTexts, found: History) -> dict[str, Any]:
         for column in table.changeable
     }
     changes = [row for version in found.versions for row in _show_version(texts, version)]
-    return {**key, "columns": columns, "changes": changes}
+    return {**key, texts.beside("columns"): columns, texts.beside("changes"): changes}
 
 
 def _show_version(texts: ChangeTexts, version: Version) -> Iterator[dict[str, Any]]:

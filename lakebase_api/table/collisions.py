@@ -23,20 +23,7 @@ PARAMETERS = (
     "sort",
     "trailer",
 )
-# What stands beside the key and the changed columns, in a change, its answer, and its history.
-BESIDE_CHANGES = ("if_match", "message", "etag", "status", "type", "title", "detail", "history", "pagination")
-# What the tables that keep changes have beside the key.
-BESIDE_KEY = (
-    "version",
-    "old",
-    "new",
-    "synced",
-    "is_withdrawal",
-    "changed_at",
-    "changed_by",
-    "request_id",
-    "idempotency_key",
-)
+OWN_PREFIX = "_"
 # What stands in a path where a key or the path of a change would.
 SEGMENTS = ("count", "sample", "pages", "stream", "export", "history", "freshness")
 
@@ -46,7 +33,7 @@ def refuse_collisions(section: Section, table: Table) -> None:
     _refuse_parameters(section, table.columns)
     if table.changeable:
         _refuse_paths(section, table.changeable)
-        _refuse_beside_changes(section, table)
+        _refuse_own_prefix(section, table)
 
 
 def refuse_same_one(mistakes: Mistakes, tables: Iterable[Table]) -> None:
@@ -92,10 +79,10 @@ def _refuse_paths(section: Section, columns: Sequence[Column]) -> None:
             section.refuse(f"{path} is where {other} is changed; give it another.", *at)
 
 
-def _refuse_beside_changes(section: Section, table: Table) -> None:
+def _refuse_own_prefix(section: Section, table: Table) -> None:
+    """What stands beside these columns, in tables of changes and in documents, begins with it."""
     for column in (*table.key, *table.changeable):
-        taken = BESIDE_CHANGES if column.change else (*BESIDE_CHANGES, *BESIDE_KEY)
-        if column.name in taken or column.name.startswith("_"):
+        if column.name.startswith(OWN_PREFIX):
             what = "is changed" if column.change else "is of the key of a table with changes"
-            says = f"{what}, and its name is taken there; rename it in a view."
+            says = f"{what}, and so cannot begin with {OWN_PREFIX}; rename it in a view."
             section.refuse(says, "columns", column.name)

@@ -27,8 +27,6 @@ FITTING = {
     Filter.CONTAINS: (Kind.ARRAY, Kind.JSON),
     Filter.NULL: tuple(Kind),
 }
-# What no change or key may begin with: the tables that keep changes have columns of their own that do.
-OWN_PREFIX = "_"
 # The longest prefix of a column that keeps something of another one.
 LONGEST_PREFIX = "_changed_"
 NULL = "null"

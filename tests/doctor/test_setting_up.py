@@ -2,6 +2,7 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -162,4 +163,12 @@ def test_a_failure_half_way_leaves_nothing_behind(shop: Shop) -> None:
 def test_without_the_grants_nothing_is_made(shop: Shop, person: dict[str, str]) -> None:
     shop.execute(FORBID_GRANTS)
     assert "no grants today. Nothing was changed." in refuse(person, APP)
+    assert shop.execute(OWNER) == []
+
+
+def test_mistakes_in_the_declared_tables_are_told_before_anything_is_made(shop: Shop, tmp_path: Path) -> None:
+    file = tmp_path / "tables.toml"
+    file.write_text("[orders]\nsorce = 1\n")
+    refusal = refuse({**shop.environment, "TABLES_FILE": str(file)})
+    assert f"{file} line 2: orders.sorce: is not known here; did you mean `source`?" in refusal
     assert shop.execute(OWNER) == []

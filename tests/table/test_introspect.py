@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from lakebase_api.doctor.report import run_checks
 from lakebase_api.introspection.command import Refused, check_declared, introspect
+from lakebase_api.lakebase.checks import State
 from lakebase_api.local.postgres import EmbeddedPostgres
 from lakebase_api.table.declaration import Filter, Table
 from lakebase_api.table.loading import read_tables
@@ -378,3 +380,11 @@ def test_the_command_prints_what_may_be_appended_and_warns_of_what_is_there(
     ended = run({**environment, "PGPASSWORD": "hunter2"}, "app.kept")
     assert ended.returncode == 1
     assert ended.stderr.startswith("login: ")
+
+
+def test_the_doctor_finds_no_fault_with_what_was_written(varied: OrdersDatabase, declared: Path) -> None:
+    checks = list(run_checks({**varied.environment, "TABLES_FILE": str(declared)}))
+    assert [check for check in checks if check.state is not State.OK] == []
+    assert {"customers", "everything", "kept", "parted", "several", "odd-things"} <= {
+        check.table for check in checks
+    }
