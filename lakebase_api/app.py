@@ -8,25 +8,22 @@ from wsgiref.types import WSGIApplication
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
+from marshmallow import Schema
 
 from lakebase_api.doctor.examination import Examination
 from lakebase_api.http.changes import add_changes
-from lakebase_api.http.export_seam import build_predicates, find_query_schema
+from lakebase_api.http.cursors import CursorCodec, derive_secret
 from lakebase_api.http.exporting import Exports
 from lakebase_api.http.exports import ExportContext, add_export
+from lakebase_api.http.fields import build_form_fields
+from lakebase_api.http.filters import build_filter_fields, build_predicates
+from lakebase_api.http.lists import ListViews
+from lakebase_api.http.reads import Reads
 from lakebase_api.http.resource import Resource
+from lakebase_api.http.rows import RowViews
 from lakebase_api.lakebase.lakebase import Lakebase
-from lakebase_api.orders.counting import OrderCounts
-from lakebase_api.orders.lists.cursors import CursorCodec
-from lakebase_api.orders.lists.listing import StateQuery
-from lakebase_api.orders.lists.pages_by_key import PagesByKey
-from lakebase_api.orders.lists.routes import ListsContext, register_lists
-from lakebase_api.orders.lists.sorted_pages import SortedPages
-from lakebase_api.orders.order import Source
-from lakebase_api.orders.queries import OrderQueries
-from lakebase_api.orders.reading import Reader
-from lakebase_api.orders.routes import OrdersContext, register_orders
-from lakebase_api.settings import Settings, StatusWrites
+from lakebase_api.settings import Settings
+from lakebase_api.sql.counting import TableCounts, build_slots
 from lakebase_api.sql.export_chunks import ExportChunks
 from lakebase_api.sql.overlay import Overlay, Overlays
 from lakebase_api.sql.table_database import TableDatabase
@@ -37,6 +34,7 @@ from lakebase_api.web.documentation import build_api
 from lakebase_api.web.exchange import current_exchange, register_exchange
 from lakebase_api.web.home import register_home
 from lakebase_api.web.probes import register_probes
+from lakebase_api.web.problem_types import list_problem_types
 from lakebase_api.web.problems import register_problems
 from lakebase_api.web.proxies import allow_hosts, trust_proxies
 from lakebase_api.web.traffic import REPORT_INTERVAL, Traffic, TrafficReport
@@ -127,28 +125,18 @@ def get_service(app: Flask) -> Service:
 
 def _register_routes(app: Flask, service: Service) -> None:
     settings, lakebase = service.settings, service.lakebase
-    database = lakebase.database.for_table("orders")
-    api = build_api(app)
-    register_home(app)
-    source = Source(settings.schema, settings.table, settings.status_schema)
-    shows_changes = settings.status_writes != StatusWrites.DIRECT
-    reader = Reader(source, shows_changes=shows_changes)
-    queries = OrderQueries(reader)
-    counts = OrderCounts(database, queries, settings)
-    register_orders(app, api, OrdersContext(database, queries, counts))
-    lists = ListsContext(
-        database=database,
-        queries=queries,
-        counts=counts,
-        by_key=PagesByKey(reader),
-        sorted=SortedPages(reader),
-        cursors=CursorCodec(settings, source),
-        state=StateQuery(source),
-    )
-    register_lists(app, api, lists)
+    problem_types = list_problem_types(service.tables)
+    api = build_api(app, service.tables, problem_types)
+    register_home(app, service.tables, problem_types)
+    secret, slots = derive_secret(settings), build_slots(settings)
     for table, overlay in service.overlays.by_table.items():
         resource = Resource(table)
-        add_changes(resource, TableDatabase(lakebase.database, overlay), settings)
+        database = TableDatabase(lakebase.database, overlay)
+        counts = TableCounts(database, settings, slots)
+        reads = Reads(resource, database, counts, CursorCodec(secret, table))
+        RowViews(reads).add_to(resource)
+        ListViews(reads).add_to(resource)
+        add_changes(resource, database, settings)
         _add_export(resource, service, overlay)
         resource.register(app, api)
     deciding = {
@@ -167,10 +155,11 @@ def _add_export(resource: Resource, service: Service, overlay: Overlay) -> None:
     exports = Exports(
         service.lakebase.dedicated, ExportChunks(overlay), lambda: service.check_draining() is not None
     )
+    parameters = build_filter_fields(resource.table) | build_form_fields(resource.table)
     context = ExportContext(
         exports,
         service.settings.export_time_limit,
-        find_query_schema(resource.table),
+        Schema.from_dict(dict(parameters), name="ExportQuerySchema"),
         partial(build_predicates, resource.table),
     )
     add_export(resource, context)

@@ -1,12 +1,14 @@
 """The key of a row in a path: one segment for each of its columns."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 from werkzeug.routing import BaseConverter
 
 from lakebase_api.table.declaration import Column, Table
 from lakebase_api.table.types import Kind
 from lakebase_api.table.values import MAX_BIGINT, MAX_KEY_TEXT, MIN_BIGINT, Value, parse_value
+from lakebase_api.web.problem_types import build_not_found
+from lakebase_api.web.problems import Problem
 from lakebase_api.web.validation import refuse
 
 Key = tuple[Value, ...]
@@ -67,3 +69,8 @@ def describe_key(column: Column) -> dict[str, Any]:
 def spell_key(key: Key) -> str:
     """The key as texts have it, such as ``1/3``."""
     return "/".join(map(str, key))
+
+
+def refuse_unknown(table: Table, key: Key) -> NoReturn:
+    """Answer 404: there is no row of that key."""
+    raise Problem(build_not_found(table), f"There is no {table.one.replace('_', ' ')} {spell_key(key)}.")

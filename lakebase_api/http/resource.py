@@ -32,6 +32,10 @@ class Resource:
         """The name of a component of the document: the table's own, beside those of other tables."""
         return name if self.table.name == FIRST else f"{_join_words(self.table.one)}{name}"
 
+    def name_row(self) -> str:
+        """The name of the component that is a row."""
+        return _join_words(self.table.one)
+
     def add(
         self, method: str, path: str, view: View, name: str, text: str, *describe: Callable[[Any], Any]
     ) -> None:

@@ -6,7 +6,6 @@ import select
 
 import psycopg
 from psycopg import pq
-from psycopg.types.numeric import NumericLoader
 from psycopg.types.string import TextLoader
 
 from lakebase_api.lakebase.failures import NOT_UTF8, POOLER, Unsuitable
@@ -43,6 +42,20 @@ LATER_LIMITS = {"idle_session_timeout": 140000, "transaction_timeout": 170000}
 # A name for the session: one that does not know it was not opened for this connection.
 MARK = "lakebase_api.session"
 
+# Types whose values are read as texts.
+TEXTS = (
+    "date",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "uuid",
+    "bytea",
+    "json",
+    "jsonb",
+    "float4",
+    "float8",
+)
+
 # Variables of the environment that libpq reads beside those of its connection options.
 # https://www.postgresql.org/docs/current/libpq-envars.html
 OTHER_VARIABLES = ("PGDATESTYLE", "PGTZ", "PGGEQO", "PGSERVICEFILE", "PGSYSCONFDIR", "PGLOCALEDIR")
@@ -75,14 +88,12 @@ def prepare_session(connection: psycopg.Connection[tuple[object, ...]], mark: st
 
 
 def keep_values(connection: psycopg.Connection[tuple[object, ...]]) -> None:
-    """Have rows hold every value that PostgreSQL has: dates as texts, as it writes them; floats as decimals.
+    """Have rows hold every value that PostgreSQL has: as it writes them, where Python's types lack some.
 
-    Python's dates have no infinity and no year but 1 to 9999. A float that is not a number would be NULL in
-    JSON.
+    Python's dates have no infinity and no year but 1 to 9999. A number within JSON keeps its digits.
     """
-    connection.adapters.register_loader("date", TextLoader)
-    connection.adapters.register_loader("float4", NumericLoader)
-    connection.adapters.register_loader("float8", NumericLoader)
+    for name in TEXTS:
+        connection.adapters.register_loader(name, TextLoader)
 
 
 def forget_variables() -> list[str]:

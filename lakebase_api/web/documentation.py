@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,10 +17,12 @@ from flask_smorest import Api
 from marshmallow import Schema, fields
 
 from lakebase_api import __version__
+from lakebase_api.table.declaration import Table
 from lakebase_api.web.answers import JSON
 from lakebase_api.web.base_path import API_BASE
-from lakebase_api.web.problem_types import PROBLEM_TYPES
+from lakebase_api.web.problem_types import ProblemType
 from lakebase_api.web.problems import CONTENT_TYPE
+from lakebase_api.web.service_name import describe_service, name_service
 
 ASSETS_PATH = "/docs/assets"
 PAGE_ENDPOINT = "api-docs.openapi_swagger_ui"
@@ -34,8 +37,8 @@ PAGE_POLICY = (
 ASSETS_POLICY = "default-src 'none'; frame-ancestors 'none'"
 INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
-DESCRIPTION = f"""
-Orders of a Databricks Lakebase database. Every path is served at `/` and at `{API_BASE}`, which is
+# Behind what is served.
+DESCRIPTION = f"""Every path is served at `/` and at `{API_BASE}`, which is
 where callers with a bearer token reach it on Databricks Apps.
 
 Errors are `{CONTENT_TYPE}` (RFC 9457). A 503 says in `Retry-After` after how many seconds to try again.
@@ -114,10 +117,10 @@ class DocumentedApi(Api):
     DEFAULT_ERROR_RESPONSE_NAME = None
 
 
-def build_api(app: Flask) -> DocumentedApi:
+def build_api(app: Flask, tables: Sequence[Table], problem_types: Mapping[str, ProblemType]) -> DocumentedApi:
     """The OpenAPI document at ``/openapi.json`` and its page at ``/docs``."""
     app.config.update(
-        API_TITLE="Lakebase Orders API",
+        API_TITLE=name_service(tables),
         API_VERSION=__version__,
         OPENAPI_VERSION="3.1.0",
         OPENAPI_URL_PREFIX="/",
@@ -129,7 +132,7 @@ def build_api(app: Flask) -> DocumentedApi:
         OPENAPI_SWAGGER_UI_CONFIG={"validatorUrl": None, "displayRequestDuration": True},
         API_SPEC_OPTIONS={
             "info": {
-                "description": DESCRIPTION,
+                "description": f"\n{describe_service(tables)}. {DESCRIPTION}",
                 "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
             },
         },
@@ -144,8 +147,9 @@ def build_api(app: Flask) -> DocumentedApi:
     app.view_functions[DOCUMENT_ENDPOINT] = lambda: _answer_document(api)
     # flask-smorest's own way of paging, which nothing here uses.
     del api.spec.components.schemas["PaginationMetadata"]
-    for status in sorted({kind.status for kind in PROBLEM_TYPES.values()}):
-        api.spec.components.response(f"Problem{status}", _problem_response(status), lazy=True)
+    for status in sorted({kind.status for kind in problem_types.values()}):
+        kinds = [kind for kind in problem_types.values() if kind.status == status]
+        api.spec.components.response(f"Problem{status}", _problem_response(status, kinds), lazy=True)
     return api
 
 
@@ -169,8 +173,7 @@ def _protect(response: Response, policy: str) -> Response:
     return response
 
 
-def _problem_response(status: int) -> dict[str, Any]:
-    kinds = [kind for kind in PROBLEM_TYPES.values() if kind.status == status]
+def _problem_response(status: int, kinds: Sequence[ProblemType]) -> dict[str, Any]:
     headers: dict[str, Any] = dict(HEADERS)
     if any(kind.retry_after for kind in kinds):
         headers["Retry-After"] = {"description": "Seconds to wait.", "schema": {"type": "integer"}}

@@ -1,6 +1,9 @@
 """The kinds of problem that an error answer names, each with a page of its own."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from lakebase_api.table.declaration import Table
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ NOT_FOUND = ProblemType(
     "There is no such path.",
     "Look the path up in /docs.",
 )
+# As the declared table has it.
 ORDER_NOT_FOUND = ProblemType(
     "order-not-found",
     404,
@@ -214,34 +218,50 @@ DEADLINE = ProblemType(
     "Ask for less at a time, or try again later.",
 )
 
-PROBLEM_TYPES: dict[str, ProblemType] = {
-    kind.slug: kind
-    for kind in (
-        MALFORMED,
-        FOREIGN_CURSOR,
-        STATUS_WRITES_OFF,
-        NOT_FOUND,
-        ORDER_NOT_FOUND,
-        METHOD_NOT_ALLOWED,
-        REQUEST_TIMEOUT,
-        ILLEGAL_TRANSITION,
-        NOT_WITHDRAWABLE,
-        STILL_RUNNING,
-        PRECONDITION_FAILED,
-        TOO_LARGE,
-        UNSUPPORTED_MEDIA_TYPE,
-        INVALID,
-        KEY_REUSED,
-        PRECONDITION_REQUIRED,
-        INTERNAL,
-        DATABASE_UNAVAILABLE,
-        POOL_EXHAUSTED,
-        EXPORTS_BUSY,
-        EXPORT_UNFINISHED,
-        CONFLICT,
-        OUTCOME_UNKNOWN,
-        NOT_SET_UP,
-        CHANGES_NOT_SET_UP,
-        DEADLINE,
+COMMON_TYPES: tuple[ProblemType, ...] = (
+    MALFORMED,
+    FOREIGN_CURSOR,
+    STATUS_WRITES_OFF,
+    NOT_FOUND,
+    METHOD_NOT_ALLOWED,
+    REQUEST_TIMEOUT,
+    ILLEGAL_TRANSITION,
+    NOT_WITHDRAWABLE,
+    STILL_RUNNING,
+    PRECONDITION_FAILED,
+    TOO_LARGE,
+    UNSUPPORTED_MEDIA_TYPE,
+    INVALID,
+    KEY_REUSED,
+    PRECONDITION_REQUIRED,
+    INTERNAL,
+    DATABASE_UNAVAILABLE,
+    POOL_EXHAUSTED,
+    EXPORTS_BUSY,
+    EXPORT_UNFINISHED,
+    CONFLICT,
+    OUTCOME_UNKNOWN,
+    NOT_SET_UP,
+    CHANGES_NOT_SET_UP,
+    DEADLINE,
+)
+
+
+def build_not_found(table: Table) -> ProblemType:
+    """That no row of the table has a key."""
+    one = table.one.replace("_", " ")
+    return ProblemType(
+        f"{table.one.replace('_', '-')}-not-found",
+        404,
+        f"{one.title()} Not Found",
+        f"No {one} has this key.",
+        f"Take a key from /{table.name}/sample or /{table.name}/stream.",
     )
-}
+
+
+def list_problem_types(tables: Sequence[Table]) -> dict[str, ProblemType]:
+    """Every kind of problem of a service that serves these tables, by its slug."""
+    kinds = list(COMMON_TYPES)
+    place = kinds.index(NOT_FOUND) + 1
+    kinds[place:place] = map(build_not_found, tables)
+    return {kind.slug: kind for kind in kinds}

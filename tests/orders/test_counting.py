@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from flask.testing import FlaskClient
 
-from lakebase_api.orders.counting import COUNTS_AT_ONCE
+from lakebase_api.sql.counting import COUNTS_AT_ONCE
 from tests.conftest import ORDERS, AppOpener, OrdersDatabase
 from tests.waiting import wait_until
 

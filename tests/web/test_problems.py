@@ -14,9 +14,10 @@ from flask.testing import FlaskClient
 from psycopg import errors
 from werkzeug.test import TestResponse
 
+from lakebase_api.app import get_service
 from lakebase_api.lakebase.database import OutcomeUnknown
 from lakebase_api.lakebase.pool import DatabaseUnavailable, DeadlineExceeded
-from lakebase_api.web.problem_types import PROBLEM_TYPES
+from lakebase_api.web.problem_types import list_problem_types
 from tests.conftest import AppOpener, OrdersDatabase
 
 USAGE = 'GRANT USAGE ON SCHEMA "public" TO "orders_app";'
@@ -160,7 +161,8 @@ def test_an_invalid_parameter_is_listed_as_the_contract_shows(reader: FlaskClien
 
 
 def test_each_kind_has_a_page(reader: FlaskClient) -> None:
-    for kind in PROBLEM_TYPES.values():
+    kinds = list_problem_types(get_service(reader.application).tables)
+    for kind in kinds.values():
         page = reader.get(kind.path).json
         assert page is not None
         assert page["status"] == kind.status
@@ -168,7 +170,7 @@ def test_each_kind_has_a_page(reader: FlaskClient) -> None:
         assert page["what_to_do"]
     listed = reader.get("/problems").json
     assert listed is not None
-    assert [page["type"] for page in listed["problems"]] == [kind.path for kind in PROBLEM_TYPES.values()]
+    assert [page["type"] for page in listed["problems"]] == [kind.path for kind in kinds.values()]
 
 
 Breaker = Callable[[OrdersDatabase], None]

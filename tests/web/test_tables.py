@@ -16,11 +16,22 @@ import pytest
 from psycopg import sql
 
 from lakebase_api.lakebase.session import keep_values
-from lakebase_api.orders.order import COLUMNS, Date, Order
 from lakebase_api.web.answers import answer_json
 from lakebase_api.web.tables import write_csv, write_ndjson
 from tests.conftest import OrdersDatabase
 
+COLUMNS = (
+    "o_orderkey",
+    "o_custkey",
+    "o_orderstatus",
+    "o_totalprice",
+    "o_orderdate",
+    "o_orderpriority",
+    "o_clerk",
+    "o_shippriority",
+    "o_comment",
+)
+Order = msgspec.defstruct("Order", COLUMNS)
 COPY = "COPY ({}) TO STDOUT (FORMAT csv, HEADER)"
 TEXTS = [
     None,
@@ -182,7 +193,7 @@ def test_formulas_are_left_alone_where_nobody_asks_to_change_them() -> None:
 def test_each_line_of_ndjson_is_what_a_single_answer_is() -> None:
     price = Decimal("123456789012345678.10")
     orders = [
-        Order(1, 5, "O", price, Date("1996-01-02"), "5-LOW", 'a\nb"c', 0, "é\u2028"),
+        Order(1, 5, "O", price, "1996-01-02", "5-LOW", 'a\nb"c', 0, "é\u2028"),
         Order(2, *[None] * 8),
     ]
     lines = write_ndjson(orders).split(b"\n")

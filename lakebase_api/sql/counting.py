@@ -1,4 +1,4 @@
-"""Counting the orders: exactly where that is quick, once for all who ask, and by estimate where it is not."""
+"""Counting rows: exactly where that is quick, once for all who ask, and by estimate where it is not."""
 
 import logging
 import threading
@@ -12,12 +12,12 @@ from functools import lru_cache
 from psycopg import errors
 from psycopg_pool import TooManyRequests
 
-from lakebase_api.lakebase.database import Database
 from lakebase_api.lakebase.failures import first_line
 from lakebase_api.lakebase.pool import DeadlineExceeded
-from lakebase_api.orders.conditions import Conditions
-from lakebase_api.orders.queries import OrderQueries
 from lakebase_api.settings import Settings
+from lakebase_api.sql.predicates import Predicates
+from lakebase_api.sql.rows import count_rows, estimate_rows
+from lakebase_api.sql.table_database import TableDatabase
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Accuracy(StrEnum):
 
 @dataclass(frozen=True)
 class Count:
-    """How many orders there were at a time. ``began`` is that time by ``time.monotonic()``, in seconds."""
+    """How many rows there were at a time. ``began`` is that time by ``time.monotonic()``, in seconds."""
 
     total: int
     accuracy: Accuracy
@@ -66,19 +66,27 @@ class Background:
         """It is nobody's own."""
 
 
-class OrderCounts:
-    """The numbers of orders, for every request of a process. Safe to share between threads."""
+def build_slots(settings: Settings) -> threading.BoundedSemaphore:
+    """What the counts of a process that run take one of each, whatever table they are of."""
+    connections = settings.pool_size + settings.pool_max_overflow
+    return threading.BoundedSemaphore(max(1, min(COUNTS_AT_ONCE, connections - 1)))
 
-    def __init__(self, database: Database, queries: OrderQueries, settings: Settings) -> None:
-        connections = settings.pool_size + settings.pool_max_overflow
-        slots = threading.BoundedSemaphore(max(1, min(COUNTS_AT_ONCE, connections - 1)))
 
-        def build(which: Conditions) -> SharedCount:
-            return SharedCount(database, queries, settings, slots, which)
+class TableCounts:
+    """The numbers of rows of a table, for every request of a process. Safe to share between threads.
+
+    ``slots`` are those of the process.
+    """
+
+    def __init__(
+        self, database: TableDatabase, settings: Settings, slots: threading.BoundedSemaphore
+    ) -> None:
+        def build(which: Predicates) -> SharedCount:
+            return SharedCount(database, settings, slots, which)
 
         self._find = lru_cache(FILTERS_KEPT)(build)
 
-    def ask(self, which: Conditions, wanted: Accuracy | None, deadline: float) -> Count:
+    def ask(self, which: Predicates, wanted: Accuracy | None, deadline: float) -> Count:
         """A count: exact, estimated, or exact if that takes at most ``COUNT_BUDGET`` from now.
 
         When an exact one is wanted and does not come, raises ``DeadlineExceeded``, ``TooManyRequests`` or
@@ -86,31 +94,29 @@ class OrderCounts:
         """
         return self._find(which).ask(wanted, deadline)
 
-    def recall(self, which: Conditions) -> int | None:
+    def recall(self, which: Predicates) -> int | None:
         """The exact number, if it was counted at most ``COUNT_TTL`` ago."""
         return self._find(which).recall()
 
-    def lifetime(self, which: Conditions, count: Count) -> float:
+    def lifetime(self, which: Predicates, count: Count) -> float:
         """Seconds from its beginning for which the count is the answer."""
         return self._find(which).lifetime(count)
 
 
 class SharedCount:
-    """The number of orders of one filter, counted once for all who ask. Safe to share between threads.
+    """The number of rows of one filter, counted once for all who ask. Safe to share between threads.
 
     ``slots`` are taken by the counts that run.
     """
 
     def __init__(
         self,
-        database: Database,
-        queries: OrderQueries,
+        database: TableDatabase,
         settings: Settings,
         slots: threading.BoundedSemaphore,
-        which: Conditions,
+        which: Predicates,
     ) -> None:
         self._database = database
-        self._queries = queries
         self._settings = settings
         self._slots = slots
         self._which = which
@@ -122,7 +128,7 @@ class SharedCount:
         self._ended = float("-inf")
 
     def ask(self, wanted: Accuracy | None, deadline: float) -> Count:
-        """As ``OrderCounts.ask``."""
+        """As ``TableCounts.ask``."""
         if wanted is Accuracy.ESTIMATED:
             return self._estimate()
         latest = self._latest
@@ -139,12 +145,12 @@ class SharedCount:
         return self._estimate()
 
     def recall(self) -> int | None:
-        """As ``OrderCounts.recall``."""
+        """As ``TableCounts.recall``."""
         latest = self._latest
         return latest.total if latest and latest.age() <= self._settings.count_ttl else None
 
     def lifetime(self, count: Count, wanted: Accuracy | None = None) -> float:
-        """As ``OrderCounts.lifetime``, of an exact count that is ``wanted`` or not."""
+        """As ``TableCounts.lifetime``, of an exact count that is ``wanted`` or not."""
         if wanted is not Accuracy.EXACT and count.took > self._settings.count_budget:
             return max(self._settings.count_ttl, REST * count.took)
         return self._settings.count_ttl
@@ -163,7 +169,7 @@ class SharedCount:
             return self._run(min(time.monotonic() + patience, deadline))
 
     def _estimate(self) -> Count:
-        total = self._database.read(self._queries.estimate_orders, self._which)
+        total = self._database.read(estimate_rows, self._which)
         return Count(total, Accuracy.ESTIMATED, datetime.now(UTC), time.monotonic())
 
     def _run(self, end: float) -> Count:
@@ -194,7 +200,7 @@ class SharedCount:
         caller = Background(began + self._settings.request_timeout)
         count = error = None
         try:
-            total = self._database.read_for(caller, self._queries.count_orders, self._which)
+            total = self._database.read_for(caller, count_rows, self._which)
             count = Count(total, Accuracy.EXACT, as_of, began, time.monotonic() - began)
         except Exception as raised:  # noqa: BLE001  handed to those who wait for it
             error = raised

@@ -1,0 +1,250 @@
+"""The HTTP operations that list rows of a table: by keys, by page number, and by cursor."""
+
+from typing import Any
+
+from flask import Response, request
+
+from lakebase_api.http.cursors import ForeignCursor
+from lakebase_api.http.fields import spell_asked
+from lakebase_api.http.filters import build_predicates
+from lakebase_api.http.key import Key
+from lakebase_api.http.list_answers import (
+    LIST_HEADERS,
+    AnswerForm,
+    answer_rows,
+    answer_unchanged,
+    choose_form,
+    compute_etag,
+)
+from lakebase_api.http.reads import Reads
+from lakebase_api.http.resource import Resource
+from lakebase_api.sql.counting import Accuracy, Count
+from lakebase_api.sql.key_pages import fetch_after, fetch_at
+from lakebase_api.sql.page import Listing, Page, Position, fetch_state
+from lakebase_api.sql.rows import fetch_many
+from lakebase_api.sql.sort_pages import fetch_sorted
+from lakebase_api.web import problem_types as kinds
+from lakebase_api.web.answers import spell_great
+from lakebase_api.web.documentation import DATABASE_PROBLEMS, IF_NONE_MATCH, describe_operation
+from lakebase_api.web.exchange import current_exchange
+from lakebase_api.web.links import Targets, add_link_header, describe_links
+from lakebase_api.web.problems import Problem
+from lakebase_api.web.tables import CSV, NDJSON
+
+TABLE = {"schema": {"type": "string"}}
+UNCHANGED = "The list is as `If-None-Match` says."
+
+SEVERAL_TEXT = """Get several {rows} by their keys.
+
+In the order in which they are asked for; `missing` has the keys of which there is none.
+"""
+PAGES_TEXT = """List {rows} by page number.
+
+In the order of the keys unless `sort` says otherwise. The further a page is from both ends of a large
+table, the longer it takes; `{path}/stream` takes the same everywhere, and is the better choice to read
+more than a few pages in turn.
+"""
+STREAM_TEXT = """List the {rows} after a cursor.
+
+In the order of the keys unless `sort` says otherwise, equally fast at any depth. Follow `next_cursor` for
+the next page and `previous_cursor` for the page before, or rather the `links`, which need no reading;
+`null` where there is none.
+"""
+
+
+class ListViews:
+    """The operations of one table. Safe to share between threads."""
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+        self._table = reads.table
+
+    def add_to(self, resource: Resource) -> None:
+        """Serve them."""
+        blueprint, schemas, queries = resource.blueprint, self._reads.schemas, self._reads.queries
+        one, texts = self._table.one, self._reads.texts
+        # A row and the table may be called the same.
+        several = f"get_{texts['names']}" if texts["names"] != one else f"get_several_{one}"
+        unchanged = blueprint.alt_response(304, description=UNCHANGED)
+        resource.add(
+            "GET",
+            "",
+            self.get_several,
+            several,
+            SEVERAL_TEXT.format(**texts),
+            blueprint.arguments(queries.keys, location="query"),
+            blueprint.response(200, schemas.keys, headers=LIST_HEADERS),
+            blueprint.doc(**_describe(several)),
+        )
+        resource.add(
+            "GET",
+            "/pages",
+            self.list_pages,
+            f"list_{one}_pages",
+            PAGES_TEXT.format(**texts),
+            blueprint.arguments(queries.pages, location="query"),
+            blueprint.response(200, schemas.pages, headers=LIST_HEADERS),
+            unchanged,
+            blueprint.doc(**_describe(f"list_{one}_pages"), parameters=[IF_NONE_MATCH]),
+        )
+        resource.add(
+            "GET",
+            "/stream",
+            self.stream,
+            f"stream_{texts['names']}",
+            STREAM_TEXT.format(**texts),
+            blueprint.arguments(queries.stream, location="query"),
+            blueprint.response(200, schemas.stream, headers=LIST_HEADERS),
+            unchanged,
+            blueprint.doc(**_describe(f"stream_{texts['names']}", 400), parameters=[IF_NONE_MATCH]),
+        )
+
+    def get_several(self, query: dict[str, Any]) -> Response:
+        """The rows of several keys."""
+        form, keys = choose_form(query), query["keys"]
+        found = self._reads.database.read(fetch_many, keys, form.fields, form.values)
+        rows = [found[key] for key in keys if key in found]
+        missing = [self._spell_missing(key, form) for key in keys if key not in found]
+        return self._answer(form, rows, {"missing": missing})
+
+    def list_pages(self, query: dict[str, Any]) -> Response:
+        """A page by its number."""
+        form, page = choose_form(query), query["page"]
+        listing, reads = self._build_listing(query, form), self._reads
+        count = None
+        if query["include_count"]:
+            count = reads.counts.ask(listing.which, None, current_exchange().deadline)
+        if unchanged := self._answer_unchanged(form, listing, count):
+            return unchanged
+        offset = (page - 1) * listing.page_size
+        read = reads.database.read_long if listing.may_be_long(offset) else reads.database.read
+        if listing.is_by_key:
+            found = read(fetch_at, listing, page, reads.counts.recall(listing.which))
+        else:
+            found = read(fetch_sorted, listing, Position(), offset)
+        pages = None if count is None else -(-count.total // listing.page_size)
+        pagination = {
+            "page": page,
+            "page_size": listing.page_size,
+            "total_pages": pages,
+            "total_count": count and count.total,
+            **self._describe_neighbours(listing, found),
+        }
+        if count and count.accuracy is Accuracy.ESTIMATED:
+            pagination["total_accuracy"] = count.accuracy
+        targets: Targets = {
+            "self": {},
+            "first": {"page": 1},
+            "prev": None if found.previous is None else {"page": page - 1},
+            "next": None if found.next is None else {"page": page + 1},
+            "last": {"page": pages} if pages and count and count.accuracy is Accuracy.EXACT else None,
+        }
+        return self._answer_page(form, listing, found, pagination, targets, count)
+
+    def stream(self, query: dict[str, Any]) -> Response:
+        """A page after a cursor."""
+        form = choose_form(query)
+        listing = self._build_listing(query, form)
+        position = self._find_position(listing, query["cursor"])
+        if unchanged := self._answer_unchanged(form, listing):
+            return unchanged
+        database = self._reads.database
+        read = database.read_long if listing.may_be_long() else database.read
+        if not isinstance(position, Position):
+            found = read(fetch_after, listing, position)
+        elif listing.is_by_key:
+            found = read(fetch_at, listing, page=1)
+        else:
+            found = read(fetch_sorted, listing, position)
+        neighbours = self._describe_neighbours(listing, found)
+        targets: Targets = {
+            "self": {},
+            "first": {"cursor": None},
+            "prev": {"cursor": neighbours["previous_cursor"]} if neighbours["has_previous"] else None,
+            "next": {"cursor": neighbours["next_cursor"]} if neighbours["has_next"] else None,
+        }
+        pagination = {"page_size": listing.page_size, **neighbours}
+        return self._answer_page(form, listing, found, pagination, targets)
+
+    def _build_listing(self, query: dict[str, Any], form: AnswerForm) -> Listing:
+        which = build_predicates(self._table, query)
+        return Listing(self._table, which, query["sort"], form.fields, query["page_size"], form.values)
+
+    def _find_position(self, listing: Listing, cursor: int | str | None) -> int | Position:
+        """Where a cursor of the list says to begin."""
+        if isinstance(cursor, str) and not listing.is_by_key:
+            try:
+                return self._reads.cursors.read(cursor, listing.sort, listing.which)
+            except ForeignCursor:
+                raise Problem(kinds.FOREIGN_CURSOR, kinds.FOREIGN_CURSOR.meaning) from None
+        if isinstance(cursor, str):
+            raise Problem(kinds.FOREIGN_CURSOR, "The cursors of a list in the order of the keys are keys.")
+        # In other orders 0 was the start before it could be left out.
+        if cursor is None or (cursor == 0 and not listing.is_by_key):
+            return Position()
+        if listing.is_by_key:
+            return cursor
+        raise Problem(kinds.FOREIGN_CURSOR, "A key is a cursor in the order of the keys only.")
+
+    def _answer_unchanged(
+        self, form: AnswerForm, listing: Listing, count: Count | None = None
+    ) -> Response | None:
+        if not request.if_none_match:
+            return None
+        state = self._reads.database.read(fetch_state)
+        if state is None:
+            return None
+        return answer_unchanged(self._compute_etag(state, form, listing, count))
+
+    def _answer_page(
+        self,
+        form: AnswerForm,
+        listing: Listing,
+        page: Page,
+        pagination: dict[str, Any],
+        targets: Targets,
+        count: Count | None = None,
+    ) -> Response:
+        links = describe_links(targets)
+        response = self._answer(form, page.rows, {"pagination": pagination, "links": links})
+        if page.state is not None:
+            response.set_etag(self._compute_etag(page.state, form, listing, count))
+        add_link_header(response, links)
+        return response
+
+    def _answer(self, form: AnswerForm, rows: Any, around: dict[str, Any]) -> Response:
+        return answer_rows(self._table.name, self._reads.renderer, form, rows, around)
+
+    def _compute_etag(self, state: str, form: AnswerForm, listing: Listing, count: Count | None) -> str:
+        """The ETag, another one with another secret where that makes the cursors."""
+        parts: list[object] = [count.total, count.accuracy] if count else []
+        return compute_etag(state, form, *parts, *([] if listing.is_by_key else [self._reads.cursors.mark]))
+
+    def _describe_neighbours(self, listing: Listing, page: Page) -> dict[str, Any]:
+        return {
+            "has_next": page.next is not None,
+            "has_previous": page.previous is not None,
+            "next_cursor": self._write_cursor(listing, page.next),
+            "previous_cursor": self._write_cursor(listing, page.previous),
+        }
+
+    def _write_cursor(self, listing: Listing, position: int | Position | None) -> int | str | None:
+        """The cursor of a position; ``None`` where there is none, or no key before the first."""
+        if isinstance(position, Position):
+            if listing.is_by_key:
+                return None
+            return self._reads.cursors.write(position, listing.sort, listing.which)
+        cursor: int | str | None = spell_great(position)
+        return cursor
+
+    def _spell_missing(self, key: Key, form: AnswerForm) -> object:
+        if not self._table.has_integer_key:
+            return spell_asked(self._table, key)
+        return spell_great(key[0]) if form.great_as_text else key[0]
+
+
+def _describe(name: str, *problem_statuses: int) -> dict[str, Any]:
+    """As ``describe_operation``, for one that answers with tables too, if `Accept` prefers them."""
+    described = describe_operation(name, *problem_statuses, 422, *DATABASE_PROBLEMS)
+    described["responses"][200] = {"content": {CSV: TABLE, NDJSON: TABLE}}
+    return described

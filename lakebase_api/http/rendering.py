@@ -1,0 +1,141 @@
+"""Rows in answers: what was read of a row, as JSON and as CSV have it.
+
+Values are as PostgreSQL's ``row_to_json`` and ``COPY`` write them, so that every answer shows the same.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from lakebase_api.table.declaration import Column, Table
+from lakebase_api.table.types import NUMBERS, Kind
+from lakebase_api.web.answers import spell_great
+from lakebase_api.web.tables import write_csv
+
+Rows = Sequence[Sequence[Any]]
+Cells = list[Any]
+
+NO_NUMBERS = ("NaN", "Infinity", "-Infinity")
+# What a decimal's text has that is no number of JSON, or has an exponent, which PostgreSQL does not write.
+DECIMAL_MARKS = ("E", "I", "aN")
+
+
+class Renderer:
+    """Shows rows of a table. Immutable and so safe to share between threads."""
+
+    def __init__(self, table: Table) -> None:
+        self._names, self._key_names = table.names, table.key_names
+        # Names of columns may be none of Python's.
+        columns = {f"column_{place}": name for place, name in enumerate(table.names)}
+        self._row = msgspec.defstruct("Row", [(name, Any) for name in columns], rename=columns, frozen=True)
+        self._changes = {column.name: _choose_change(column) for column in table.columns}
+        self._whole = frozenset(
+            column.name
+            for column in table.columns
+            if column.type.kind is Kind.INTEGER and not column.is_text_in_json
+        )
+        self._texts = frozenset(
+            column.name for column in table.columns if column.type.kind in (Kind.TEXT, Kind.ENUM)
+        )
+
+    def show(self, rows: Rows, fields: tuple[str, ...], *, great_as_text: bool = False) -> list[Any]:
+        """Rows that begin with the fields, each to be encoded as JSON.
+
+        ``great_as_text``: whether integers that JavaScript would round are to be texts.
+        """
+        changed = self._change(rows, fields, great_as_text=great_as_text)
+        if fields == self._names:
+            size = len(fields)
+            return [self._row(*row[:size]) for row in changed]
+        return [dict(zip(fields, row, strict=False)) for row in changed]
+
+    def show_one(self, row: Sequence[Any], fields: tuple[str, ...], *, great_as_text: bool = False) -> Any:
+        """These fields of a whole row, to be encoded as JSON."""
+        if fields != self._names:
+            found: Mapping[str, Any] = dict(zip(self._names, row, strict=True))
+            row = [found[name] for name in fields]
+        return self.show([row], fields, great_as_text=great_as_text)[0]
+
+    def show_keys(self, keys: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Keys as they are in JSON."""
+        return [tuple(key) for key in self._change(keys, self._key_names, great_as_text=False)]
+
+    def write_csv(self, rows: Rows, fields: tuple[str, ...], *, quotes_formulas: bool) -> bytes:
+        """Rows that begin with the fields, as CSV."""
+        cells = [row[: len(fields)] for row in rows]
+        disarmed: Collection[str] = self._texts if quotes_formulas else ()
+        return write_csv(fields, cells, disarmed=disarmed)
+
+    def _change(self, rows: Rows, fields: tuple[str, ...], *, great_as_text: bool) -> Rows:
+        """The rows with what has to be another value in JSON; mostly there is nothing."""
+        changed: dict[int, Cells] = {}
+        for place, name in enumerate(fields):
+            change = self._changes[name]
+            if change is None:
+                continue
+            cells = [row[place] for row in rows]
+            shown = change(cells)
+            if great_as_text and name in self._whole:
+                shown = list(map(spell_great, shown))
+            if shown is not cells:
+                changed[place] = shown
+        if not changed or not rows:
+            return rows
+        columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
+        for place, shown in changed.items():
+            columns[place] = shown
+        return list(zip(*columns, strict=True))
+
+
+def render_time(text: str) -> str:
+    """A timestamp as JSON has it: ``2026-01-02T03:04:05.123+00:00``, or ``infinity``."""
+    # The sessions' zone is UTC, so that every offset is +00.
+    day, blank, rest = text.partition(" ")
+    return f"{day}T{rest.replace('+00', '+00:00')}" if blank else text
+
+
+def _choose_change(column: Column) -> Callable[[Cells], Cells] | None:
+    kind = column.type.kind
+    if kind in NUMBERS:
+        return _show_as_texts if column.is_text_in_json else _show_numbers
+    if kind in (Kind.TIMESTAMP, Kind.TIMESTAMPTZ):
+        return _show_times
+    return _show_json if kind in (Kind.JSON, Kind.ARRAY) else None
+
+
+def _show_numbers(cells: Cells) -> Cells:
+    # Every row has to be looked at, and the usual one must not cost more.
+    example = next((cell for cell in cells if cell is not None), None)
+    if type(example) is Decimal:
+        joined = "".join(map(str, cells))
+        if any(mark in joined for mark in DECIMAL_MARKS):
+            return [None if cell is None else _show_decimal(cell) for cell in cells]
+    elif type(example) is str:
+        return [None if cell is None else _show_float(cell) for cell in cells]
+    return cells
+
+
+def _show_decimal(number: Decimal) -> Any:
+    return msgspec.Raw(f"{number:f}".encode()) if number.is_finite() else str(number)
+
+
+def _show_float(text: str) -> Any:
+    return text if text in NO_NUMBERS else msgspec.Raw(text.encode())
+
+
+def _show_as_texts(cells: Cells) -> Cells:
+    return [None if cell is None else _spell_number(cell) for cell in cells]
+
+
+def _spell_number(number: int | Decimal | str) -> str:
+    return f"{number:f}" if isinstance(number, Decimal) else str(number)
+
+
+def _show_times(cells: Cells) -> Cells:
+    return [None if cell is None else render_time(cell) for cell in cells]
+
+
+def _show_json(cells: Cells) -> Cells:
+    return [None if cell is None else msgspec.Raw(cell.encode()) for cell in cells]

@@ -1,1 +1,0 @@
-"""Lists of orders: filtered, sorted, page by page."""

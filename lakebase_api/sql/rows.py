@@ -1,0 +1,147 @@
+"""The statements that read rows by their keys, and how many there are, beside the functions that run them.
+
+Each function takes a connection in autocommit mode first, gives plain data back, and raises psycopg's errors.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import msgspec
+from psycopg import RawCursor, sql
+from psycopg.rows import TupleRow
+
+from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.setup_log import KeyNotUnique
+from lakebase_api.sql.predicates import Predicates, Shape, compose_predicates, is_plan_reusable, name_columns
+from lakebase_api.sql.shown import Form, show_as
+from lakebase_api.sql.source import Source
+from lakebase_api.table.declaration import Table
+
+# Statements of a kind that are kept: there is one for each shape of predicates, set of columns and order.
+STATEMENTS_KEPT = 1024
+
+FETCH_ONE = "SELECT {columns}, {etag} FROM {rows} WHERE {is_asked} AND {as_declared}"
+
+# With each row, which of the keys asked for is its own.
+FETCH_MANY = """
+SELECT {columns}, k.place
+FROM {rows}, unnest({keys}) WITH ORDINALITY AS k ({names}, place) WHERE {same_key} AND {as_declared}
+"""
+
+COUNT = "SELECT count(*) FROM {rows} WHERE {predicates} HAVING {as_declared}"
+
+# The planner knows of partitions and views, and how much a table grew since its statistics were made. It is
+# not asked about changes: few rows have any.
+ESTIMATE = "EXPLAIN (FORMAT JSON) SELECT FROM {rows} WHERE {predicates} AND {as_declared}"
+
+Key = tuple[object, ...]
+
+
+def fetch_all(
+    connection: Connection, statement: bytes, values: Sequence[object] = (), *, is_reusable: bool = True
+) -> list[TupleRow]:
+    """The rows of a statement with ``$1`` and so on for the values. Raises psycopg's errors.
+
+    One that ``is_reusable`` is prepared once it was used some times, and may then be planned for any values.
+    """
+    # As text, which psycopg turns into decimals sooner than PostgreSQL's binary form.
+    cursor = RawCursor(connection).execute(statement, values, prepare=None if is_reusable else False)
+    return cursor.fetchall()
+
+
+def fetch_one(connection: Connection, source: Source, key: Key) -> tuple[TupleRow, str] | None:
+    """The row of that key, as JSON shows it, and its ETag, if there is one. Raises ``KeyNotUnique``."""
+    rows = fetch_all(connection, _compose_one(source), key)
+    if len(rows) > 1:
+        raise KeyNotUnique(f"{_spell(source.table, key)} is there {len(rows)} times")
+    return (rows[0][:-1], str(rows[0][-1])) if rows else None
+
+
+def fetch_many(
+    connection: Connection, source: Source, keys: Sequence[Key], fields: tuple[str, ...], form: Form
+) -> dict[Key, TupleRow]:
+    """These fields of the rows of these keys, by key; without those that there are not.
+
+    Raises ``KeyNotUnique``.
+    """
+    columns = [list(column) for column in zip(*keys, strict=True)]
+    rows = fetch_all(connection, _compose_many(source, fields, form), columns)
+    found = {keys[row[-1] - 1]: row[:-1] for row in rows}
+    if len(found) < len(rows):
+        raise KeyNotUnique(f"a {', '.join(source.table.key_names)} is there more than once")
+    return found
+
+
+def count_rows(connection: Connection, source: Source, which: Predicates) -> int:
+    """How many of the rows there are, exactly."""
+    is_reusable = is_plan_reusable(which.shape, source.table.key_names[0])
+    statement = _compose(COUNT, source, which.shape)
+    [(count,)] = fetch_all(connection, statement, which.parameters, is_reusable=is_reusable)
+    return int(count)
+
+
+def estimate_rows(connection: Connection, source: Source, which: Predicates) -> int:
+    """How many of the rows the planner expects, in no time."""
+    statement = _compose(ESTIMATE, source, which.shape)
+    is_reusable = is_plan_reusable(which.shape, source.table.key_names[0])
+    [(text,)] = fetch_all(connection, statement, which.parameters, is_reusable=is_reusable)
+    [explained] = msgspec.json.decode(text)
+    return int(explained["Plan"]["Plan Rows"])
+
+
+def cast_key(table: Table, first: int = 1, *, are_many: bool = False) -> list[sql.Composable]:
+    """A parameter for each column of the key, or for a list of values of it, as of the declared type."""
+    casts: list[sql.Composable] = []
+    for number, column in enumerate(table.key, first):
+        cast = f"{column.type.cast or 'text'}[]" if are_many else column.type.cast
+        casts.append(sql.SQL(f"${number}::{cast}" if cast else f"${number}"))
+    return casts
+
+
+def match_asked(table: Table, first: int = 1) -> sql.Composable:
+    """That the row ``t`` is that of the key whose values are ``$first`` and on."""
+    return sql.SQL(" AND ").join(
+        sql.SQL("{} = {}").format(sql.Identifier("t", name), value)
+        for name, value in zip(table.key_names, cast_key(table, first), strict=True)
+    )
+
+
+@lru_cache(STATEMENTS_KEPT)
+def _compose_one(source: Source) -> bytes:
+    statement = sql.SQL(FETCH_ONE).format(
+        columns=show_as(source, source.table.names, Form.JSON),
+        etag=source.show_etag(),
+        rows=source.show_rows(),
+        is_asked=match_asked(source.table),
+        as_declared=source.as_declared(),
+    )
+    return statement.as_bytes(None)
+
+
+@lru_cache(STATEMENTS_KEPT)
+def _compose_many(source: Source, fields: tuple[str, ...], form: Form) -> bytes:
+    table = source.table
+    statement = sql.SQL(FETCH_MANY).format(
+        columns=show_as(source, fields, form),
+        rows=source.show_rows(fields),
+        keys=sql.SQL(", ").join(cast_key(table, are_many=True)),
+        names=sql.SQL(", ").join(map(sql.Identifier, table.key_names)),
+        same_key=source.match_key("t", "k"),
+        as_declared=source.as_declared(),
+    )
+    return statement.as_bytes(None)
+
+
+@lru_cache(STATEMENTS_KEPT)
+def _compose(template: str, source: Source, shape: Shape) -> bytes:
+    shown = Source(source.table) if template == ESTIMATE else source
+    statement = sql.SQL(template).format(
+        rows=shown.show_rows(name_columns(shape)),
+        predicates=compose_predicates(shown, shape, first=1),
+        as_declared=shown.as_declared(),
+    )
+    return statement.as_bytes(None)
+
+
+def _spell(table: Table, key: Key) -> str:
+    return f"{', '.join(table.key_names)} {', '.join(map(str, key))}"
