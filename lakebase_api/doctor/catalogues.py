@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 
 from lakebase_api.doctor import statements
 from lakebase_api.doctor.facts import Column, Facts, Index, Key, Own, Relation, Role, Seen, Use
+from lakebase_api.doctor.marks import name_source
 from lakebase_api.doctor.own_tables import find_own_tables
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.settings import Settings
@@ -87,7 +88,7 @@ class Catalogues:
         return cursor.execute(statements.FIND_ROLE, names).fetchone()
 
     def _find_relations(self, tables: Sequence[Table], role: Role) -> list[Relation]:
-        values = {"wanted": Jsonb([_name(table) for table in tables]), "role": role.role_oid}
+        values = {"wanted": Jsonb([name_source(table) for table in tables]), "role": role.role_oid}
         cursor = self.connection.cursor(row_factory=class_row(Relation))
         return cursor.execute(statements.FIND_RELATIONS, values).fetchall()
 
@@ -157,17 +158,6 @@ class Catalogues:
             if self.connection.closed:
                 raise
             return None
-
-
-def find_marks(connection: Connection, tables: Sequence[Table]) -> dict[str, str]:
-    """For each table what is another one once it is defined in another way. Raises psycopg's errors."""
-    values = {"wanted": Jsonb([_name(table) for table in tables])}
-    found: dict[str, str] = dict(connection.execute(statements.FIND_MARKS, values).fetchall())
-    return {table.name: found.get(table.name, "none") for table in tables}
-
-
-def _name(table: Table) -> dict[str, str]:
-    return {"name": table.name, "schema": table.schema, "source": table.source}
 
 
 def _describe(table: Table, relation: Relation) -> dict[str, Any]:

@@ -5,20 +5,20 @@ from dataclasses import replace
 
 from psycopg import sql
 
-from lakebase_api.doctor import catalogues
 from lakebase_api.doctor.capacity import judge_connections
 from lakebase_api.doctor.catalogues import Catalogues
 from lakebase_api.doctor.changes import judge_changes
 from lakebase_api.doctor.facts import Facts, Role
+from lakebase_api.doctor.marks import find_marks
 from lakebase_api.doctor.relation import judge_table
 from lakebase_api.lakebase.checks import KEY, Check, failed, name_changes_check, passed, skipped
 from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.setup_logs import AT_ANY_TIME
 from lakebase_api.settings import Settings
 from lakebase_api.table.declaration import Table
 
 # The checks of a table, in their order; in direct mode "update" comes after "filters".
 RIGHTS = ("schema", "table", "columns", KEY, "filters")
-ALWAYS = float("inf")
 
 
 class Examination:
@@ -34,7 +34,7 @@ class Examination:
         return tuple(self._tables)
 
     def examine(
-        self, connection: Connection, names: Collection[str] | None = None, look_until: float = ALWAYS
+        self, connection: Connection, names: Collection[str] | None = None, look_until: float = AT_ANY_TIME
     ) -> list[Check]:
         """The checks of these tables, by default of all, for the role of the session.
 
@@ -48,7 +48,8 @@ class Examination:
 
     def examine_for(self, connection: Connection, role: str) -> list[Check]:
         """The same of all tables for another role, whether the session is that of somebody else."""
-        gathered = Catalogues(connection, self._settings, role).gather(list(self._tables.values()), ALWAYS)
+        tables = list(self._tables.values())
+        gathered = Catalogues(connection, self._settings, role).gather(tables, AT_ANY_TIME)
         connections = judge_connections(connection, self._settings)
         if gathered is None:
             return [miss_role(role), *self.skip(f"there is no role {role}"), connections]
@@ -56,7 +57,7 @@ class Examination:
 
     def find_marks(self, connection: Connection, names: Collection[str]) -> Mapping[str, str]:
         """For each of these tables what is another one once it is defined in another way."""
-        return catalogues.find_marks(connection, [self._tables[name] for name in names])
+        return find_marks(connection, [self._tables[name] for name in names])
 
     def skip(self, reason: str) -> Iterator[Check]:
         """The checks of all tables, as not made."""

@@ -16,8 +16,10 @@ def judge_key(facts: Facts, settings: Settings) -> Check:
         return _demand_unique(facts)
     if seen and not seen.rows == seen.keys == seen.different:
         return _refuse_keys(facts, settings, seen)
-    if kind in ("r", "p", "m") and _find_index(facts).lacking:
-        return _demand_index(facts) if kind == "p" else _advise_index(facts)
+    if kind == "p" and _find_index(facts).lacking:
+        return _demand_index(facts)
+    if kind in ("r", "m") and not facts.key.is_beyond_indexes and _find_index(facts).lacking:
+        return _advise_index(facts)
     if not facts.key.is_beyond_indexes and kind != "m":
         return passed(KEY, f"{name_key(facts)} {'has' if len(table.key) == 1 else 'have'} a unique one")
     what = f"none can say that the keys of this {name_kind(kind)} are unique"

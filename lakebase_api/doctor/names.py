@@ -2,11 +2,11 @@
 
 from psycopg import sql
 
+from lakebase_api.lakebase.checks import FIRST
 from lakebase_api.settings import Settings
 from lakebase_api.table.declaration import Table
 
 KINDS = {"r": "table", "p": "partitioned table", "v": "view", "m": "materialized view", "f": "foreign table"}
-FIRST = "orders"
 NAMES = "DEFAULT_POSTGRES_SCHEMA and DEFAULT_POSTGRES_TABLE"
 
 

@@ -7,7 +7,7 @@ from lakebase_api.doctor.facts import Facts
 from lakebase_api.doctor.filters import judge_filters
 from lakebase_api.doctor.key import judge_key
 from lakebase_api.doctor.names import name_kind, name_setting, quote, quote_source, suggest
-from lakebase_api.lakebase.checks import KEY, Blocks, Check, failed, passed, skipped
+from lakebase_api.lakebase.checks import FIRST, KEY, Blocks, Check, failed, passed, skipped
 from lakebase_api.settings import Settings
 from lakebase_api.table.declaration import Writes
 
@@ -89,7 +89,7 @@ def _judge_update(facts: Facts) -> Check:
     if len(there) < len(columns):
         names = ", ".join(column.name for column in facts.table.changeable)
         return skipped("update", f"not all of these are there: {names}")
-    word = "STATUS_WRITES" if facts.table.name == "orders" else "writes"
+    word = "STATUS_WRITES" if facts.table.name == FIRST else "writes"
     elsewhere = f"set {word}=overlay, as for any synced table, which is for reading"
     if not relation.is_updatable:
         return failed(

@@ -101,30 +101,6 @@ FROM (SELECT {key} AS key, {is_whole} AS is_whole FROM {table} LIMIT {most}) AS 
 """
 LONGEST_LOOK = "SET LOCAL statement_timeout = {milliseconds}"
 
-# Another one as soon as the definition of the table is another, of its columns, its indexes or its grants.
-FIND_MARKS = """
-WITH RECURSIVE part AS (
-    SELECT wanted.name AS root, pg_class.oid, pg_namespace.xmin AS version
-    FROM jsonb_to_recordset(%(wanted)s) AS wanted(name text, schema text, source text)
-    JOIN pg_namespace ON nspname = wanted.schema
-    JOIN pg_class ON relnamespace = pg_namespace.oid AND relname = wanted.source
-         AND relkind IN ('r', 'p', 'v', 'm', 'f')
-    UNION ALL
-    SELECT root, inhrelid, pg_inherits.xmin FROM part JOIN pg_inherits ON inhparent = part.oid
-), found AS (
-    SELECT root, ('part', oid, 0, version)::text AS line FROM part
-    UNION ALL
-    SELECT root, ('class', oid, 0, pg_class.xmin)::text FROM part JOIN pg_class USING (oid)
-    UNION ALL
-    SELECT root, ('column', attrelid, attnum, pg_attribute.xmin)::text
-    FROM part JOIN pg_attribute ON attrelid = oid AND attnum > 0
-    UNION ALL
-    SELECT root, ('index', indrelid, indexrelid, pg_index.xmin)::text
-    FROM part JOIN pg_index ON indrelid = oid
-)
-SELECT root, md5(string_agg(line, '' ORDER BY line COLLATE "C")) FROM found GROUP BY root
-"""
-
 # An index of a partitioned table is one of each of its partitions, and they may also have their own.
 # Rows are counted where they are: the statistics of a partitioned table are as old as its last ANALYZE.
 FIND_INDEXES = """

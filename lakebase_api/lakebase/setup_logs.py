@@ -8,10 +8,9 @@ from lakebase_api.lakebase.checks import KEY, Check, State
 from lakebase_api.lakebase.connecting import Connection
 from lakebase_api.lakebase.setup_log import SetupLog
 
-# Seconds in which the rows of views are looked at, of one table or when the service starts of all.
-LONGEST_LOOK = 2.0
+# Seconds in which the rows of views are looked at when the service starts.
 LONGEST_START = 10.0
-AT_NO_ROWS = float("-inf")
+AT_NO_ROWS, AT_ANY_TIME = float("-inf"), float("inf")
 
 
 class Examiner(Protocol):
@@ -60,7 +59,7 @@ class SetupLogs:
 
     def _build(self, name: str, *, is_one_of_several: bool) -> SetupLog:
         return SetupLog(
-            lambda connection: self._examine(connection, name, time.monotonic() + LONGEST_LOOK),
+            lambda connection: self._examine(connection, name, AT_ANY_TIME),
             lambda connection: self._examine(connection, name, AT_NO_ROWS),
             lambda connection: self._examiner.find_marks(connection, [name])[name],
             table=name,
