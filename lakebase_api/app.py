@@ -3,20 +3,16 @@
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC
-from functools import partial
 from wsgiref.types import WSGIApplication
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
-from marshmallow import Schema
 
 from lakebase_api.doctor.examination import Examination
 from lakebase_api.http.changes import add_changes
 from lakebase_api.http.cursors import CursorCodec, derive_secret
 from lakebase_api.http.exporting import Exports
-from lakebase_api.http.exports import ExportContext, add_export
-from lakebase_api.http.fields import build_form_fields
-from lakebase_api.http.filters import build_filter_fields, build_predicates
+from lakebase_api.http.exports import add_export
 from lakebase_api.http.lists import ListViews
 from lakebase_api.http.reads import Reads
 from lakebase_api.http.resource import Resource
@@ -155,11 +151,4 @@ def _add_export(resource: Resource, service: Service, overlay: Overlay) -> None:
     exports = Exports(
         service.lakebase.dedicated, ExportChunks(overlay), lambda: service.check_draining() is not None
     )
-    parameters = build_filter_fields(resource.table) | build_form_fields(resource.table)
-    context = ExportContext(
-        exports,
-        service.settings.export_time_limit,
-        Schema.from_dict(dict(parameters), name="ExportQuerySchema"),
-        partial(build_predicates, resource.table),
-    )
-    add_export(resource, context)
+    add_export(resource, exports, service.settings.export_time_limit)

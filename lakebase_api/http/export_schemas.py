@@ -5,6 +5,8 @@ from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
+from lakebase_api.http.fields import build_form_fields
+from lakebase_api.http.filters import Fields, build_boolean, build_filter_fields
 from lakebase_api.table.declaration import Table
 from lakebase_api.table.key_text import parse_cursor, spell_cursor
 from lakebase_api.web.paging import GREATEST_KEY, LEAST_KEY, QueryInteger
@@ -12,6 +14,11 @@ from lakebase_api.web.tables import CSV, NDJSON
 
 FORMATS = {"csv": CSV, "ndjson": NDJSON}
 EXAMPLE_KEY = 388
+HEADER = "In CSV, whether the first line has the names of the fields. If absent it does without `cursor`."
+TRAILER = (
+    "In NDJSON, whether a last line says where to go on. Without it every line is {one}, and one goes on as "
+    "in CSV."
+)
 PARTS = " Its parts are {names}, joined by `/`; in those that are texts `/` is `%2F`, and `%` is `%25`."
 
 
@@ -43,11 +50,10 @@ class WithKeySchema(Schema):
             raise ValidationError(detail, "fields")
 
 
-def build_export_schema(table: Table, base: type[Schema]) -> type[Schema]:
-    """The query of an export of a table: that of ``base``, which has filters and forms, and its own."""
-    own = {
-        "form": fields.String(
-            data_key="format",
+def build_export_schema(table: Table) -> type[Schema]:
+    """The query of an export of a table: the filters and forms of lists, and its own."""
+    own: Fields = {
+        "format": fields.String(
             validate=validate.OneOf(FORMATS, error="Must be one of: {choices}."),
             metadata={
                 "description": "If absent, what `Accept` prefers, and `csv` without it.",
@@ -55,30 +61,19 @@ def build_export_schema(table: Table, base: type[Schema]) -> type[Schema]:
             },
         ),
         "cursor": _build_cursor(table),
-        "header": _build_boolean(
-            "In CSV, whether the first line has the names of the fields. If absent it does without `cursor`."
-        ),
-        "trailer": _build_boolean(
-            "In NDJSON, whether a last line says where to go on. Without it every line is "
-            f"{add_article(table.one)}, and one goes on as in CSV.",
-            load_default=True,
+        "header": build_boolean({"description": HEADER}),
+        "trailer": build_boolean(
+            {"description": TRAILER.format(one=add_article(table.one.replace("_", " ")))}, load_default=True
         ),
     }
-    return type("ExportQuerySchema", (base, WithKeySchema), {**own, "key_names": table.key_names})
+    parameters = {**build_form_fields(table), **build_filter_fields(table), **own}
+    base: type[Schema] = type("KeySchema", (WithKeySchema,), {"key_names": table.key_names})
+    return base.from_dict(parameters, name="ExportQuerySchema")
 
 
 def add_article(one: str) -> str:
     """What a row is called, with the article of its first letter."""
     return f"{'an' if one[0] in 'aeiou' else 'a'} {one}"
-
-
-def _build_boolean(description: str, **options: Any) -> fields.Boolean:
-    return fields.Boolean(
-        truthy={"true", "True"},
-        falsy={"false", "False"},
-        metadata={"description": description},
-        **options,
-    )
 
 
 def _build_cursor(table: Table) -> fields.Field[Any]:

@@ -40,7 +40,7 @@ def describe_export(table: Table) -> str:
     if any(column.type.kind is Kind.TEXT for column in table.key):
         text += ESCAPED
     key = "/".join(f"`{name}`" for name in table.key_names)
-    return text.format(name=table.name.replace("_", " "), one=table.one, key=key)
+    return text.format(name=table.name.replace("_", " "), one=table.one.replace("_", " "), key=key)
 
 
 def describe_result(table: Table) -> str:

@@ -1,21 +1,19 @@
 """The HTTP operation that exports a declared table."""
 
 from codecs import BOM_UTF8
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
 from flask import Response, request
-from marshmallow import Schema
 
 from lakebase_api.http.export_schemas import FORMATS, build_export_schema
 from lakebase_api.http.export_texts import describe_export, describe_result, show_csv, show_ndjson
 from lakebase_api.http.exporting import Caller, Exports, Unfinished
+from lakebase_api.http.filters import build_predicates
 from lakebase_api.http.hang_up import ClientGone
 from lakebase_api.http.resource import Resource
 from lakebase_api.sql.copy_sql import Form
 from lakebase_api.sql.export_chunks import Export
-from lakebase_api.sql.predicates import Predicates
 from lakebase_api.table.declaration import Table
 from lakebase_api.table.key_text import KeyTexts, spell_cursor
 from lakebase_api.web import problem_types as kinds
@@ -30,25 +28,9 @@ TEXT = {"type": "string"}
 # not read an export that is a text; openapi-python-client's, which do not know NDJSON, not CSV as a file.
 FILE = {"type": "string", "format": "binary"}
 
-BuildPredicates = Callable[[dict[str, Any]], Predicates]
 
-
-@dataclass(frozen=True)
-class ExportContext:
-    """What the operation works with.
-
-    An export may take ``time_limit`` seconds. ``query`` is the schema of the filters and forms that lists
-    take too, ``build_predicates`` makes its filters those of SQL.
-    """
-
-    exports: Exports
-    time_limit: float
-    query: type[Schema]
-    build_predicates: BuildPredicates
-
-
-def add_export(resource: Resource, context: ExportContext) -> None:
-    """Serve the export of a table."""
+def add_export(resource: Resource, exports: Exports, time_limit: float) -> None:
+    """Serve the export of a table, which may take ``time_limit`` seconds."""
     table, blueprint = resource.table, resource.blueprint
     name = f"export_{table.name}"
     headers = _describe_headers(table)
@@ -56,10 +38,10 @@ def add_export(resource: Resource, context: ExportContext) -> None:
     resource.add(
         "GET",
         "/export",
-        ExportView(table, context).answer,
+        ExportView(table, exports, time_limit).answer,
         name,
         describe_export(table),
-        blueprint.arguments(build_export_schema(table, context.query), location="query"),
+        blueprint.arguments(build_export_schema(table), location="query"),
         blueprint.response(200, FILE, content_type=NDJSON, example=show_ndjson(table), **described),
         blueprint.alt_response(
             200, schema=TEXT, content_type=CSV, example=show_csv(table), success=True, **described
@@ -71,13 +53,14 @@ def add_export(resource: Resource, context: ExportContext) -> None:
 class ExportView:
     """Answers requests for exports of a table. Safe to share between threads."""
 
-    def __init__(self, table: Table, context: ExportContext) -> None:
+    def __init__(self, table: Table, exports: Exports, time_limit: float) -> None:
         self._table = table
-        self._context = context
+        self._exports = exports
+        self._time_limit = time_limit
 
     def answer(self, query: dict[str, Any]) -> Response:
         """The answer to a checked query. Problems: as the operation says."""
-        media_type = FORMATS[query["form"]] if "form" in query else negotiate(CSV, NDJSON)
+        media_type = FORMATS[query["format"]] if "format" in query else negotiate(CSV, NDJSON)
         has_header = media_type == CSV and query.get("header", query.get("cursor") is None)
         if request.method == "HEAD":
             return self._respond((), media_type, has_header=has_header)
@@ -89,10 +72,10 @@ class ExportView:
 
     def _begin(self, export: Export, after: KeyTexts | None, header: bytes, *, has_header: bool) -> Response:
         exchange = current_exchange()
-        deadline = exchange.deadline_within(self._context.time_limit)
+        deadline = exchange.deadline_within(self._time_limit)
         caller = Caller(exchange.request_id, deadline, _find_client())
         try:
-            running = self._context.exports.begin(export, after, header, caller)
+            running = self._exports.begin(export, after, header, caller)
         except Unfinished as error:
             raise Problem(kinds.EXPORT_UNFINISHED, self._explain(error)) from None
         except ClientGone:
@@ -107,7 +90,7 @@ class ExportView:
             escaped=FORMULA_STARTS if is_csv and query["quote_formulas"] else (),
             great_as_text=query.get("great_integers") == "text" and not is_csv,
         )
-        which = self._context.build_predicates(query)
+        which = build_predicates(self._table, query)
         return Export(which, form, tells_cursor=query["trailer"] and not is_csv)
 
     def _explain(self, error: Unfinished) -> str:

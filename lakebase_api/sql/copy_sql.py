@@ -57,6 +57,7 @@ MAX_STATEMENTS = 256
 
 # Texts; the values of others cannot begin a formula that a spreadsheet would run.
 ESCAPED_KINDS = (Kind.TEXT, Kind.ENUM)
+LENGTH = re.compile(r"\s*\([^)]*\)")
 PADDED = re.compile(r"(character|char|bpchar)(\(\d+\))?")
 
 
@@ -77,13 +78,23 @@ class Form:
 def name_type(kind: Type) -> str:
     """The type of SQL that a text is read as, to be compared with a column of a declared type.
 
-    That of the column itself, where another would miss its index or another number.
+    That of the column itself, where another would miss its index or another number; without a length, which
+    would cut the text.
     """
+    if kind.element is not None:
+        return f"{_name_element(kind.element)}[]"
     if kind.kind is Kind.FLOAT:
         return kind.name
     if kind.kind is Kind.TEXT:
         return "bpchar" if PADDED.fullmatch(kind.name) else "text"
     return kind.cast or "text"
+
+
+def _name_element(kind: Type) -> str:
+    """The type itself, without a length: arrays of no other contain those of this one."""
+    if PADDED.fullmatch(kind.name):
+        return "bpchar"
+    return kind.name if kind.kind is Kind.ENUM else LENGTH.sub("", kind.name)
 
 
 def name_key_setting(edge: str, place: int) -> str:

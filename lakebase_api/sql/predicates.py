@@ -9,6 +9,7 @@ from typing import NamedTuple
 from psycopg import sql
 
 from lakebase_api.sql.source import Source
+from lakebase_api.table.types import Kind
 
 
 class Operator(StrEnum):
@@ -111,7 +112,9 @@ def find_cast(source: Source, predicate: Predicate) -> str:
     kind = source.table.by_name[predicate.column].type
     if predicate.operator is Operator.ANY_OF:
         return f"{kind.cast or 'text'}[]"
-    return "" if predicate.is_own or predicate.operator is Operator.LIKE else kind.cast
+    # An array contains only arrays of its own type.
+    is_of_column = predicate.is_own or (kind.kind is Kind.ARRAY and predicate.operator is Operator.CONTAINS)
+    return "" if is_of_column or predicate.operator is Operator.LIKE else kind.cast
 
 
 def _compose(source: Source, predicate: Predicate, values: Iterator[sql.Composable]) -> sql.Composable:

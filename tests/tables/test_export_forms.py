@@ -70,7 +70,8 @@ def declare(*, as_text: bool) -> Table:
     columns = tuple(
         Column(name, kind, is_text_in_json=as_text and kind.kind in NUMBERS) for name, kind in found.items()
     )
-    return Table("texts" if as_text else "forms", "form", "public", "forms", columns, ("id",))
+    one = "text" if as_text else "form"
+    return Table(f"{one}s", one, "public", "forms", columns, ("id",))
 
 
 PLAIN, TEXTS = declare(as_text=False), declare(as_text=True)
