@@ -18,7 +18,7 @@ from lakebase_api.server.client_socket import ClientSocket, ClientTLSSocket
 from lakebase_api.server.exits import CLOSE_TIMEOUT, exit_if_terminated, exit_soon
 from lakebase_api.server.processors import choose_first, pin
 from lakebase_api.server.refused_settings import find_binds
-from lakebase_api.table.loading import refuse_open_writes
+from lakebase_api.table.loading import find_settings_of_orders, refuse_open_writes
 from lakebase_api.table.mistakes import TablesError
 from lakebase_api.web.logs import build_logging_config
 
@@ -82,7 +82,7 @@ def when_ready(server: Any) -> None:
     values = " ".join(f"{name}={value}" for name, value in settings.describe().items())
     logger = logging.getLogger("lakebase_api")
     logger.info("Settings: %s", values)
-    for risk in find_risks(settings):
+    for risk in (*find_risks(settings), *find_settings_of_orders(settings, tables)):
         logger.warning("Settings: %s", risk)
 
 

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,6 +52,26 @@ def read_tables(text: str, file: str) -> tuple[tuple[Table, ...], list[str]]:
     return tuple(tables), mistakes.spell()
 
 
+def find_settings_of_orders(settings: Settings, tables: Sequence[Table]) -> Iterator[str]:
+    """What the log should warn of: settings of orders that do not do what they seem to."""
+    given = {
+        "DEFAULT_POSTGRES_SCHEMA": settings.orders_schema,
+        "DEFAULT_POSTGRES_TABLE": settings.orders_table,
+        "STATUS_WRITES": settings.orders_writes,
+        "STATUS_TRANSITIONS": settings.status_transitions,
+    }
+    if FIRST not in [table.name for table in tables]:
+        yield from (f"{name} is of {FIRST}, which is not declared" for name, value in given.items() if value)
+    if settings.orders_writes == Writes.OFF:
+        others = [table.name for table in _find_changeable(tables) if table.name != FIRST]
+        if others:
+            yield f"STATUS_WRITES=off is of {FIRST} alone: {', '.join(others)} may be changed"
+
+
+def _find_changeable(tables: Sequence[Table]) -> list[Table]:
+    return [table for table in tables if table.changeable and table.writes is not Writes.OFF]
+
+
 def _read_file(file: str) -> str:
     path = Path(file)
     try:
@@ -98,7 +118,7 @@ def _apply_transitions(settings: Settings, column: Column) -> Column:
 
 def refuse_open_writes(settings: Settings, tables: Sequence[Table]) -> None:
     """Raise ``TablesError`` if strangers on other machines could change rows and nobody said it is meant."""
-    open_tables = [table for table in tables if table.changeable and table.writes is not Writes.OFF]
+    open_tables = _find_changeable(tables)
     if not open_tables or settings.anonymous or not settings.lets_strangers_in:
         return
     names = ", ".join(table.name for table in open_tables)

@@ -23,6 +23,7 @@ SET_UP = f"""
 CREATE SCHEMA app;
 CREATE SCHEMA "My Schema";
 CREATE TYPE app."Mood" AS ENUM ('good', 'so so', 'bad "and" worse');
+CREATE TYPE public.colour AS ENUM ('red');
 CREATE DOMAIN app.amount AS numeric(12,2) NOT NULL;
 CREATE DOMAIN app.price AS app.amount;
 CREATE DOMAIN app.tag AS text;
@@ -52,6 +53,7 @@ CREATE TABLE app.everything (
     a_real real, a_double double precision, a_bool boolean, a_uuid uuid, a_date date,
     a_time time(3), a_timestamp timestamp, a_timestamptz timestamptz(3), a_json json, a_jsonb jsonb,
     a_bytea bytea, some_texts text[], some_moods app."Mood"[], a_price app.price, a_tag app.tag,
+    a_colour public.colour,
     an_interval interval, a_range tstzrange, a_multirange int4multirange, a_point point, a_pair app.pair,
     a_money money, an_xml xml, an_inet inet, some_tags app.tag[], some_json jsonb[], a_timetz timetz,
     a_generated int GENERATED ALWAYS AS (a * 2) STORED,
@@ -181,6 +183,7 @@ def test_filters_and_sorts_are_for_what_has_an_index_or_few_values_with_the_figu
     assert everything["some_texts"].filters == (Filter.CONTAINS,)
     assert everything["a_jsonb"].filters == (Filter.CONTAINS,)
     assert everything["some_moods"].filters == ()
+    assert everything["a_tag"].filters == ()
     assert '# CREATE INDEX CONCURRENTLY ON "app"."everything" USING gin ("some_moods");' in written
 
 
@@ -190,6 +193,7 @@ def test_types_and_nulls_are_those_of_the_database(written: str) -> None:
     assert found["a_timestamptz"] == "timestamptz(3)"
     assert found["a_time"] == "time(3)"
     assert found["a_timestamp"] == "timestamp"
+    assert found["a_colour"] == "public.colour"
     assert found["a_price"] == "numeric(12,2)"
     assert found["a_tag"] == "text"
     assert found["some_moods"] == 'app."Mood"[]'
@@ -231,7 +235,9 @@ def test_of_a_table_that_was_never_looked_through_nothing_is_guessed(varied: Ord
     varied.execute("ALTER TABLE app.fresh ADD PRIMARY KEY (id)")
     varied.execute("UPDATE pg_class SET reltuples = -1 WHERE relname = 'fresh'")
     varied.execute("SELECT pg_stat_reset_single_table_counters('app.fresh'::regclass)")
-    [fresh] = load(introspect(varied.environment, ["app.fresh"], shows_all=True)).values()
+    text = introspect(varied.environment, ["app.fresh"], shows_all=True)
+    assert 'source = "app.fresh"  # table' in text.splitlines()
+    [fresh] = load(text).values()
     assert (fresh.by_name["name"].filters, fresh.by_name["name"].is_sortable) == ((), False)
     varied.execute("ANALYZE app.fresh")
     [fresh] = load(introspect(varied.environment, ["app.fresh"], shows_all=True)).values()

@@ -9,7 +9,7 @@ import pytest
 
 from lakebase_api.environment import load_settings
 from lakebase_api.table.declaration import Filter, Table, Writes, find_table
-from lakebase_api.table.loading import load_tables, read_tables
+from lakebase_api.table.loading import find_settings_of_orders, load_tables, read_tables
 from lakebase_api.table.mistakes import TablesError
 from lakebase_api.table.names import TAKEN as TAKEN_NAMES
 from lakebase_api.table.types import Kind
@@ -374,6 +374,20 @@ def test_who_may_write_depends_on_every_table_and_on_nothing_that_is_not_declare
     with pytest.raises(TablesError, match=r'could change customers.*writes = "off" for customers'):
         load(tmp_path, GOOD, **open_to_all)
     load(tmp_path, GOOD.replace(', change = { path = "segment" }', ""), BIND="0.0.0.0:8000")
+
+
+def test_settings_of_orders_that_do_nothing_are_warned_of(tmp_path: Path) -> None:
+    given = {"STATUS_WRITES": "off", "DEFAULT_POSTGRES_TABLE": "o", "STATUS_TRANSITIONS": "O>P"}
+    settings = load_settings({**STATIC, **given})
+    assert list(find_settings_of_orders(settings, load(tmp_path, GOOD))) == [
+        "DEFAULT_POSTGRES_TABLE is of orders, which is not declared",
+        "STATUS_WRITES is of orders, which is not declared",
+        "STATUS_TRANSITIONS is of orders, which is not declared",
+        "STATUS_WRITES=off is of orders alone: customers may be changed",
+    ]
+    orders = load_tables(load_settings({**STATIC, **OWN, **given}))
+    assert list(find_settings_of_orders(settings, orders)) == []
+    assert list(find_settings_of_orders(load_settings(STATIC), load(tmp_path, GOOD))) == []
 
 
 def test_a_file_that_is_not_there_or_no_text_is_told(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ text = """
 key = "no key"
 \\""" quoted ""\\"
 """
+ended = """a "quote""""
 literal = \'\'\'
 'it' = "is"
 \'\'\'\'
