@@ -57,6 +57,7 @@ MAX_STATEMENTS = 256
 
 # Texts; the values of others cannot begin a formula that a spreadsheet would run.
 ESCAPED_KINDS = (Kind.TEXT, Kind.ENUM)
+MODIFIER = re.compile(r"\(.*\)")
 PADDED = re.compile(r"(character|char|bpchar)(\(\d+\))?")
 
 
@@ -83,6 +84,9 @@ def name_type(kind: Type) -> str:
         return kind.name
     if kind.kind is Kind.TEXT:
         return "bpchar" if PADDED.fullmatch(kind.name) else "text"
+    if kind.kind is Kind.ARRAY:
+        # An array contains those of its own type alone.
+        return MODIFIER.sub("", kind.name)
     return kind.cast or "text"
 
 

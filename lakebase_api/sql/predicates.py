@@ -9,6 +9,7 @@ from typing import NamedTuple
 from psycopg import sql
 
 from lakebase_api.sql.source import Source
+from lakebase_api.table.types import Kind
 
 
 class Operator(StrEnum):
@@ -111,6 +112,9 @@ def find_cast(source: Source, predicate: Predicate) -> str:
     kind = source.table.by_name[predicate.column].type
     if predicate.operator is Operator.ANY_OF:
         return f"{kind.cast or 'text'}[]"
+    if predicate.operator is Operator.CONTAINS and kind.kind is Kind.ARRAY:
+        # An array contains those of its own type alone.
+        return ""
     return "" if predicate.is_own or predicate.operator is Operator.LIKE else kind.cast
 
 
