@@ -29,6 +29,7 @@ from lakebase_api.web.cors import allow_origins
 from lakebase_api.web.documentation import build_api
 from lakebase_api.web.exchange import current_exchange, register_exchange
 from lakebase_api.web.home import register_home
+from lakebase_api.web.path_segments import keep_encoded_slashes
 from lakebase_api.web.probes import register_probes
 from lakebase_api.web.problem_types import list_problem_types
 from lakebase_api.web.problems import register_problems
@@ -103,7 +104,7 @@ def create_app(settings: Settings, tables: Sequence[Table]) -> Flask:
 
 def _serve_where_clients_ask(app: WSGIApplication, settings: Settings) -> WSGIApplication:
     """The app at both bases, below the prefix of the proxies in front, at the hosts that are allowed."""
-    based = serve_at_both_bases(app)
+    based = keep_encoded_slashes(serve_at_both_bases(app))
     if settings.allowed_hosts:
         based = allow_hosts(based, settings.allowed_hosts)
     if not settings.trusted_hops:

@@ -9,7 +9,7 @@ from marshmallow import ValidationError, fields, validate
 from lakebase_api.http.types import describe_parameter
 from lakebase_api.sql.predicates import EVERYTHING, Operator, Predicates, restrict
 from lakebase_api.table.declaration import Column, Filter, Table
-from lakebase_api.table.types import Kind, Type
+from lakebase_api.table.types import TIMES, Kind, Type
 from lakebase_api.table.values import MAX_TEXT, Value, parse_value
 
 MAX_ALTERNATIVES = 50
@@ -146,7 +146,8 @@ def _build_any(table: Table, column: Column) -> Fields:
 
 def _build_range(table: Table, column: Column) -> Fields:
     found: Fields = {}
-    for name, bound in zip(column.range_names, ("more", "less"), strict=True):
+    bounds = ("later", "earlier") if column.type.kind in TIMES else ("more", "less")
+    for name, bound in zip(column.range_names, bounds, strict=True):
         described = describe_parameter(column.type, column)
         described["description"] = f"{_begin(table, column)} is this or {bound}."
         found[name] = ValueField(_parse(column.type, ()), metadata=described)

@@ -7,6 +7,7 @@ from werkzeug.routing import BaseConverter
 from lakebase_api.table.declaration import Column, Table
 from lakebase_api.table.types import Kind
 from lakebase_api.table.values import MAX_BIGINT, MAX_KEY_TEXT, MIN_BIGINT, Value, parse_value
+from lakebase_api.web.path_segments import restore_slashes
 from lakebase_api.web.problem_types import build_not_found
 from lakebase_api.web.problems import Problem
 from lakebase_api.web.validation import refuse
@@ -24,7 +25,7 @@ class KeyConverter(BaseConverter):
     def to_python(self, value: str) -> Value:
         """The value. Problems: it is none."""
         try:
-            return parse_value(self.column.type, value, max_length=MAX_KEY_TEXT)
+            return parse_value(self.column.type, restore_slashes(value), max_length=MAX_KEY_TEXT)
         except ValueError as error:
             refuse([{"in": "path", "name": self.parameter, "detail": str(error)}])
 
@@ -35,7 +36,7 @@ def build_converter(table: Table, column: Column, siblings: tuple[str, ...]) -> 
     ``siblings`` stand in a path where a key would: asked for in a way that they do not allow they are no keys
     either.
     """
-    others = f"(?!(?:{'|'.join(siblings)})$)" if column is table.key[0] else ""
+    others = f"(?!(?:{'|'.join(siblings)})$)" if len(table.key) == 1 else ""
     names = {"regex": f"{others}[^/]+", "column": column, "parameter": name_parameter(table, column)}
     return type(_name_converter(table, column), (KeyConverter,), names)
 

@@ -112,9 +112,10 @@ def find_cast(source: Source, predicate: Predicate) -> str:
     kind = source.table.by_name[predicate.column].type
     if predicate.operator is Operator.ANY_OF:
         return f"{kind.cast or 'text'}[]"
-    # An array contains only arrays of its own type.
-    is_of_column = predicate.is_own or (kind.kind is Kind.ARRAY and predicate.operator is Operator.CONTAINS)
-    return "" if is_of_column or predicate.operator is Operator.LIKE else kind.cast
+    if predicate.operator is Operator.CONTAINS and kind.kind is Kind.ARRAY:
+        # An array contains those of its own type alone.
+        return ""
+    return "" if predicate.is_own or predicate.operator is Operator.LIKE else kind.cast
 
 
 def _compose(source: Source, predicate: Predicate, values: Iterator[sql.Composable]) -> sql.Composable:

@@ -24,8 +24,9 @@ FETCH_ONE = "SELECT {columns}, {etag} FROM {rows} WHERE {is_asked} AND {as_decla
 
 # With each row, which of the keys asked for is its own.
 FETCH_MANY = """
-SELECT {columns}, k.place
-FROM {rows}, unnest({keys}) WITH ORDINALITY AS k ({names}, place) WHERE {same_key} AND {as_declared}
+SELECT {columns}, k."place among the keys"
+FROM {rows}, unnest({keys}) WITH ORDINALITY AS k ({names}, "place among the keys")
+WHERE {same_key} AND {as_declared}
 """
 
 COUNT = "SELECT count(*) FROM {rows} WHERE {predicates} HAVING {as_declared}"

@@ -20,6 +20,7 @@ PARAMETERS = (
     "page",
     "page_size",
     "quote_formulas",
+    "shown",
     "sort",
     "trailer",
 )

@@ -122,12 +122,21 @@ def test_a_change_of_status_makes_the_list_another(client: FlaskClient) -> None:
             assert ask_again(client, path, again).status_code == 304
 
 
-def test_another_worker_says_the_same_of_a_list(
-    varied_database: OrdersDatabase, lister: FlaskClient, open_app: AppOpener
-) -> None:
-    other = open_app(varied_database.environment).test_client()
+def test_another_worker_says_the_same_of_a_list(varied_database: OrdersDatabase, open_app: AppOpener) -> None:
+    environment = {**varied_database.environment, "CURSOR_SECRET": "the same for all of them"}
+    first, other = (open_app(environment).test_client() for _ in range(2))
     for path in LISTS:
-        assert ask_again(other, path, lister.get(path)).status_code == 304
+        assert ask_again(other, path, first.get(path)).status_code == 304
+
+
+def test_a_list_with_cursors_that_another_secret_made_is_sent_again(
+    varied_database: OrdersDatabase, open_app: AppOpener
+) -> None:
+    # With that of before, the client would go on with cursors that no longer lead anywhere.
+    first, other = (open_app(varied_database.environment).test_client() for _ in range(2))
+    for path in LISTS:
+        status = 200 if "sort=" in path else 304
+        assert ask_again(other, path, first.get(path)).status_code == status
 
 
 @pytest.mark.parametrize("path", ["/orders/pages", "/orders/stream", "/orders/stream?sort=-o_clerk"])
