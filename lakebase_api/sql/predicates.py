@@ -111,7 +111,9 @@ def find_cast(source: Source, predicate: Predicate) -> str:
     kind = source.table.by_name[predicate.column].type
     if predicate.operator is Operator.ANY_OF:
         return f"{kind.cast or 'text'}[]"
-    return "" if predicate.is_own or predicate.operator is Operator.LIKE else kind.cast
+    # An array contains elements of its own type alone.
+    of_column = predicate.is_own or predicate.operator in (Operator.LIKE, Operator.CONTAINS)
+    return "" if of_column else kind.cast
 
 
 def _compose(source: Source, predicate: Predicate, values: Iterator[sql.Composable]) -> sql.Composable:
