@@ -28,9 +28,11 @@ from lakebase_api.sql.export_chunks import ExportChunks
 from lakebase_api.sql.overlay import Overlay, Overlays
 from lakebase_api.sql.table_database import TableDatabase
 from lakebase_api.table.declaration import Table
+from lakebase_api.table.types import Kind
 from lakebase_api.web.base_path import serve_at_both_bases
 from lakebase_api.web.cors import allow_origins
 from lakebase_api.web.documentation import build_api
+from lakebase_api.web.encoded_slashes import keep_encoded_slashes
 from lakebase_api.web.exchange import current_exchange, register_exchange
 from lakebase_api.web.home import register_home
 from lakebase_api.web.probes import register_probes
@@ -97,7 +99,10 @@ def create_app(settings: Settings, tables: Sequence[Table]) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = GREATEST_BODY
     # A path with doubled slashes is another path, not one to redirect from.
     app.url_map.merge_slashes = False
-    app.wsgi_app = _serve_where_clients_ask(app.wsgi_app, settings)  # type: ignore[assignment,method-assign]
+    served = _serve_where_clients_ask(app.wsgi_app, settings)
+    if any(column.type.kind is Kind.TEXT for table in tables for column in table.key):
+        served = keep_encoded_slashes(served)
+    app.wsgi_app = served  # type: ignore[assignment,method-assign]
     service = app.extensions["lakebase_api"] = Service(settings, tables)
     allow_origins(app, settings)
     register_exchange(app, service.traffic, settings.request_timeout)

@@ -7,6 +7,7 @@ from werkzeug.routing import BaseConverter
 from lakebase_api.table.declaration import Column, Table
 from lakebase_api.table.types import Kind
 from lakebase_api.table.values import MAX_BIGINT, MIN_BIGINT, Value, parse_shown
+from lakebase_api.web.encoded_slashes import KEPT_SLASH
 from lakebase_api.web.problem_types import build_not_found
 from lakebase_api.web.problems import Problem
 from lakebase_api.web.validation import refuse
@@ -24,7 +25,7 @@ class KeyConverter(BaseConverter):
     def to_python(self, value: str) -> Value:
         """The value. Problems: it is none."""
         try:
-            return parse_shown(self.column.type, value)
+            return parse_shown(self.column.type, value.replace(KEPT_SLASH, "/"))
         except ValueError as error:
             refuse([{"in": "path", "name": self.parameter, "detail": str(error)}])
 
