@@ -31,13 +31,13 @@ serve: $(STAMP)  ## The API alone, against the database that .env or the environ
 	@unset PORT; $(if $(filter command,$(origin PORT)),export BIND='127.0.0.1:$(PORT)';) exec $(BIN)/gunicorn wsgi:app
 
 # Nothing exported in this shell may lead a test to a real database.
-test: CHOSEN = -m 'not slow'
-test: $(STAMP)  ## Run the tests on an embedded PostgreSQL, but for those that take long
+test: CHOSEN = $(if $(TABLES),tests/tables/every,-m 'not slow')
+test: $(STAMP)  ## Run the tests on an embedded PostgreSQL, but for those that take long; TABLES=mine.toml: of yours
 test-all: $(STAMP)  ## Run all tests
 test test-all:
 	@for name in $$(env | sed -En 's/^((PG|DATABRICKS_|LAKEBASE_)[A-Za-z0-9_]*)=.*/\1/p'); do unset $$name; done; \
 	unset ENDPOINT_NAME DEFAULT_POSTGRES_SCHEMA DEFAULT_POSTGRES_TABLE BIND PORT; \
-	ENV_FILE=/dev/null exec $(BIN)/python -m pytest -n 4 --dist loadfile $(CHOSEN)
+	ENV_FILE=/dev/null TABLES='$(TABLES)' exec $(BIN)/python -m pytest -n 4 --dist loadfile $(CHOSEN)
 
 faults: $(STAMP)  ## Break everything around the service for a quarter of an hour, and hold the figures against bounds
 	@exec $(BIN)/python -m benchmarks.faults $(if $(ONLY),--only $(ONLY))

@@ -24,6 +24,7 @@ from lakebase_api.sql.export_chunks import ExportChunks
 from lakebase_api.sql.overlay import Overlay, Overlays
 from lakebase_api.sql.table_database import TableDatabase
 from lakebase_api.table.declaration import Table
+from lakebase_api.table.types import Kind
 from lakebase_api.web.base_path import serve_at_both_bases
 from lakebase_api.web.cors import allow_origins
 from lakebase_api.web.documentation import build_api
@@ -94,7 +95,10 @@ def create_app(settings: Settings, tables: Sequence[Table]) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = GREATEST_BODY
     # A path with doubled slashes is another path, not one to redirect from.
     app.url_map.merge_slashes = False
-    app.wsgi_app = _serve_where_clients_ask(app.wsgi_app, settings)  # type: ignore[assignment,method-assign]
+    served = _serve_where_clients_ask(app.wsgi_app, settings)
+    if any(column.type.kind is Kind.TEXT for table in tables for column in table.key):
+        served = keep_encoded_slashes(served)
+    app.wsgi_app = served  # type: ignore[assignment,method-assign]
     service = app.extensions["lakebase_api"] = Service(settings, tables)
     allow_origins(app, settings)
     register_exchange(app, service.traffic, settings.request_timeout)
@@ -104,7 +108,7 @@ def create_app(settings: Settings, tables: Sequence[Table]) -> Flask:
 
 def _serve_where_clients_ask(app: WSGIApplication, settings: Settings) -> WSGIApplication:
     """The app at both bases, below the prefix of the proxies in front, at the hosts that are allowed."""
-    based = keep_encoded_slashes(serve_at_both_bases(app))
+    based = serve_at_both_bases(app)
     if settings.allowed_hosts:
         based = allow_hosts(based, settings.allowed_hosts)
     if not settings.trusted_hops:

@@ -9,14 +9,12 @@ from marshmallow import ValidationError, fields, validate
 
 from lakebase_api.table.declaration import Column
 from lakebase_api.table.types import NUMBERS, Kind
-from lakebase_api.table.values import MAX_BIGINT, MAX_KEY_TEXT, MIN_BIGINT, parse_value
+from lakebase_api.table.values import MAX_BIGINT, MIN_BIGINT, parse_shown
 from lakebase_api.web.answers import GREATEST_EXACT
 from lakebase_api.web.paging import INTEGER
 
 NUMBER_TEXT = re.compile(r"-?[0-9]{1,1000}(\.[0-9]{1,1000})?")
 NOT_FINITE = ("NaN", "Infinity", "-Infinity")
-INFINITE_TIMES = ("infinity", "-infinity")
-WITH_INFINITY = (Kind.DATE, Kind.TIMESTAMP, Kind.TIMESTAMPTZ)
 HEXADECIMAL = re.compile(r"\\x([0-9a-fA-F]{2})*")
 MODIFIER = re.compile(r"\((?P<precision>\d+)(\s*,\s*(?P<scale>-?\d+))?\)")
 # Whole numbers with an exponent are read no further than this.
@@ -47,7 +45,7 @@ class KeyText(fields.String):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         text = super()._deserialize(value, attr, data, **kwargs)
-        return _parse(self._column, text or "", max_length=MAX_KEY_TEXT)
+        return _parse(self._column, text or "")
 
 
 class NewInteger(fields.Integer):
@@ -99,8 +97,6 @@ class NewText(fields.String):
         if kind is Kind.BYTES:
             if not HEXADECIMAL.fullmatch(text):
                 raise ValidationError(r"Must be bytes such as \x00ff.")
-            return text
-        if kind in WITH_INFINITY and text in INFINITE_TIMES:
             return text
         return str(_parse(self._column, text))
 
@@ -236,8 +232,8 @@ def _read_integer(value: Any) -> int | None:
     return value if type(value) is int else None
 
 
-def _parse(column: Column, text: str, **options: int) -> Any:
+def _parse(column: Column, text: str) -> Any:
     try:
-        return parse_value(column.type, text, **options)
+        return parse_shown(column.type, text)
     except ValueError as error:
         raise ValidationError(str(error)) from None

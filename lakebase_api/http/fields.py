@@ -12,7 +12,7 @@ from lakebase_api.http.key import Key, spell_key
 from lakebase_api.sql.sorting import MAX_COLUMNS, parse_sort, sort_by_key
 from lakebase_api.table.declaration import Column, Table
 from lakebase_api.table.types import Kind
-from lakebase_api.table.values import INTEGER, MAX_BIGINT, MAX_KEY_TEXT, MIN_BIGINT, Value, parse_value
+from lakebase_api.table.values import INTEGER, MAX_BIGINT, MIN_BIGINT, Value, parse_shown
 from lakebase_api.web.paging import (
     GREAT_INTEGERS_MEANING,
     GREATEST_PAGE,
@@ -225,7 +225,7 @@ def _parse_part(column: Column, text: str) -> Value:
     if column.type.kind in ENCODED_KINDS:
         text = unquote(text, errors="strict") if "%" in text else text
     try:
-        return parse_value(column.type, text, max_length=MAX_KEY_TEXT)
+        return parse_shown(column.type, text)
     except ValueError as error:
         raise ValueError(f"{column.name}: {error}") from None
 

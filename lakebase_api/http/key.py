@@ -6,7 +6,7 @@ from werkzeug.routing import BaseConverter
 
 from lakebase_api.table.declaration import Column, Table
 from lakebase_api.table.types import Kind
-from lakebase_api.table.values import MAX_BIGINT, MAX_KEY_TEXT, MIN_BIGINT, Value, parse_value
+from lakebase_api.table.values import MAX_BIGINT, MIN_BIGINT, Value, parse_shown
 from lakebase_api.web.path_segments import restore_slashes
 from lakebase_api.web.problem_types import build_not_found
 from lakebase_api.web.problems import Problem
@@ -25,7 +25,7 @@ class KeyConverter(BaseConverter):
     def to_python(self, value: str) -> Value:
         """The value. Problems: it is none."""
         try:
-            return parse_value(self.column.type, restore_slashes(value), max_length=MAX_KEY_TEXT)
+            return parse_shown(self.column.type, restore_slashes(value))
         except ValueError as error:
             refuse([{"in": "path", "name": self.parameter, "detail": str(error)}])
 

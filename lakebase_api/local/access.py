@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import psycopg
 from psycopg import sql
 
+from lakebase_api.local.sample_tables import list_schemas
 from lakebase_api.table.declaration import Table
 
 ROLE = "orders_app"
@@ -28,7 +29,8 @@ def admit_app(connection: psycopg.Connection, tables: Iterable[Table]) -> str:
         connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(verifier)))
         connection.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(database, role))
         for table in tables:
-            schema, name = sql.Identifier(table.schema), sql.Identifier(table.schema, table.source)
-            connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, role))
+            for schema in list_schemas(table):
+                connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, role))
+            name = sql.Identifier(table.schema, table.source)
             connection.execute(sql.SQL("GRANT SELECT, UPDATE ON {} TO {}").format(name, role))
     return password

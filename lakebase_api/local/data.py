@@ -19,6 +19,7 @@ from lakebase_api.local.sample_tables import drop_other_databases, ensure_tables
 from lakebase_api.settings import Settings
 from lakebase_api.table.declaration import Table
 from lakebase_api.table.loading import load_tables
+from lakebase_api.table.mistakes import TablesError
 
 ROWS = re.compile(r"[1-9][0-9]{0,7}")
 
@@ -53,8 +54,8 @@ def load_declared(path: Path) -> Sequence[Table]:
     """The tables of the file. Raises LocalFailure."""
     try:
         return load_tables(Settings(tables_file=str(path)))
-    except FileNotFoundError:
-        raise LocalFailure(f"{path} is not there: TABLES must name a file that declares tables.") from None
+    except TablesError as error:
+        raise LocalFailure(str(error)) from None
 
 
 def parse_rows(text: str) -> int:

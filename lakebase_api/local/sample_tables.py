@@ -59,7 +59,8 @@ def merge_sources(tables: Iterable[Table]) -> list[Table]:
 
 def create_table(connection: psycopg.Connection, table: Table) -> None:
     """Make the table with its primary key, and its schema and enum types if they are not there."""
-    connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(table.schema)))
+    for schema in list_schemas(table):
+        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema))
     _create_enums(connection, table)
     columns = [
         sql.SQL("{} {}{}").format(
@@ -88,19 +89,28 @@ def fill_table(connection: psycopg.Connection, table: Table, rows: int) -> None:
             copy.write_row(row)
 
 
+def list_schemas(table: Table) -> list[sql.Composable]:
+    """The schemas of the table and of its enum types: a role needs each of them."""
+    schemas = dict.fromkeys(_find_schema(name) for name in _find_enums(table))
+    return [sql.Identifier(table.schema), *(sql.SQL(schema) for schema in schemas if schema)]
+
+
 def _create_enums(connection: psycopg.Connection, table: Table) -> None:
-    labels: dict[str, list[str]] = {}
+    for name, values in _find_enums(table).items():
+        if connection.execute(TYPE_EXISTS, [name]).fetchone() != (True,):
+            known = sql.SQL(", ").join(map(sql.Literal, values))
+            connection.execute(sql.SQL("CREATE TYPE {} AS ENUM ({})").format(sql.SQL(name), known))
+
+
+def _find_enums(table: Table) -> dict[str, list[str]]:
+    """The enum types of the table's columns, by their names, each with its values."""
+    values: dict[str, list[str]] = {}
     for column in table.columns:
         kind = column.type.element or column.type
         if kind.kind is Kind.ENUM:
-            labels.setdefault(kind.name, []).extend(column.values)
-    for name, values in labels.items():
-        if connection.execute(TYPE_EXISTS, [name]).fetchone() == (True,):
-            continue
-        if schema := _find_schema(name):
-            connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.SQL(schema)))
-        known = sql.SQL(", ").join(map(sql.Literal, dict.fromkeys(values)))
-        connection.execute(sql.SQL("CREATE TYPE {} AS ENUM ({})").format(sql.SQL(name), known))
+            known = values.setdefault(kind.name, [])
+            known += (value for value in column.values if value not in known)
+    return values
 
 
 def _find_schema(name: str) -> str | None:

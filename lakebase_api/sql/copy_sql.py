@@ -87,7 +87,8 @@ def name_type(kind: Type) -> str:
         return kind.name
     if kind.kind is Kind.TEXT:
         return "bpchar" if PADDED.fullmatch(kind.name) else "text"
-    return kind.cast or "text"
+    # An array contains elements of its own type alone.
+    return kind.name if kind.kind is Kind.ARRAY else kind.cast or "text"
 
 
 def _name_element(kind: Type) -> str:

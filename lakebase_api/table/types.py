@@ -83,7 +83,8 @@ BUILT_IN: Mapping[str, Type] = {
         Type("boolean", Kind.BOOLEAN, ("boolean",), "pg_catalog.booleq({column}, {column})", "boolean"),
         Type("text", Kind.TEXT, CHARACTERS, IS_CHARACTERS),
         Type("character varying", Kind.TEXT, CHARACTERS, IS_CHARACTERS),
-        Type("character", Kind.TEXT, CHARACTERS, IS_CHARACTERS),
+        # With this cast several values are compared without the blanks at their ends, as one is.
+        Type("character", Kind.TEXT, CHARACTERS, IS_CHARACTERS, "bpchar"),
         Type("uuid", Kind.UUID, ("uuid",), "pg_catalog.uuid_eq({column}, {column})", "uuid"),
         Type("date", Kind.DATE, ("date",), "pg_catalog.date_eq({column}, {column})", "date"),
         Type(

@@ -5,6 +5,7 @@ import re
 import uuid
 from collections.abc import Callable
 
+from lakebase_api.table.times import FORMS, parse_time
 from lakebase_api.table.types import Kind, Type
 
 # What a PostgreSQL bigint holds.
@@ -12,6 +13,8 @@ MIN_BIGINT, MAX_BIGINT = -(2**63), 2**63 - 1
 MAX_TEXT = 100
 # The longest key that an index takes is of some 2,700 bytes.
 MAX_KEY_TEXT = 500
+# The end of a day, which Python has not.
+MIDNIGHT = "24:00:00"
 
 # int() reads 4,300 digits at the most; no URL that gunicorn takes has more.
 INTEGER = re.compile(r"-?[0-9]{1,4300}")
@@ -35,6 +38,18 @@ def parse_value(kind: Type, text: str, *, max_length: int = MAX_TEXT) -> Value:
     if kind.kind is Kind.TEXT or kind.kind is Kind.ENUM:
         return _parse_text(text, max_length)
     return PARSERS[kind.kind](text)
+
+
+def parse_shown(kind: Type, text: str) -> Value:
+    """As ``parse_value``, of all that answers show of keys and times: also years that are in no calendar.
+
+    Filters take fewer, for what is asked by mistake is told.
+    """
+    if kind.kind in FORMS:
+        return parse_time(kind.kind, text)
+    if kind.kind is Kind.TIME and text == MIDNIGHT:
+        return text
+    return parse_value(kind, text, max_length=MAX_KEY_TEXT)
 
 
 def parse_integer(text: str) -> int:

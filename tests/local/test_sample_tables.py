@@ -20,11 +20,11 @@ ROWS = 300
 # Keys, with values, with an enum, with examples, and as few as there are.
 SMALL = """
 [codes]
-source = "odd.Codes of \\"1\\""
+source = 'odd."Codes of 1"'
 key = ["country", "code"]
 one = "code"
 [codes.columns]
-country = { type = "char(2)", values = ["AT", "CH"], example = "CH" }
+country = { type = "varchar(2)", values = ["AT", "CH"], example = "CH" }
 code = { type = "varchar(1)" }
 "a b" = { type = "odd.level", null = true, values = ["low", "high"], example = "high" }
 """
@@ -123,7 +123,7 @@ def test_an_edited_file_gets_data_of_its_own_and_the_old_ones_go(
     path = tmp_path / "mine.toml"
     name = name_database(load(path, SMALL), ROWS)
     assert name == name_database(load(path, f"# explained\n{SMALL}"), ROWS)
-    edited = name_database(load(path, SMALL.replace('type = "char(2)"', 'type = "text"')), ROWS)
+    edited = name_database(load(path, SMALL.replace('type = "varchar(2)"', 'type = "text"')), ROWS)
     assert len({name, edited, name_database(load(path, SMALL), ROWS + 1)}) == 3
     with psycopg.connect(server.conninfo(), autocommit=True) as connection:
         for each in (name, edited):
