@@ -10,7 +10,7 @@ from lakebase_api.sql.change_sql import NULL
 from lakebase_api.table.collisions import OWN_PREFIX
 from lakebase_api.table.declaration import Column, Table
 from lakebase_api.web import problem_types as kinds
-from lakebase_api.web.problem_types import ProblemType
+from lakebase_api.web.problem_types import ProblemType, build_not_found
 
 REFUSALS: dict[Outcome, ProblemType] = {
     Outcome.UNCONDITIONAL: kinds.PRECONDITION_REQUIRED,
@@ -55,7 +55,7 @@ class ChangeTexts:
     @property
     def not_found(self) -> ProblemType:
         """That there is no such row."""
-        return find_not_found(self.table)
+        return build_not_found(self.table)
 
     def beside(self, name: str) -> str:
         """What a member of ours is called, beside columns: one of them may have its name."""
@@ -182,17 +182,3 @@ def path_of(column: Column) -> str:
     """Where a column is changed, below its row."""
     assert column.change is not None
     return column.change.path
-
-
-def find_not_found(table: Table) -> ProblemType:
-    """The kind of problem that there is no such row."""
-    if table.name == FIRST:
-        return kinds.ORDER_NOT_FOUND
-    words = table.one.replace("_", " ")
-    return ProblemType(
-        f"{table.one.replace('_', '-')}-not-found",
-        404,
-        f"{words.title()} Not Found",
-        f"No {words} has this key.",
-        f"Take a key from /{table.name}/sample or /{table.name}/stream.",
-    )
