@@ -89,7 +89,7 @@ class Changes:
         """Withdraw the change of a column. Problems: as of a change, and there is nothing to show instead."""
         refuse_query()
         if self.texts.table.writes is Writes.DIRECT:
-            raise Problem(kinds.NOT_WITHDRAWABLE, kinds.NOT_WITHDRAWABLE.meaning)
+            raise Problem(kinds.NOT_WITHDRAWABLE, self.texts.not_withdrawable(column))
         return self._answer_one(key, (column,), (), self.texts.withdrawn([column]))
 
     def change_many(self, column: Column, body: list[dict[str, Any]], query: dict[str, bool]) -> Response:
@@ -240,7 +240,7 @@ def _add_column(resource: Resource, changes: Changes, column: Column) -> tuple[t
     blueprint, texts, path = resource.blueprint, changes.texts, path_of(column)
     update = schemas.build_update(texts, column)
     changed = schemas.build_changed(texts, (column,), texts.schema_of(column, ""))
-    parameters = [headers.IF_MATCH, headers.IDEMPOTENCY_KEY, headers.PREFER]
+    parameters = _list_parameters(texts)
     columns, message = (column,), texts.updated([column])
     resource.add(
         "POST",
@@ -269,6 +269,12 @@ def _add_column(resource: Resource, changes: Changes, column: Column) -> tuple[t
     )
     _add_batch(resource, changes, column)
     return update, changed
+
+
+def _list_parameters(texts: ChangeTexts) -> list[dict[str, Any]]:
+    """What a change of one row takes beside its body."""
+    described = f"Change the {texts.row} only if this is its `ETag`, or one of these."
+    return [{**headers.IF_MATCH, "description": described}, headers.IDEMPOTENCY_KEY, headers.PREFER]
 
 
 def _add_batch(resource: Resource, changes: Changes, column: Column) -> None:
@@ -306,6 +312,6 @@ def _add_patch(resource: Resource, changes: Changes, body: type[Schema], changed
         blueprint.alt_response(204, description=MINIMAL),
         blueprint.doc(
             **describe_operation(texts.operations.patch, *CHANGE_PROBLEMS),
-            parameters=[headers.IF_MATCH, headers.IDEMPOTENCY_KEY, headers.PREFER],
+            parameters=_list_parameters(texts),
         ),
     )

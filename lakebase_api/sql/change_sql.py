@@ -30,6 +30,8 @@ STATEMENTS_KEPT = 256
 KEY_LIFE = "24 hours"
 # Expired keys that a request with a key removes, so that nothing has to wake the database for it.
 EXPIRED_KEYS_REMOVED = 100
+# PostgreSQL gives a function 100 arguments at the most.
+MAX_PAIRS = 50
 # What separates ETags in a list of them, and never stands in one.
 # https://www.rfc-editor.org/rfc/rfc9110#name-etag
 SEPARATOR = '"'
@@ -309,11 +311,9 @@ class _Parts:
         }
 
     def _build_object(self, values: Mapping[str, sql.Composable]) -> sql.Composable:
-        parts = [
-            sql.SQL("{}, {}").format(sql.Literal(column.name), spell_text(column.type, values[column.name]))
-            for column in self.columns
-        ]
-        return sql.SQL("jsonb_build_object({})").format(_list(parts))
+        return build_object(
+            {column.name: spell_text(column.type, values[column.name]) for column in self.columns}
+        )
 
     def _compose_order(self) -> dict[str, sql.Composable]:
         """What is written before the history, which has what came of it, or after."""
@@ -377,6 +377,16 @@ def spell_text(kind: Type, value: sql.Composable) -> sql.Composable:
     """A value as PostgreSQL prints it; a cast of `character` would take away its blanks."""
     is_padded = spell_storage_type(kind) == sql.SQL("bpchar")
     return sql.SQL("to_jsonb({}) #>> '{{}}'" if is_padded else "{}::text").format(value)
+
+
+def build_object(values: Mapping[str, sql.Composable]) -> sql.Composable:
+    """A JSON object."""
+    parts = [sql.SQL("{}, {}").format(sql.Literal(name), value) for name, value in values.items()]
+    objects = (
+        sql.SQL("jsonb_build_object({})").format(_list(parts[at : at + MAX_PAIRS]))
+        for at in range(0, len(parts), MAX_PAIRS)
+    )
+    return sql.SQL(" || ").join(objects)
 
 
 def _name(letter: str, number: int) -> sql.SQL:

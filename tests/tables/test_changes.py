@@ -188,7 +188,8 @@ def test_an_etag_is_of_all_columns(tables: OrdersDatabase, changer: FlaskClient)
     first = changer.post(f"{A_STOCK}/kind", json={"kind": "x"}, headers=before)
     assert first.status_code == 200
     refused = changer.post(f"{A_STOCK}/amount", json={"amount": 5}, headers=before)
-    assert_problem(refused, 412, "precondition-failed")
+    problem = assert_problem(refused, 412, "precondition-failed")
+    assert problem["detail"].startswith("No ETag of If-Match is the stock's own: ")
     assert refused.headers["ETag"] == first.headers["ETag"] == etag_of(changer, A_STOCK)
 
 
