@@ -7,7 +7,7 @@ import msgspec
 from psycopg import RawCursor, sql
 
 from lakebase_api.lakebase.connecting import Connection
-from lakebase_api.sql.change_sql import build_object, spell_text
+from lakebase_api.sql.change_statement import build_object, spell_text
 from lakebase_api.sql.overlay import Overlay
 from lakebase_api.sql.overlay_tables import name_changes, name_history, spell_storage_type
 from lakebase_api.sql.source import Source, name_changed, name_synced
