@@ -9,7 +9,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
 
 from lakebase_api.doctor.examination import Examination
-from lakebase_api.http.changes import add_changes
+from lakebase_api.http.change_operations import add_changes
 from lakebase_api.http.cursors import CursorCodec, derive_secret
 from lakebase_api.http.exporting import Exports
 from lakebase_api.http.exports import add_export

@@ -78,8 +78,7 @@ def build_batch_item(texts: ChangeTexts, column: Column) -> type[Schema]:
     etag = fields.String(
         validate=validate.Regexp(r"^[!#-~]*$", error="Must be an ETag, without its quotes."),
         metadata={
-            "description": f"Change the {texts.table.one} only if this is its `ETag`, without quotes. "
-            "`*` is any."
+            "description": f"Change the {texts.row} only if this is its `ETag`, without quotes. `*` is any."
         },
     )
     return _build(
@@ -135,7 +134,7 @@ def _key_fields(table: Table, *, is_checked: bool = False) -> Fields:
 
 
 def _result_fields(texts: ChangeTexts, column: Column) -> Fields:
-    one, label = texts.table.one, texts.label(column)
+    one, label = texts.row, texts.label(column)
     return {
         **_key_fields(texts.table),
         column.name: build_shown_value(column, f"The {label} the {one} has now."),
@@ -156,7 +155,7 @@ def _result_fields(texts: ChangeTexts, column: Column) -> Fields:
 
 
 def _version_fields(texts: ChangeTexts) -> Fields:
-    one, short = texts.table.one, texts.short_form
+    one, short = texts.row, texts.short_form
     version = {"description": f"Counted from 1 for each {one}.", "format": "int64", "example": 1}
     synced = f"What the {texts.table.name} table had; `null` where it is changed itself."
     if short:

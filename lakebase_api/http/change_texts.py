@@ -10,7 +10,7 @@ from lakebase_api.sql.change_sql import NULL
 from lakebase_api.table.collisions import OWN_PREFIX
 from lakebase_api.table.declaration import Column, Table
 from lakebase_api.web import problem_types as kinds
-from lakebase_api.web.problem_types import ProblemType
+from lakebase_api.web.problem_types import ProblemType, build_not_found
 
 REFUSALS: dict[Outcome, ProblemType] = {
     Outcome.UNCONDITIONAL: kinds.PRECONDITION_REQUIRED,
@@ -33,6 +33,8 @@ class ChangeTexts:
         self.table: Table = resource.table
         self._is_first = self.table.name == FIRST
         self.schema = resource.name_schema
+        self.row = self.table.one.replace("_", " ")
+        self.a_row = f"{'an' if self.row[0] in 'aeiou' else 'a'} {self.row}"
 
     @cached_property
     def operations(self) -> "OperationTexts":
@@ -55,7 +57,7 @@ class ChangeTexts:
     @property
     def not_found(self) -> ProblemType:
         """That there is no such row."""
-        return find_not_found(self.table)
+        return build_not_found(self.table)
 
     def beside(self, name: str) -> str:
         """What a member of ours is called, beside columns: one of them may have its name."""
@@ -87,7 +89,7 @@ class ChangeTexts:
 
     def unknown(self, key: Sequence[str]) -> str:
         """That there is no such row."""
-        return f"There is no {self.table.one} {'/'.join(key)}."
+        return f"There is no {self.row} {'/'.join(key)}."
 
     def refusal(self, item: ItemResult) -> ProblemType | None:
         """Why the item was refused, if it was."""
@@ -99,19 +101,30 @@ class ChangeTexts:
             return self.unknown(item.key)
         if item.outcome is Outcome.ILLEGAL and item.illegal:
             return self._explain_transitions(item, self.table.by_name[item.illegal])
-        return REFUSALS[item.outcome].meaning
+        if item.outcome is Outcome.UNCONDITIONAL:
+            return f"This service changes {self.a_row} only for who says in If-Match which one they saw."
+        return (
+            f"No ETag of If-Match is the {self.row}'s own: it has changed since, or they are not as the "
+            "service sent them."
+        )
+
+    def not_withdrawable(self, column: Column) -> str:
+        """That there is nothing to show in the place of the column's value."""
+        return (
+            f"The {self.label(column)} is changed in the {self.table.name} table itself: there is no other "
+            "to show again."
+        )
 
     def _explain_transitions(self, item: ItemResult, column: Column) -> str:
         now = NULL if (value := item.values[column.name]) is None else value
         transitions = column.change.transitions if column.change else ()
         allowed = [then for before, then in transitions if before == now]
         named = f"only to {' or '.join(allowed)}" if allowed else "no more"
-        one, key = self.table.one, "/".join(item.key)
-        return f"The {self.label(column)} of {one} {key} is {now} and may change {named}."
+        key = "/".join(item.key)
+        return f"The {self.label(column)} of {self.row} {key} is {now} and may change {named}."
 
     def _begin(self, columns: Sequence[Column]) -> str:
-        one = self.table.one.replace("_", " ").capitalize()
-        return f"{one} {', '.join(map(self.label, columns))}"
+        return f"{self.row.capitalize()} {', '.join(map(self.label, columns))}"
 
 
 class OperationTexts:
@@ -120,9 +133,9 @@ class OperationTexts:
     def __init__(self, texts: ChangeTexts) -> None:
         table = texts.table
         self._label, self._columns = texts.label, table.changeable
-        self._one, self._table = table.one.replace("_", " "), table.name.replace("_", " ")
+        self._table = table.name.replace("_", " ")
         self._name = table.one
-        self._a = f"{'an' if table.one[0] in 'aeiou' else 'a'} {self._one}"
+        self._a = texts.a_row
         only = self._label(self._columns[0]) if len(self._columns) == 1 else ""
         self.patch, self.history = f"patch_{table.one}", f"get_{table.one}_history"
         which = (
@@ -182,17 +195,3 @@ def path_of(column: Column) -> str:
     """Where a column is changed, below its row."""
     assert column.change is not None
     return column.change.path
-
-
-def find_not_found(table: Table) -> ProblemType:
-    """The kind of problem that there is no such row."""
-    if table.name == FIRST:
-        return kinds.ORDER_NOT_FOUND
-    words = table.one.replace("_", " ")
-    return ProblemType(
-        f"{table.one.replace('_', '-')}-not-found",
-        404,
-        f"{words.title()} Not Found",
-        f"No {words} has this key.",
-        f"Take a key from /{table.name}/sample or /{table.name}/stream.",
-    )

@@ -7,7 +7,7 @@ import msgspec
 from psycopg import RawCursor, sql
 
 from lakebase_api.lakebase.connecting import Connection
-from lakebase_api.sql.change_sql import spell_text
+from lakebase_api.sql.change_statement import build_object, spell_text
 from lakebase_api.sql.overlay import Overlay
 from lakebase_api.sql.overlay_tables import name_changes, name_history, spell_storage_type
 from lakebase_api.sql.source import Source, name_changed, name_synced
@@ -166,11 +166,7 @@ def _build_key(source: Source) -> sql.Composable:
 
 
 def _build_states(source: Source) -> sql.Composable:
-    parts = [
-        sql.SQL("{}, {}").format(sql.Literal(column.name), _build_state(source, column))
-        for column in source.table.changeable
-    ]
-    return sql.SQL("jsonb_build_object({})").format(sql.SQL(", ").join(parts))
+    return build_object({column.name: _build_state(source, column) for column in source.table.changeable})
 
 
 def _build_state(source: Source, column: Column) -> sql.Composable:

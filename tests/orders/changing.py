@@ -3,12 +3,14 @@
 import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from lakebase_api.table.loading import read_tables
 from tests.conftest import OrdersDatabase
 from tests.waiting import wait_until
 
@@ -17,6 +19,8 @@ WAITING = """
 SELECT count(*) >= {} FROM pg_stat_activity
 WHERE datname = current_database() AND usename = 'orders_app' AND wait_event_type = 'Lock'
 """
+# The tables of the repository.
+ORDERS_TABLES, _ = read_tables((Path(__file__).parents[2] / "tables.toml").read_text(), "tables.toml")
 # Above those of the orders that are there.
 own_keys = itertools.count(10_000_000)
 

@@ -8,9 +8,9 @@ from flask.testing import FlaskClient
 
 from lakebase_api.app import get_service
 from lakebase_api.local.postgres import EmbeddedPostgres
-from lakebase_api.orders import overlay
+from lakebase_api.sql import overlay_tables
 from tests.conftest import PASSWORD, ROLE, AppOpener, OrdersDatabase, clone_database, make_app
-from tests.orders.changing import add_order
+from tests.orders.changing import ORDERS_TABLES, add_order
 from tests.orders.varied import create_varied_orders
 
 
@@ -19,7 +19,7 @@ def shared_database(server: EmbeddedPostgres) -> OrdersDatabase:
     """A database shared by tests of which each changes only orders that it adds; it has had changes."""
     database = clone_database(server, "orders_changed")
     with psycopg.connect(server.conninfo(database.name, ROLE, PASSWORD), autocommit=True) as connection:
-        overlay.set_up(connection, "lakebase_api")
+        overlay_tables.set_up(connection, "lakebase_api", ORDERS_TABLES)
     return database
 
 

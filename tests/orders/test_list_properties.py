@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from lakebase_api.app import get_service
 from lakebase_api.local.postgres import EmbeddedPostgres
-from lakebase_api.orders import overlay
+from lakebase_api.sql import overlay_tables
 from tests.conftest import ROLE, clone_database, make_app
+from tests.orders.changing import ORDERS_TABLES
 
 # hypothesis looks whether strategies draw random numbers on their own: threads of the app do meanwhile.
 pytestmark = [
@@ -166,8 +167,8 @@ def shop(server: EmbeddedPostgres) -> Iterator[Shop]:
         ExitStack() as stack,
     ):
         connection.execute(SET_UP)
-        overlay.set_up(connection, "lakebase_api")
-        for grant in overlay.grants("lakebase_api", ROLE):
+        overlay_tables.set_up(connection, "lakebase_api", ORDERS_TABLES)
+        for grant in overlay_tables.grants("lakebase_api", ROLE, ORDERS_TABLES):
             connection.execute(grant.encode())
         app = make_app(
             {

@@ -6,9 +6,10 @@ import psycopg
 import pytest
 from flask.testing import FlaskClient
 
-from lakebase_api.orders import overlay
+from lakebase_api.sql import overlay_tables
 from tests.conftest import ROLE, AppOpener, OrdersDatabase
 from tests.orders.changing import (
+    ORDERS_TABLES,
     add_order,
     assert_problem,
     changes_of,
@@ -125,12 +126,12 @@ def test_tables_that_another_role_made_and_did_not_grant_are_a_problem_of_their_
 ) -> None:
     database.execute(f"REVOKE CREATE ON DATABASE {database.name} FROM {ROLE}")
     with psycopg.connect(database.server.conninfo(database.name), autocommit=True) as owner:
-        overlay.set_up(owner, "lakebase_api")
+        overlay_tables.set_up(owner, "lakebase_api", ORDERS_TABLES)
     client = open_app(database.environment).test_client()
     for path in READINGS:
         assert_problem(client.get(path), 503, "status-changes-not-set-up")
     assert_problem(set_status(client, 1, "F"), 503, "status-changes-not-set-up")
-    for grant in overlay.grants("lakebase_api", ROLE):
+    for grant in overlay_tables.grants("lakebase_api", ROLE, ORDERS_TABLES):
         database.execute(grant)
     assert set_status(client, 1, "F").status_code == 200
     assert status_of(client, 1) == "F"

@@ -3,16 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-import psycopg
 from flask.testing import FlaskClient
-from psycopg import sql
 from werkzeug.test import TestResponse
 
-from lakebase_api.environment import load_settings
-from lakebase_api.sql.source import Source
-from lakebase_api.table.declaration import find_table
-from lakebase_api.table.loading import read_tables
-from tests.conftest import ROLE, OrdersDatabase
+from tests.conftest import ROLE
 from tests.tables import trial
 
 MERGE_PATCH = "application/merge-patch+json"
@@ -85,14 +79,13 @@ def changes_of(client: FlaskClient, path: str) -> list[tuple[int, str, Any, Any]
     ]
 
 
-def etag_of(database: OrdersDatabase, name: str, where: str, *, is_direct: bool = False) -> str:
-    """The ETag that reads of the row give, quoted."""
-    tables, mistakes = read_tables(DECLARED, "tables.toml")
-    assert not mistakes
-    schema = load_settings(database.environment).status_schema
-    source = Source(find_table(tables, name), None if is_direct else schema)
-    etag = sql.SQL("SELECT {} FROM {}").format(source.show_etag(), source.show_rows()).as_string(None)
-    conninfo = database.server.conninfo(database.name)
-    with psycopg.connect(conninfo, options="-c TimeZone=UTC") as connection:
-        [(found,)] = connection.execute(f"{etag} WHERE {where}".encode()).fetchall()
-    return f'"{found}"'
+def etag_of(client: FlaskClient, path: str) -> str:
+    """The ETag that a read of the row gives."""
+    return client.get(path).headers["ETag"]
+
+
+def read_row(client: FlaskClient, path: str) -> Any:
+    """The row as it is shown."""
+    answer = client.get(path)
+    assert answer.status_code == 200, answer.text
+    return answer.json

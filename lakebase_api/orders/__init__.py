@@ -1,1 +1,0 @@
-"""The orders resource: its routes, schemas and queries."""
