@@ -287,7 +287,8 @@ def _list_ranges(_: Served, column: Column) -> Iterator[Case]:
 
 def _list_prefixes(_: Served, column: Column) -> Iterator[Case]:
     for value in dict.fromkeys(text[:1] for text in _list_parameters(column) if text):
-        where = sql.SQL("starts_with({}, {})").format(sql.Identifier(column.name), sql.Literal(value))
+        pattern = value.translate({ord(mark): f"\\{mark}" for mark in "%_\\"}) + "%"
+        where = _compare(column, "LIKE", pattern)
         yield {f"{column.name}_prefix": value}, where
 
 
