@@ -24,7 +24,8 @@ PACKAGE = "generated_orders_client"
 class GeneratedClient:
     """The package of a client, and an instance for the running service."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, package: str = PACKAGE) -> None:
+        self._package = package
         self.models = self._load("models")
         self.instance = self._load("client").Client(
             base_url=url, raise_on_unexpected_status=True, httpx_args={"trust_env": False}
@@ -35,15 +36,15 @@ class GeneratedClient:
         return self._load(f"api.{operation}").sync(*arguments, client=self.instance, **options)
 
     def _load(self, name: str) -> ModuleType:
-        return importlib.import_module(f"{PACKAGE}.{name}")
+        return importlib.import_module(f"{self._package}.{name}")
 
 
-def generate_client(url: str, folder: Path) -> None:
+def generate_client(url: str, folder: Path, package: str = PACKAGE) -> None:
     """Generate the package. Raises ``CalledProcessError`` if the generator warns: it drops what it cannot."""
     (folder / "generator.yml").write_text(CONFIGURATION)
     generator = Path(sys.executable).with_name("openapi-python-client")
     source = ["--url", f"{url}/openapi.json", "--config", "generator.yml"]
-    target = ["--meta", "none", "--output-path", PACKAGE, "--fail-on-warning"]
+    target = ["--meta", "none", "--output-path", package, "--fail-on-warning"]
     subprocess.run([generator, "generate", *source, *target], cwd=folder, check=True, timeout=PATIENCE)
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 from marshmallow import ValidationError, fields, validate
 
-from lakebase_api.http.types import describe_parameter
+from lakebase_api.http.types import ASKED, describe_parameter
 from lakebase_api.sql.predicates import EVERYTHING, Operator, Predicates, restrict
 from lakebase_api.table.declaration import Column, Filter, Table
 from lakebase_api.table.types import TIMES, Kind, Type
-from lakebase_api.table.values import MAX_TEXT, Value, parse_value
+from lakebase_api.table.values import Value, parse_value
 
 MAX_ALTERNATIVES = 50
 MAX_JSON = 1000
@@ -160,12 +160,7 @@ def _build_null(table: Table, column: Column) -> Fields:
 
 
 def _build_prefix(table: Table, column: Column) -> Fields:
-    described = {
-        "type": "string",
-        "minLength": 1,
-        "maxLength": MAX_TEXT,
-        "description": f"{_begin(table, column)} begins with this.",
-    }
+    described = {**ASKED[Kind.TEXT], "description": f"{_begin(table, column)} begins with this."}
     return {f"{column.name}_prefix": ValueField(_parse(column.type, ()), metadata=described)}
 
 

@@ -85,10 +85,10 @@ def describe_parameter(kind: Type, column: Column) -> dict[str, Any]:
 
 def _describe(kind: Type, *, is_text: bool = False) -> dict[str, Any]:
     if kind.element is not None:
-        # Elements may be NULL, and of several dimensions.
-        items = _describe(kind.element)
-        items["type"] = [*_list_types(items), "null", "array"]
-        return {"type": "array", "items": items}
+        # Elements may be NULL, and of several dimensions. Generators take no "array" without its items.
+        element = _describe(kind.element)
+        element["type"] = [*_list_types(element), "null"]
+        return {"type": "array", "items": {"anyOf": [element, {"type": "array", "items": {}}]}}
     described = dict(SHOWN[kind.kind])
     if kind.kind in NUMBERS and is_text:
         return {**described, "type": "string"}

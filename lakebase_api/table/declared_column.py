@@ -1,5 +1,6 @@
 """Reads the declaration of a column."""
 
+import re
 from typing import Any
 
 from lakebase_api.table.declaration import Change, Column, Filter
@@ -27,6 +28,8 @@ FITTING = {
     Filter.CONTAINS: (Kind.ARRAY, Kind.JSON),
     Filter.NULL: tuple(Kind),
 }
+# What the encoder of JSON takes in no name.
+UNSERVED = re.compile(r'["\\\x00-\x1f]')
 # The longest prefix of a column that keeps something of another one.
 LONGEST_PREFIX = "_changed_"
 NULL = "null"
@@ -38,6 +41,8 @@ def read_column(section: Section) -> Column | None:
     section.refuse_unknown(KNOWN)
     if problem := check_identifier(name):
         section.refuse(f"{problem}.")
+    elif UNSERVED.search(name):
+        section.refuse('has a ", a \\ or a control character; rename it in a view.')
     kind = _read_type(section)
     may_be_null = section.read_flag("null", default=False)
     is_sortable = section.read_flag("sort", default=True)

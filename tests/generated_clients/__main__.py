@@ -17,11 +17,12 @@ from lakebase_api.local.api import forget_inherited_settings
 from lakebase_api.local.data import LocalData, load_declared, prepare_data
 from lakebase_api.local.postgres import EmbeddedPostgres
 from tests.gunicorn_process import ROOT, GunicornProcess
+from tests.tables.trial import DECLARED
 
 PROGRAMS = Path(__file__).parent / "programs"
 FOLDER = ROOT / ".local/clients"
 TOOLS = FOLDER / "tools"
-SCALE = Decimal("0.01")
+SCALE, ROWS = Decimal("0.01"), 100
 # Seconds for one step; installing waits for the network.
 PATIENCE = 600
 HEY_API_PLUGINS = ("@hey-api/typescript", "@hey-api/client-fetch", "@hey-api/sdk", "zod")
@@ -148,15 +149,18 @@ def _run_typescript(service: Service, folder: Path, program: str) -> None:
 
 @contextmanager
 def serve() -> Iterator[Service]:
-    """The service on an embedded PostgreSQL with orders, for as long as the context lasts."""
+    """The service with orders and the tables of the trial, for as long as the context lasts."""
     forget_inherited_settings()
-    data = LocalData(load_declared(ROOT / "tables.toml"), SCALE, rows=100)
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
         EmbeddedPostgres(Path(folder) / "server", settings={"fsync": "off"}, discard=True) as server,
-        GunicornProcess({**prepare_data(server, data), "ENV_FILE": os.devnull}) as gunicorn,
     ):
-        yield Service(gunicorn.wait_until_started().url)
+        declared = Path(folder) / "tables.toml"
+        declared.write_text(DECLARED)
+        database = prepare_data(server, LocalData(load_declared(declared), SCALE, ROWS))
+        settings = {**database, "TABLES_FILE": str(declared), "ENV_FILE": os.devnull}
+        with GunicornProcess(settings) as gunicorn:
+            yield Service(gunicorn.wait_until_started().url)
 
 
 def install(service: Service) -> None:

@@ -135,8 +135,10 @@ class Served:
 
     def expect(self, where: sql.Composable = EVERY_ROW, order: sql.Composable | None = None) -> list[Row]:
         """The rows that should be shown, in JSON as PostgreSQL has it."""
+        # Ordered below: a name would be that of the text that is shown in place of the column.
         query = sql.SQL(
-            "SELECT row_to_json(r)::text FROM (SELECT {} FROM {} WHERE {} ORDER BY {}) AS r"
+            "SELECT row_to_json(r)::text"
+            " FROM (SELECT {} FROM (SELECT * FROM {} WHERE {} ORDER BY {}) AS t) AS r"
         ).format(
             sql.SQL(", ").join(map(self._show, self.table.columns)),
             self.truth,

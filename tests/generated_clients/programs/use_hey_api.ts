@@ -57,10 +57,41 @@ async function main(): Promise<void> {
   assert.equal(history.changes[0].new_status, "P");
   ok(await api.withdrawOrderStatus({ path }));
 
+  await useOtherTables();
+
   const exported = await api.exportOrders({ query: { fields: "o_orderkey" }, parseAs: "blob" });
   assert.equal(exported.response?.status, 200);
   const text = await exported.data!.text();
   assert.equal(text.trim().split("\n").length - 1, count.total_orders);
+}
+
+/** Tables of other columns and keys, in the same way. */
+async function useOtherTables(): Promise<void> {
+  const wanted = {
+    c_mktsegment: ["BUILDING" as const, "MACHINERY" as const],
+    c_acctbal_min: "10.50",
+    sort: "-c_acctbal",
+    page_size: 3,
+  };
+  schemas.zStreamCustomersQuery.parse(wanted);
+  const customers = ok(await api.streamCustomers({ query: wanted }));
+  schemas.zCustomerStream.parse(customers);
+  assert.equal(customers.customers.length, 3);
+  ok(await api.streamCustomers({ query: { ...wanted, cursor: String(customers.pagination.next_cursor) } }));
+  const page = ok(await api.listCustomerPages({ query: { page_size: 3 } }));
+  assert.equal(page.pagination.total_count, ok(await api.countCustomers()).total_customers);
+
+  const path = { customer_key: customers.customers[0].c_custkey! };
+  const changed = ok(await api.updateCustomerSegment({ path, body: { c_mktsegment: "HOUSEHOLD" } }));
+  assert.equal(changed.c_mktsegment, "HOUSEHOLD");
+  const history = ok(await api.getCustomerHistory({ path }));
+  assert.equal(history.changes[0].new, "HOUSEHOLD");
+
+  const lines = ok(await api.streamLineitems({ query: { page_size: 2, l_shipdate_from: "1996-01-01" } }));
+  const { l_orderkey, l_linenumber } = lines.lineitems[1];
+  const line = ok(await api.getLineitem({ path: { l_orderkey: l_orderkey!, l_linenumber: l_linenumber! } }));
+  schemas.zLineitem.parse(line);
+  assert.deepEqual(line, lines.lineitems[1]);
 }
 
 main();

@@ -55,10 +55,42 @@ async function main(): Promise<void> {
   assert.equal(history.data?.changes[0].new_status, "P");
   assert.equal((await DELETE("/orders/{order_key}/status", { params: order })).response.status, 200);
 
+  await useOtherTables();
+
   const keys = { query: { fields: "o_orderkey" } };
   const exported = await files.GET("/orders/export", { params: keys, parseAs: "text" });
   assert.equal(exported.response.status, 200);
   assert.equal(exported.data!.trim().split("\n").length - 1, page.data?.pagination.total_count);
+}
+
+/** Tables of other columns and keys, in the same way. */
+async function useOtherTables(): Promise<void> {
+  const segments: ("BUILDING" | "MACHINERY")[] = ["BUILDING", "MACHINERY"];
+  const wanted = { c_mktsegment: segments, c_acctbal_min: "10.50", sort: "-c_acctbal", page_size: 3 };
+  const customers = await GET("/customers/stream", { params: { query: wanted } });
+  assert.equal(customers.response.status, 200);
+  assert.equal(customers.data?.customers.length, 3);
+  assert(customers.data.customers.every((customer) => customer.c_acctbal! >= 10.5));
+  const cursor = String(customers.data.pagination.next_cursor);
+  const further = await GET("/customers/stream", { params: { query: { ...wanted, cursor } } });
+  assert.equal(further.response.status, 200);
+  const page = await GET("/customers/pages", { params: { query: { page_size: 3 } } });
+  assert.equal(page.data?.pagination.total_count, (await GET("/customers/count")).data?.total_customers);
+
+  const customer = { path: { customer_key: customers.data.customers[0].c_custkey! } };
+  const body = { c_mktsegment: "HOUSEHOLD" as const };
+  const changed = await POST("/customers/{customer_key}/segment", { params: customer, body });
+  assert.equal(changed.response.status, 200);
+  assert.equal(changed.data?.c_mktsegment, "HOUSEHOLD");
+  const history = await GET("/customers/{customer_key}/history", { params: customer });
+  assert.equal(history.data?.changes[0].new, "HOUSEHOLD");
+
+  const lines = await GET("/lineitems/stream", { params: { query: { page_size: 2, l_shipdate_from: "1996-01-01" } } });
+  assert.equal(lines.response.status, 200);
+  const { l_orderkey, l_linenumber } = lines.data!.lineitems[1];
+  const line = { path: { l_orderkey: l_orderkey!, l_linenumber: l_linenumber! } };
+  const one = await GET("/lineitems/{l_orderkey}/{l_linenumber}", { params: line });
+  assert.deepEqual(one.data, lines.data!.lineitems[1]);
 }
 
 main();
