@@ -24,7 +24,10 @@ class Resource:
     def __init__(self, table: Table) -> None:
         self.table = table
         self.blueprint = Blueprint(
-            table.name, __name__, url_prefix=f"/{table.name}", description=table.source
+            table.name,
+            __name__,
+            url_prefix=f"/{table.name}",
+            description=f"{_spell(table.name).capitalize()}.",
         )
         self.siblings = (*SIBLINGS, *(column.change.path for column in table.changeable if column.change))
 
@@ -77,6 +80,10 @@ def _copy(view: View) -> View:
         return view(*arguments)
 
     return copied
+
+
+def _spell(name: str) -> str:
+    return name.replace("_", " ").replace("-", " ")
 
 
 def _join_words(name: str) -> str:

@@ -12,6 +12,8 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from lakebase_api.sql import key_pages, sort_pages
+from lakebase_api.sql.rows import fetch_all
 from tests.conftest import ROLE, OrdersDatabase
 from tests.tables.conftest import TablesOpener
 from tests.tables.trial import DECLARED, SECRET
@@ -263,6 +265,13 @@ one = "label"
 label = { type = "text" }
 rank = { type = "smallint", null = true, filter = "range" }
 
+[days]
+source = "app.days"
+key = ["day"]
+one = "day"
+[days.columns]
+day = { type = "date" }
+
 [visits]
 source = "app.visits"
 key = ["at", "place"]
@@ -274,6 +283,8 @@ note = { type = "text", null = true }
 """
 LABELS = ["count", "a/b", "a%2Fb", "a,b", "é", "/", "..", ".", "a b", "+", "?", "#x", "pages/1", "c"]
 
+DAYS = ["-infinity", "0044-03-15 BC", "1996-01-02", "10000-01-01", "infinity"]
+
 
 @pytest.fixture
 def keyed(trial_database: OrdersDatabase, open_tables: TablesOpener) -> FlaskClient:
@@ -281,11 +292,14 @@ def keyed(trial_database: OrdersDatabase, open_tables: TablesOpener) -> FlaskCli
     trial_database.execute(
         "CREATE TABLE app.visits (at timestamptz, place text, note text, PRIMARY KEY (at, place))"
     )
+    trial_database.execute("CREATE TABLE app.days (day date PRIMARY KEY)")
+    for day in DAYS:
+        trial_database.execute(f"INSERT INTO app.days VALUES ('{day}')")
     for rank, label in enumerate(LABELS):
         trial_database.execute(f"INSERT INTO app.labels VALUES ({literal(label)}, {rank % 3})")
         at = f"2026-01-02 03:04:{rank // 2:02}.5+00"
         trial_database.execute(f"INSERT INTO app.visits VALUES ('{at}', {literal(label)}, 'n{rank}')")
-    trial_database.execute(f"GRANT SELECT ON app.labels, app.visits TO {ROLE}")
+    trial_database.execute(f"GRANT SELECT ON app.labels, app.visits, app.days TO {ROLE}")
     return open_tables(trial_database, DECLARED + KEYS).test_client()
 
 
@@ -338,6 +352,13 @@ def test_any_text_is_a_key(keyed: FlaskClient, label: str) -> None:
     if label not in ("count", ".", ".."):
         answer = read(keyed.get(f"/labels/{quote(label, safe='')}"))
         assert answer["label"] == label
+
+
+def test_any_day_is_a_key(keyed: FlaskClient) -> None:
+    assert [row["day"] for row in read(keyed.get("/days/stream"))["days"]] == DAYS
+    for day in DAYS:
+        assert read(keyed.get(f"/days/{quote(day)}")) == {"day": day}
+    assert keyed.get("/days/1996-02-30").status_code == 422
 
 
 def test_a_composite_key_is_a_segment_a_part(keyed: FlaskClient) -> None:
@@ -397,3 +418,24 @@ def test_a_table_that_is_only_read_takes_no_change(keyed: FlaskClient) -> None:
         answer = keyed.open(path, method=method, json={})
         assert answer.status_code == 405
         assert "GET" in answer.headers["Allow"]
+
+
+@pytest.mark.parametrize("path", ["/customers/stream?", "/customers/pages?page=2&", "/events/stream?"])
+def test_no_more_rows_are_read_than_a_page_takes(
+    trial_reader: FlaskClient, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    read_rows: list[int] = []
+
+    def count(*arguments: Any, **options: Any) -> Any:
+        rows = fetch_all(*arguments, **options)
+        read_rows.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(key_pages, "fetch_all", count)
+    monkeypatch.setattr(sort_pages, "fetch_all", count)
+    for size in (1, 21, 51):
+        for sort in ("", "&sort=-" + ("at" if "events" in path else "c_acctbal")):
+            read_rows.clear()
+            answer = trial_reader.get(f"{path}page_size={size}{sort}")
+            assert answer.status_code == 200
+            assert read_rows == [size + 1]
