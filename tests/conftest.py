@@ -170,6 +170,7 @@ def lakebase_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture
 def lakebase(lakebase_of_the_session: LakebaseStandIn) -> LakebaseStandIn:
     """The stand-in for Lakebase, as good as new."""
+    lakebase_of_the_session.execute("DROP SCHEMA IF EXISTS lakebase_api CASCADE")
     lakebase_of_the_session.workspace.reset()
     lakebase_of_the_session.proxy.heal()
     return lakebase_of_the_session

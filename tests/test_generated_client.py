@@ -69,7 +69,7 @@ def walk(generated: GeneratedClient, page_size: int, **query: Any) -> list[Any]:
     orders: list[Any] = []
     cursor: int | str | None = 0
     while cursor is not None:
-        page = generated.ask("lists.stream_orders", cursor=cursor, page_size=page_size, **query)
+        page = generated.ask("orders.stream_orders", cursor=cursor, page_size=page_size, **query)
         orders += page.orders
         assert (page.links.next_ is None) == (page.pagination.next_cursor is None)
         cursor = page.pagination.next_cursor
@@ -104,12 +104,12 @@ def test_a_generated_client_can_use_the_service(generated: GeneratedClient) -> N
         ),
         key=lambda order: (-order.o_totalprice, order.o_clerk, order.o_orderkey),
     )
-    page = generated.ask("lists.list_order_pages", page=2, page_size=10, sort="-o_orderdate")
+    page = generated.ask("orders.list_order_pages", page=2, page_size=10, sort="-o_orderdate")
     assert (page.pagination.page, page.pagination.total_count) == (2, ORDERS)
 
     first = by_key[0]
     assert generated.ask("orders.get_order", first.o_orderkey) == first
-    several = generated.ask("lists.get_orders", keys=f"7,8,{first.o_orderkey}")
+    several = generated.ask("orders.get_orders", keys=f"7,8,{first.o_orderkey}")
     assert [order.o_orderkey for order in several.orders] == [7, first.o_orderkey]
     assert several.missing == [8]
     shown = generated.ask("orders.get_order", first.o_orderkey, fields="o_clerk")
@@ -118,13 +118,13 @@ def test_a_generated_client_can_use_the_service(generated: GeneratedClient) -> N
     new_status = models.StatusUpdateOOrderstatus.P
     update = models.StatusUpdate(o_orderstatus=new_status)
     named = {"idempotency_key": '"generated"'}
-    changed = generated.ask("status.update_order_status", first.o_orderkey, body=update, **named)
+    changed = generated.ask("orders.update_order_status", first.o_orderkey, body=update, **named)
     assert (changed.o_orderkey, changed.o_orderstatus) == (first.o_orderkey, "P")
     assert generated.ask("orders.get_order", first.o_orderkey).o_orderstatus == "P"
     item = models.BatchItem(o_orderkey=7, o_orderstatus=models.BatchItemOOrderstatus.F)
-    assert generated.ask("status.update_order_statuses", body=[item]).results[0].o_orderstatus == "F"
+    assert generated.ask("orders.update_order_statuses", body=[item]).results[0].o_orderstatus == "F"
 
-    problem = generated.ask("lists.stream_orders", sort="o_price", page_size=0)
+    problem = generated.ask("orders.stream_orders", sort="o_price", page_size=0)
     assert isinstance(problem, models.Problem)
     assert (problem.type_, problem.status) == ("/problems/invalid-request", 422)
     assert {error.name for error in problem.errors} == {"sort", "page_size"}

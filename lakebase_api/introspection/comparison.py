@@ -44,7 +44,7 @@ def compare(table: Table, found: FoundTable | None) -> Iterator[Difference]:
 def find_undeclared(table: Table, found: FoundTable) -> list[str]:
     """The columns that are there and not declared, each with its type."""
     return [
-        f"{column.name} {shorten(column.type)}"
+        " ".join(f"{column.name} {shorten(column.type)}".split())  # a name may hold a line end
         for column in found.columns
         if column.name not in table.by_name
     ]

@@ -114,7 +114,10 @@ class Overlays:
         if not changeable:
             return
         found = self._look(connection, changeable)
-        wanted = [table for table in changeable if table.writes is not Writes.OFF]
+        # A person, whose role on Lakebase is an e-mail address, would own what is the app's: when they change
+        # something it is made all the same.
+        is_person = "@" in connection.info.user
+        wanted = [] if is_person else [table for table in changeable if table.writes is not Writes.OFF]
         if wanted and not self._is_current(connection, found, wanted):
             tables_of_changes.set_up(connection, self.schema, wanted)
             self._look(connection, changeable)

@@ -391,8 +391,8 @@ def test_settings_of_orders_that_do_nothing_are_warned_of(tmp_path: Path) -> Non
 
 
 def test_a_file_that_is_not_there_or_no_text_is_told(tmp_path: Path) -> None:
-    [line] = refuse({"TABLES_FILE": str(tmp_path / "none.toml")})
-    assert line.startswith(f"TABLES_FILE: there is no file {tmp_path}/none.toml")
+    [line] = refuse({"TABLES_FILE": str(tmp_path / "absent.toml")})
+    assert line.startswith(f"TABLES_FILE: there is no file {tmp_path}/absent.toml")
     [line] = refuse({"TABLES_FILE": str(tmp_path)})
     assert line.startswith(f"TABLES_FILE: {tmp_path} cannot be read")
     (tmp_path / "latin.toml").write_bytes(GOOD.encode() + b"# M\xe4rz\n")

@@ -256,7 +256,7 @@ def test_the_cursor_is_the_same_behind_a_chunk_and_within_one(
         ("times", "2026-01-02 25:04:05Z"),
         ("times", "2025-02-29 03:04:05Z"),
         ("times", "2026-01-02 03:04:05+16:00"),
-        ("times", "4714-11-24 00:00:00Z BC"),
+        ("times", "4714-11-23 00:00:00Z BC"),
         ("times", "294277-01-01 00:00:00Z"),
         ("numbers_and_numbers", "1"),
         ("numbers_and_numbers", "1/2/3"),

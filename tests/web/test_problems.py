@@ -188,7 +188,7 @@ Breaker = Callable[[OrdersDatabase], None]
         ),
         (
             "ALTER TABLE orders_synced DROP COLUMN o_comment",
-            "must have the columns",
+            "must be as tables.toml declares it",
             "the table has other columns",
         ),
     ],
