@@ -85,10 +85,11 @@ def describe_parameter(kind: Type, column: Column) -> dict[str, Any]:
 
 def _describe(kind: Type, *, is_text: bool = False) -> dict[str, Any]:
     if kind.element is not None:
-        # Elements may be NULL, and of several dimensions. Generators take no "array" without its items.
         element = _describe(kind.element)
         element["type"] = [*_list_types(element), "null"]
-        return {"type": "array", "items": {"anyOf": [element, {"type": "array", "items": {}}]}}
+        # Few have several dimensions; generators make no type that compiles of a schema that allows for them.
+        told = "An array of several dimensions, if there is one, is an array of arrays."
+        return {"type": "array", "items": element, "description": told}
     described = dict(SHOWN[kind.kind])
     if kind.kind in NUMBERS and is_text:
         return {**described, "type": "string"}

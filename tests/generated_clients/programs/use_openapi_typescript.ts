@@ -27,7 +27,7 @@ async function main(): Promise<void> {
   const wanted = { o_orderstatus: statuses, o_totalprice_min: "100000.50", sort: "-o_totalprice" };
   const chosen = await GET("/orders/stream", { params: { query: wanted } });
   assert.equal(chosen.response.status, 200);
-  assert(chosen.data!.orders.every((order) => "FP".includes(order.o_orderstatus!) && order.o_totalprice! > 1e5));
+  assert(chosen.data!.orders.every((order) => "FP".includes(order.o_orderstatus!) && Number(order.o_totalprice) > 1e5));
   const cursor = String(chosen.data!.pagination.next_cursor);
   const further = await GET("/orders/stream", { params: { query: { ...wanted, cursor } } });
   assert.equal(further.response.status, 200);
@@ -70,7 +70,7 @@ async function useOtherTables(): Promise<void> {
   const customers = await GET("/customers/stream", { params: { query: wanted } });
   assert.equal(customers.response.status, 200);
   assert.equal(customers.data?.customers.length, 3);
-  assert(customers.data.customers.every((customer) => customer.c_acctbal! >= 10.5));
+  assert(customers.data.customers.every((customer) => Number(customer.c_acctbal) >= 10.5));
   const cursor = String(customers.data.pagination.next_cursor);
   const further = await GET("/customers/stream", { params: { query: { ...wanted, cursor } } });
   assert.equal(further.response.status, 200);

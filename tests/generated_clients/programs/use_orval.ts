@@ -36,7 +36,7 @@ async function main(): Promise<void> {
     sort: "-o_totalprice",
   });
   const chosen = ok(await api.streamOrders(wanted));
-  assert(chosen.orders.every((order) => "FP".includes(order.o_orderstatus!) && order.o_totalprice! > 1e5));
+  assert(chosen.orders.every((order) => "FP".includes(order.o_orderstatus!) && Number(order.o_totalprice) > 1e5));
   ok(await api.streamOrders({ ...wanted, cursor: String(chosen.pagination.next_cursor) }));
 
   const several = ok(await api.getOrders(schemas.GetOrdersQueryParams.parse({ keys: `${key},8` })));
