@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from lakebase_api.http.value_texts import NO_NUMBERS, render_time
 from lakebase_api.table.declaration import Column, Table
 from lakebase_api.table.types import NUMBERS, Kind
 from lakebase_api.web.answers import spell_great
@@ -17,7 +18,6 @@ from lakebase_api.web.tables import write_csv
 Rows = Sequence[Sequence[Any]]
 Cells = list[Any]
 
-NO_NUMBERS = ("NaN", "Infinity", "-Infinity")
 # What a decimal's text has that is no number of JSON, or has an exponent, which PostgreSQL does not write.
 DECIMAL_MARKS = ("E", "I", "aN")
 
@@ -87,13 +87,6 @@ class Renderer:
         for place, shown in changed.items():
             columns[place] = shown
         return list(zip(*columns, strict=True))
-
-
-def render_time(text: str) -> str:
-    """A timestamp as JSON has it: ``2026-01-02T03:04:05.123+00:00``, or ``infinity``."""
-    # The sessions' zone is UTC, so that every offset is +00.
-    day, blank, rest = text.partition(" ")
-    return f"{day}T{rest.replace('+00', '+00:00')}" if blank else text
 
 
 def _choose_change(column: Column) -> Callable[[Cells], Cells] | None:

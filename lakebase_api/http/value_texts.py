@@ -8,8 +8,6 @@ from lakebase_api.table.declaration import Column
 from lakebase_api.table.types import Kind
 
 NO_NUMBERS = ("NaN", "Infinity", "-Infinity")
-# What `row_to_json` writes in their place.
-INFINITIES = ("infinity", "-infinity")
 
 
 def render_text(column: Column, text: str | None) -> Any:
@@ -27,12 +25,13 @@ def render_text(column: Column, text: str | None) -> Any:
 
 
 def render_time(text: str) -> str:
-    """A time as RFC 3339 and ``row_to_json`` have it: ``2026-01-02T03:04:05.123+00:00``."""
-    if text in INFINITIES:
-        return text
-    stem, era = (text[:-3], " BC") if text.endswith(" BC") else (text, "")
-    zone = ":00" if stem.endswith("+00") else ""
-    return f"{stem.replace(' ', 'T', 1)}{zone}{era}"
+    """A timestamp as RFC 3339 has it: ``2026-01-02T03:04:05.123Z``, without the Z if it has no zone.
+
+    What has no year of four digits is as PostgreSQL writes it, but for that: ``infinity``.
+    """
+    # The sessions' zone is UTC, so that every offset is +00.
+    day, blank, rest = text.partition(" ")
+    return f"{day}T{rest.replace('+00', 'Z')}" if blank else text
 
 
 def _render_number(text: str) -> Any:

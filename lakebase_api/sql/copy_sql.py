@@ -18,6 +18,7 @@ from lakebase_api.sql.predicates import (
     find_cast,
     name_columns,
 )
+from lakebase_api.sql.shown import TIME_IN_UTC, choose_array_form
 from lakebase_api.sql.source import Source
 from lakebase_api.table.declaration import Column
 from lakebase_api.table.types import Kind, Type
@@ -171,4 +172,8 @@ def _choose_form(column: Column, form: Form) -> str:
         return AS_TEXT
     if form.great_as_text and kind.kind is Kind.INTEGER:
         return SPELLED
+    if kind.kind is Kind.TIMESTAMPTZ:
+        return TIME_IN_UTC
+    if kind.kind is Kind.ARRAY:
+        return choose_array_form(kind)
     return ON_ONE_LINE if kind.name == "json" else "{column}"

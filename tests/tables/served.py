@@ -137,7 +137,7 @@ class Served:
         """The rows that should be shown, in JSON as PostgreSQL has it."""
         # Ordered below: a name would be that of the text that is shown in place of the column.
         query = sql.SQL(
-            "SELECT row_to_json(r)::text"
+            "SELECT replace(row_to_json(r)::text, '+00:00', 'Z')"
             " FROM (SELECT {} FROM (SELECT * FROM {} WHERE {} ORDER BY {}) AS t) AS r"
         ).format(
             sql.SQL(", ").join(map(self._show, self.table.columns)),

@@ -161,7 +161,9 @@ def select(table: Table) -> str:
 
 def copy_json(database: OrdersDatabase, table: Table) -> bytes:
     marks = r"FORMAT csv, DELIMITER E'\x01', QUOTE E'\x02'"
-    return copy(database, f"SELECT row_to_json(o) FROM ({select(table)}) AS o", marks)
+    return copy(
+        database, f"SELECT replace(row_to_json(o)::text, '+00:00', 'Z') FROM ({select(table)}) AS o", marks
+    )
 
 
 def export(client: FlaskClient, table: Table, **query: str) -> bytes:

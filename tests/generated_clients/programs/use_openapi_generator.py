@@ -32,7 +32,9 @@ for order in chosen.orders:
     assert order.o_orderstatus in "FP"
     assert Decimal(str(order.o_totalprice.actual_instance)) >= Decimal("100000.50")
 ok(orders.stream_orders_with_http_info(**wanted, cursor=chosen.pagination.next_cursor.actual_instance))
-assert [missing.actual_instance for missing in ok(orders.get_orders_with_http_info(keys=f"{key},8")).missing] == [8]
+assert [
+    missing.actual_instance for missing in ok(orders.get_orders_with_http_info(keys=f"{key},8")).missing
+] == [8]
 assert ok(orders.get_order_with_http_info(key)) == first.orders[2]
 assert len(ok(orders.sample_orders_with_http_info()).sample_order_keys) == 5
 
