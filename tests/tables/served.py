@@ -196,17 +196,24 @@ class Served:
         )
 
     def set(self, table: sql.Identifier, key: Key, name: str, value: str | None) -> None:
-        """Have the value in a column of a row of the table, unless it has one that equals it."""
-        column, new = sql.Identifier(name), sql.Literal(value)
-        kind = self.table.by_name[name].type if name in self.table.by_name else None
-        # `json` has no equality.
-        other = sql.SQL("true" if kind and kind.name == "json" else "{} IS DISTINCT FROM {}").format(
-            column, new
-        )
+        """Have the value in a column of a row of the table."""
+        self._set(table, key, name, value, EVERY_ROW)
+
+    def change(self, key: Key, name: str, value: str | None) -> None:
+        """Have in a column of a row that should be shown what a change makes of it.
+
+        A value that equals the one there changes nothing: 1.10 stays where 1.1 is asked for.
+        """
+        is_another = sql.SQL("{} IS DISTINCT FROM {}").format(sql.Identifier(name), sql.Literal(value))
+        self._set(self.truth, key, name, value, is_another)
+
+    def _set(
+        self, table: sql.Identifier, key: Key, name: str, value: str | None, where: sql.Composable
+    ) -> None:
         statement = sql.SQL("UPDATE {} SET {} = {} WHERE {} AND {}").format(
-            table, column, new, self.match(key), other
+            table, sql.Identifier(name), sql.Literal(value), self.match(key), where
         )
-        self.connection.execute(statement)
+        assert self.connection.execute(statement).rowcount <= 1
 
     def restore(self, key: Key, name: str) -> None:
         """Have in a column of a row that should be shown what the source has."""

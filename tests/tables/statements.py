@@ -58,8 +58,8 @@ def check_that_each_key_leads_to_its_row(served: Served) -> None:
     sample = served.read("/sample")[f"sample_{served.table.one}_keys"]
     assert 0 < len(sample) <= 5
     known = {tuple(map(str, key)) for key in rows}
-    for key in map(str, sample):
-        assert {(key,), tuple(map(unquote, key.split("/")))} & known, key
+    for spelled in map(str, sample):
+        assert {(spelled,), tuple(map(unquote, spelled.split("/")))} & known, spelled
 
 
 def check_that_fields_are_parts_of_rows(served: Served) -> None:
@@ -156,7 +156,7 @@ def change(served: Served, key: Key, values: Mapping[Column, str | None]) -> Non
     answer = ask(path, data=f"{{{body}}}", content_type=media_type)
     assert answer.status_code == 200, (body, answer.text)
     for column, value in values.items():
-        served.set(served.truth, key, column.name, value)
+        served.change(key, column.name, value)
     after = served.expect_row(key)
     assert parse_json(served.get(served.spell_path(key)).text) == after, body
     for column in values:
@@ -237,7 +237,7 @@ def list_two_values(served: Served, column: Column) -> tuple[str, str]:
     """Values of the column that are shown as two."""
 
     def read(value: str) -> Any:
-        # A zero below zero equals zero.
+        # As a number, a zero below zero is zero.
         return parse_json(served.show(column, value))
 
     first, *others = list_values(column)
