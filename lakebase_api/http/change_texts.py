@@ -45,7 +45,7 @@ class ChangeTexts:
     def off(self) -> str:
         """That nothing is changed."""
         if self._is_first:
-            return kinds.STATUS_WRITES_OFF.meaning
+            return "This service does not change the status of orders."
         return f"This service does not change {self.table.name.replace('_', ' ')}."
 
     @property
@@ -102,17 +102,17 @@ class ChangeTexts:
         if item.outcome is Outcome.ILLEGAL and item.illegal:
             return self._explain_transitions(item, self.table.by_name[item.illegal])
         if item.outcome is Outcome.UNCONDITIONAL:
-            return f"This service changes {self.a_row} only for who says in If-Match which one they saw."
+            return f"A change must say in If-Match which version of the {self.row} it was made from."
         return (
-            f"No ETag of If-Match is the {self.row}'s own: it has changed since, or they are not as the "
-            "service sent them."
+            f"No ETag in If-Match is that of the {self.row}: it has changed since, or the ETag is not as the "
+            "service sent it."
         )
 
     def not_withdrawable(self, column: Column) -> str:
         """That there is nothing to show in the place of the column's value."""
         return (
-            f"The {self.label(column)} is changed in the {self.table.name} table itself: there is no other "
-            "to show again."
+            f"The {self.label(column)} is changed in the {self.table.name} table itself: no earlier one is "
+            "kept that could be shown again."
         )
 
     def _explain_transitions(self, item: ItemResult, column: Column) -> str:

@@ -27,8 +27,8 @@ MALFORMED = ProblemType(
     "malformed-request",
     400,
     "Bad Request",
-    "The request cannot be read, or names an order key of 0 or below.",
-    "Send valid JSON and an order key from 1 on.",
+    "The request cannot be read, or its path has a key that cannot be one.",
+    "Send valid JSON, and a key as the documentation at /docs describes it.",
 )
 FOREIGN_CURSOR = ProblemType(
     "foreign-cursor",
@@ -41,8 +41,8 @@ STATUS_WRITES_OFF = ProblemType(
     "status-writes-off",
     403,
     "Status Changes Are Off",
-    "This service does not change the status of orders.",
-    "Whoever runs the service decides with STATUS_WRITES.",
+    "This service does not change rows of this table.",
+    "Whoever runs the service decides: with STATUS_WRITES for orders, with `writes` in the declaration of others.",
 )
 NOT_FOUND = ProblemType(
     "not-found",
@@ -77,15 +77,15 @@ ILLEGAL_TRANSITION = ProblemType(
     "illegal-transition",
     409,
     "Illegal Transition",
-    "From the status that the order has, it may not change to this one.",
+    "The value that the row has now may not be changed to this one.",
     "Ask for one of those that `detail` names.",
 )
 NOT_WITHDRAWABLE = ProblemType(
     "not-withdrawable",
     409,
     "Not Withdrawable",
-    "The status is changed in the orders table itself: there is no other to show again.",
-    "Change the status to the one it had: /orders/{order_key}/history has it.",
+    "Changes are made in the table itself: no earlier value is kept that could be shown again.",
+    "Change the value back to what it was: the history of the row has it.",
 )
 STILL_RUNNING = ProblemType(
     "still-running",
@@ -99,8 +99,8 @@ PRECONDITION_FAILED = ProblemType(
     "precondition-failed",
     412,
     "Precondition Failed",
-    "No ETag of If-Match is the order's own: it has changed since, or they are not as the service sent them.",
-    "Get the order, decide again, and send the change with the ETag it has now. A proxy that compresses may "
+    "No ETag in If-Match is that of the row: it has changed since, or the ETag is not as the service sent it.",
+    "Get the row, decide again, and send the change with the ETag it has now. A proxy that compresses may "
     "have marked that with W/ before it or -gzip at its end: leave the mark out.",
 )
 TOO_LARGE = ProblemType(
@@ -135,8 +135,8 @@ PRECONDITION_REQUIRED = ProblemType(
     "precondition-required",
     428,
     "Precondition Required",
-    "This service changes an order only for who says in If-Match which one they saw.",
-    "Get the order, and send its ETag in If-Match.",
+    "A change must say in If-Match which version of the row it was made from.",
+    "Get the row, and send its ETag in If-Match.",
 )
 INTERNAL = ProblemType(
     "internal-error",
@@ -157,7 +157,7 @@ POOL_EXHAUSTED = ProblemType(
     "pool-exhausted",
     503,
     "Too Many Requests At Once",
-    "Every database connection that the request could have stayed busy for as long as it could wait.",
+    "All database connections were in use for as long as the request could wait.",
     "Try again after the seconds of Retry-After, with fewer requests at once.",
     retry_after=1,
 )
@@ -165,7 +165,7 @@ EXPORTS_BUSY = ProblemType(
     "exports-busy",
     503,
     "Too Many Exports At Once",
-    "As many exports are under way as may be, or their connections stayed in use.",
+    "The limit of exports at the same time is reached, or no connection for exports became free.",
     "Try again after the seconds of Retry-After.",
     retry_after=5,
 )
@@ -173,7 +173,7 @@ EXPORT_UNFINISHED = ProblemType(
     "export-unfinished",
     503,
     "Export Unfinished",
-    "The export had to end before it came to an order that it asks for.",
+    "The export had to end before it found its first row.",
     "Go on with `cursor` as the key that `detail` names.",
     retry_after=1,
 )
@@ -181,7 +181,7 @@ CONFLICT = ProblemType(
     "transaction-conflict",
     503,
     "Transaction Conflict",
-    "Other work on the same rows got in the way, and nothing was changed.",
+    "Another change of the same rows got in the way, and nothing was changed.",
     "Send the request again.",
     retry_after=1,
 )
@@ -190,14 +190,14 @@ OUTCOME_UNKNOWN = ProblemType(
     503,
     "Outcome Unknown",
     "The connection to the database was lost during the change: it may have been made, or not.",
-    "Look the order up, and send the change again if it was not made.",
+    "Get the row, and send the change again if it was not made.",
     retry_after=2,
 )
 NOT_SET_UP = ProblemType(
     "database-not-set-up",
     503,
     "Database Not Set Up",
-    "The service lacks a grant, or the table is not there or has other columns.",
+    "The service lacks a grant, or the table is missing or is not as it was declared.",
     "Whoever runs the service finds what mends it in the log, or with `python -m lakebase_api doctor`.",
     retry_after=30,
 )
@@ -205,7 +205,7 @@ CHANGES_NOT_SET_UP = ProblemType(
     "status-changes-not-set-up",
     503,
     "Status Changes Not Set Up",
-    "The tables that keep status changes are missing, or not granted to the service's role.",
+    "The tables that keep changes are missing, or not granted to the service's role.",
     "Whoever runs the service runs `python -m lakebase_api doctor`, which says what is missing, "
     "or `python -m lakebase_api setup`.",
     retry_after=30,
