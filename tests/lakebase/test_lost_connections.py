@@ -102,7 +102,7 @@ def test_what_is_left_of_the_deadline_limits_the_statement(settings: Settings) -
     assert database.read(ask, "SELECT pg_backend_pid()") == pid
     # That of the second request, less what it took until here.
     limit = "SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'"
-    assert 300 < database.read(ask, limit) <= 20_000
+    assert 300 < int(str(database.read(ask, limit))) <= 20_000
     database.close()
 
 
