@@ -1,6 +1,7 @@
 """Filters: the query parameters that a table has for them, and the predicates that they mean."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -51,12 +52,20 @@ def build_predicates(table: Table, query: Mapping[str, Any]) -> Predicates:
     Equal filters give equal predicates, in whatever order their values are asked for.
     """
     found = EVERYTHING
-    for column in table.columns:
-        for asked in column.filters:
-            for name, operator in _name_parameters(column, asked).items():
-                if name in query:
-                    found += _restrict(column, asked, operator, query[name])
+    for name, column, asked, operator in _list_parameters(table):
+        if name in query:
+            found += _restrict(column, asked, operator, query[name])
     return found
+
+
+@cache
+def _list_parameters(table: Table) -> list[tuple[str, Column, Filter, Operator]]:
+    return [
+        (name, column, asked, operator)
+        for column in table.columns
+        for asked in column.filters
+        for name, operator in _name_parameters(column, asked).items()
+    ]
 
 
 def _name_parameters(column: Column, asked: Filter) -> dict[str, Operator]:

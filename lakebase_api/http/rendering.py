@@ -71,9 +71,13 @@ class Renderer:
     def _change(self, rows: Rows, fields: tuple[str, ...], *, great_as_text: bool) -> Rows:
         """The rows with what has to be another value in JSON; mostly there is nothing."""
         changed: dict[int, Cells] = {}
+        first = rows[0] if rows else ()
         for place, name in enumerate(fields):
             change = self._changes[name]
-            if change is None:
+            if change is None or (
+                # What is an integer is so in every row.
+                change is _show_numbers and not great_as_text and rows and type(first[place]) is int
+            ):
                 continue
             cells = [row[place] for row in rows]
             shown = change(cells)

@@ -1,5 +1,6 @@
 """What a list is asked to show, and the page of it that is found."""
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -71,12 +72,12 @@ class Listing:
         PostgreSQL takes a limit that is a parameter for a tenth of the table, and plans again for each value,
         which is half of its work: https://www.postgresql.org/docs/current/sql-prepare.html#SQL-PREPARE-NOTES
         """
-        return min(size for size in PLANNED_SIZES if size >= self.page_size) + 1
+        return PLANNED_SIZES[bisect_left(PLANNED_SIZES, self.page_size)] + 1
 
     @property
     def is_planned(self) -> bool:
         """Whether no more rows are planned for than are to be read."""
-        return self.limit == self.planned_limit
+        return self.page_size in PLANNED_SIZES
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ directions: https://www.postgresql.org/docs/current/queries-order.html
 """
 
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 from psycopg import sql
@@ -28,6 +29,7 @@ Sort = tuple[SortKey, ...]
 MAX_COLUMNS = 3
 
 
+@cache
 def sort_by_key(table: Table) -> Sort:
     """The order of the keys."""
     return tuple(SortKey(name) for name in table.key_names)
