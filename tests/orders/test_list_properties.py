@@ -54,9 +54,12 @@ GRANT SELECT ON few TO {ROLE}
 BEGIN_AGAIN = "TRUNCATE few, lakebase_api.orders_changes"
 DROP = "DELETE FROM few WHERE o_orderkey = %s"
 INSERT = "INSERT INTO few SELECT (jsonb_populate_record(NULL::few, %s)).*"
+# Without a status the change is withdrawn.
 CHANGE = """
-INSERT INTO lakebase_api.orders_changes VALUES (%s, '"public"."few"', 1, %s, true, NULL)
-ON CONFLICT (o_orderkey, _source) DO UPDATE SET o_orderstatus = EXCLUDED.o_orderstatus
+INSERT INTO lakebase_api.orders_changes
+SELECT %s, '"public"."few"', 1, status, status IS NOT NULL, NULL FROM (SELECT %s::text AS status) AS change
+ON CONFLICT (o_orderkey, _source) DO UPDATE
+SET o_orderstatus = EXCLUDED.o_orderstatus, _changed_o_orderstatus = EXCLUDED._changed_o_orderstatus
 """
 
 Row = dict[str, Any]
