@@ -9,7 +9,7 @@ from lakebase_api.risks import find_risks
 from lakebase_api.settings import VARIABLES, Settings, TargetKind
 from tests.environments import ENDPOINT, EVERYTHING, INSTANCE, STATIC, mistakes
 
-README = Path(__file__).parent.parent / "README.md"
+SETTINGS_PAGE = Path(__file__).parent.parent / "docs/settings.md"
 
 
 def test_the_first_target_that_is_set_is_taken() -> None:
@@ -205,8 +205,8 @@ def test_dot_env_is_read_where_the_process_starts(tmp_path: Path, monkeypatch: p
     assert load_settings({}).pg_host == "localhost"
 
 
-def test_the_readme_documents_each_setting_with_its_default() -> None:
-    rows = re.findall(r"^\| (`[A-Z_`, ]+`) \| (.*?) \| (.*) \|$", README.read_text(), flags=re.MULTILINE)
+def test_the_page_of_settings_documents_each_with_its_default() -> None:
+    rows = re.findall(r"^\| (`[A-Z_`, ]+`) \| (.*?) \| (.*) \|$", SETTINGS_PAGE.read_text(), flags=re.MULTILINE)
     documented = {names: (default, meaning) for names, default, meaning in rows}
     defaults = Settings()
     expected = {}

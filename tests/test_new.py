@@ -54,9 +54,9 @@ def test_the_example_in_the_file_loads_and_the_file_itself_says_what_to_do_next(
 def test_each_setting_of_the_examples_is_one(tmp_path: Path) -> None:
     examples = re.findall(r"^#([A-Z_]+)=(.*)$", (TEMPLATE / ".env.example").read_text(), re.MULTILINE)
     assert len(examples) > 8
-    readme = (ROOT / "README.md").read_text()
+    page = (ROOT / "docs/settings.md").read_text()
     for name, _ in examples:
-        assert f"`{name}`" in readme
+        assert f"`{name}`" in page
     with pytest.raises(TablesError, match="declares no table"):
         load_tables(
             load_settings(

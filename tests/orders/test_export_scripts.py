@@ -1,4 +1,4 @@
-"""The scripts of the README, run as they stand there."""
+"""The scripts of docs/exporting.md, run as they stand there."""
 
 import random
 import re
@@ -19,11 +19,9 @@ HEADER = COLUMNS.replace(" ", "").encode() + b"\n"
 
 
 def take_script(language: str) -> str:
-    """The script of the section on exports."""
-    [section] = re.findall(
-        r"^## Exporting\n(.*?)^## ", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
-    )
-    [script] = re.findall(rf"^```{language}\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
+    """The script of the page on exports."""
+    page = (ROOT / "docs/exporting.md").read_text()
+    [script] = re.findall(rf"^```{language}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     assert isinstance(script, str)
     return script
 
