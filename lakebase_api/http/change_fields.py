@@ -15,6 +15,7 @@ from lakebase_api.web.answers import GREATEST_EXACT
 from lakebase_api.web.paging import INTEGER
 
 NUMBER_TEXT = re.compile(r"-?[0-9]{1,1000}(\.[0-9]{1,1000})?")
+FLOAT_TEXT = re.compile(NUMBER_TEXT.pattern + r"([eE][+-]?[0-9]{1,3})?")
 HEXADECIMAL = re.compile(r"\\x([0-9a-fA-F]{2})*")
 # Whole numbers with an exponent are read no further than this.
 MAX_EXPONENT = 20
@@ -60,14 +61,22 @@ class NewInteger(fields.Integer):
 class NewNumber(fields.Decimal):
     """A number with all its digits, or the text of one that JSON has not."""
 
+    text = NUMBER_TEXT
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if isinstance(value, str) and value in NOT_FINITE:
             return value
-        if isinstance(value, str) and NUMBER_TEXT.fullmatch(value):
+        if isinstance(value, str) and self.text.fullmatch(value):
             return value
         if isinstance(value, bool) or not isinstance(value, int | Decimal):
             raise self.make_error("invalid", input=value)
         return f"{Decimal(value):f}"
+
+
+class NewFloat(NewNumber):
+    """As ``NewNumber``, of a column that PostgreSQL shows with an exponent where it is short."""
+
+    text = FLOAT_TEXT
 
 
 class NewBoolean(fields.Boolean):
@@ -114,7 +123,7 @@ def build_new_value(
     if kind is Kind.INTEGER:
         return NewInteger(**options)
     if kind in NUMBERS:
-        return NewNumber(**options)
+        return NewFloat(**options) if kind is Kind.FLOAT else NewNumber(**options)
     return NewBoolean(**options) if kind is Kind.BOOLEAN else NewText(column, **options)
 
 

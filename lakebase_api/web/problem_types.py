@@ -42,7 +42,7 @@ STATUS_WRITES_OFF = ProblemType(
     403,
     "Status Changes Are Off",
     "This service does not change rows of this table.",
-    "Whoever runs the service decides: for orders with STATUS_WRITES, for others with `writes` in tables.toml.",
+    "Whoever runs the service decides, with STATUS_WRITES for orders and `writes` in tables.toml for others.",
 )
 NOT_FOUND = ProblemType(
     "not-found",
