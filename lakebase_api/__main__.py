@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from lakebase_api.doctor.report import run_checks
 from lakebase_api.doctor.setting_up import SetupRefused, set_up
 from lakebase_api.introspection.command import Refused, check_declared, introspect, warn_of_same
-from lakebase_api.lakebase.checks import Check, State
+from lakebase_api.lakebase.findings import Check, State
 from lakebase_api.log_lines import TextLines, log_uncaught
 from lakebase_api.new_folder import FILES, FolderRefused, write_folder
 

@@ -9,15 +9,27 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
 
 from lakebase_api.doctor.examination import Examination
+from lakebase_api.http.base_path import serve_at_both_bases
 from lakebase_api.http.change_operations import add_changes
+from lakebase_api.http.cors import allow_origins
 from lakebase_api.http.cursors import CursorCodec, derive_secret
+from lakebase_api.http.documentation import build_api
 from lakebase_api.http.exporting import Exports
 from lakebase_api.http.exports import add_export
+from lakebase_api.http.index import register_home
 from lakebase_api.http.lists import ListViews
+from lakebase_api.http.path_segments import keep_encoded_slashes
+from lakebase_api.http.probes import register_probes
+from lakebase_api.http.problem_types import list_problem_types
+from lakebase_api.http.problems import register_problems
+from lakebase_api.http.proxies import allow_hosts, trust_proxies
 from lakebase_api.http.reads import Reads
+from lakebase_api.http.request_context import current_exchange, register_exchange
 from lakebase_api.http.resource import Resource
 from lakebase_api.http.rows import RowViews
-from lakebase_api.lakebase.lakebase import Lakebase
+from lakebase_api.http.traffic import REPORT_INTERVAL, Traffic, TrafficReport
+from lakebase_api.http.validation import GREATEST_BODY
+from lakebase_api.lakebase.service import Lakebase
 from lakebase_api.settings import Settings
 from lakebase_api.sql.counting import TableCounts, build_slots
 from lakebase_api.sql.export_chunks import ExportChunks
@@ -25,18 +37,6 @@ from lakebase_api.sql.overlay import Overlay, Overlays
 from lakebase_api.sql.table_database import TableDatabase
 from lakebase_api.table.declaration import Table
 from lakebase_api.table.types import Kind
-from lakebase_api.web.base_path import serve_at_both_bases
-from lakebase_api.web.cors import allow_origins
-from lakebase_api.web.documentation import build_api
-from lakebase_api.web.exchange import current_exchange, register_exchange
-from lakebase_api.web.home import register_home
-from lakebase_api.web.path_segments import keep_encoded_slashes
-from lakebase_api.web.probes import register_probes
-from lakebase_api.web.problem_types import list_problem_types
-from lakebase_api.web.problems import register_problems
-from lakebase_api.web.proxies import allow_hosts, trust_proxies
-from lakebase_api.web.traffic import REPORT_INTERVAL, Traffic, TrafficReport
-from lakebase_api.web.validation import GREATEST_BODY
 
 logger = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ gc.disable()
 
 from lakebase_api.app import get_service
 from lakebase_api.environment import SettingsError
+from lakebase_api.http.logs import build_logging_config
 from lakebase_api.risks import find_risks
 from lakebase_api.server.client_socket import ClientSocket, ClientTLSSocket
 from lakebase_api.server.exits import CLOSE_TIMEOUT, exit_if_terminated, exit_soon
@@ -20,7 +21,6 @@ from lakebase_api.server.processors import choose_first, pin
 from lakebase_api.server.refused_settings import find_binds
 from lakebase_api.table.loading import find_settings_of_orders, refuse_open_writes
 from lakebase_api.table.mistakes import TablesError
-from lakebase_api.web.logs import build_logging_config
 
 try:
     from lakebase_api.wsgi import app, settings, tables

@@ -9,8 +9,8 @@ from flask.testing import FlaskClient
 from lakebase_api.app import get_service
 from tests.conftest import OrdersDatabase, make_app
 from tests.gunicorn_process import GunicornProcess
+from tests.http.unopened import build_app
 from tests.orders.test_export_server import Starter
-from tests.web.unopened import build_app
 
 ACCEPTED = ("*/*", "text/csv", "application/x-ndjson", "text/html")
 # For what takes parameters, queries that ask for its forms and parts of it.

@@ -26,7 +26,7 @@ TELLTALE = """
 import logging.config, sys, threading, warnings
 from lakebase_api.environment import load_settings
 from lakebase_api.log_lines import log_uncaught
-from lakebase_api.web.logs import build_logging_config
+from lakebase_api.http.logs import build_logging_config
 
 settings = load_settings()
 logging.config.dictConfig(build_logging_config(settings))

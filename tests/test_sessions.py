@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 
 from lakebase_api.doctor.report import run_checks
 from lakebase_api.lakebase import session
-from lakebase_api.lakebase.checks import State
+from lakebase_api.lakebase.findings import State
 from lakebase_api.local import tpch
 from tests.conftest import PASSWORD, ROLE, AppOpener, OrdersDatabase
 from tests.lakebase_stand_in import LakebaseStandIn

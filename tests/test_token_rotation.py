@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 
 from lakebase_api.app import get_service
-from lakebase_api.web.logs import RequestIdFilter
+from lakebase_api.http.logs import RequestIdFilter
 from tests.conftest import AppOpener
 from tests.gunicorn_process import GunicornProcess
 from tests.lakebase_stand_in import LakebaseStandIn

@@ -1,7 +1,7 @@
 """Sets the connections that the service may open against those that the database allows."""
 
-from lakebase_api.lakebase.checks import CONNECTIONS, Check, failed, passed
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
+from lakebase_api.lakebase.findings import CONNECTIONS, Check, failed, passed
 from lakebase_api.settings import Settings
 
 # Who may not see other roles' sessions sees their database and role all the same, but not what kind they are.

@@ -19,7 +19,7 @@ from lakebase_api.doctor import statements
 from lakebase_api.doctor.facts import Column, Facts, Index, Key, Own, Relation, Role, Seen, Use
 from lakebase_api.doctor.marks import name_source
 from lakebase_api.doctor.own_tables import find_own_tables
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
 from lakebase_api.settings import Settings
 from lakebase_api.sql.overlay_tables import find_tables, read_version
 from lakebase_api.table import declaration

@@ -12,7 +12,7 @@ from lakebase_api.doctor.own_tables import (
     find_own_tables,
     name_changes,
 )
-from lakebase_api.lakebase.checks import Blocks, Check, failed, name_changes_check, passed
+from lakebase_api.lakebase.findings import Blocks, Check, failed, name_changes_check, passed
 from lakebase_api.settings import Settings
 from lakebase_api.table.declaration import Writes
 

@@ -4,7 +4,7 @@ import re
 
 from lakebase_api.doctor.facts import Column, Facts
 from lakebase_api.doctor.names import name_setting, quote, quote_source
-from lakebase_api.lakebase.checks import Blocks, Check, failed, passed
+from lakebase_api.lakebase.findings import Blocks, Check, failed, passed
 from lakebase_api.settings import Settings
 from lakebase_api.table import declaration
 from lakebase_api.table.declaration import Table

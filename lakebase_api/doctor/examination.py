@@ -11,8 +11,8 @@ from lakebase_api.doctor.changes import judge_changes
 from lakebase_api.doctor.facts import Facts, Role
 from lakebase_api.doctor.marks import find_marks
 from lakebase_api.doctor.relation import judge_table
-from lakebase_api.lakebase.checks import KEY, Check, failed, name_changes_check, passed, skipped
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
+from lakebase_api.lakebase.findings import KEY, Check, failed, name_changes_check, passed, skipped
 from lakebase_api.lakebase.setup_logs import AT_ANY_TIME
 from lakebase_api.settings import Settings
 from lakebase_api.table.declaration import Table

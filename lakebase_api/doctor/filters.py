@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from lakebase_api.doctor.catalogues import find_uses
 from lakebase_api.doctor.facts import Facts, Index, Use
 from lakebase_api.doctor.names import quote_source
-from lakebase_api.lakebase.checks import Check, advised, passed, skipped
+from lakebase_api.lakebase.findings import Check, advised, passed, skipped
 
 NAME = "filters"
 # Fewer rows are read in a moment, whatever is asked of them.

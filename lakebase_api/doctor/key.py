@@ -2,7 +2,7 @@
 
 from lakebase_api.doctor.facts import Facts, Index, Seen, Use
 from lakebase_api.doctor.names import name_kind, name_setting, quote_source
-from lakebase_api.lakebase.checks import KEY, Blocks, Check, advised, failed, passed, skipped
+from lakebase_api.lakebase.findings import KEY, Blocks, Check, advised, failed, passed, skipped
 from lakebase_api.settings import Settings
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import psycopg
 
 from lakebase_api.doctor.examination import miss_role
-from lakebase_api.lakebase.checks import Check, State, failed, passed, skipped
-from lakebase_api.lakebase.connecting import LakebaseConnection
+from lakebase_api.lakebase.connection import LakebaseConnection
 from lakebase_api.lakebase.credentials import CredentialError
 from lakebase_api.lakebase.failures import LOGIN_REFUSED, NO_ROLE, classify, first_line
-from lakebase_api.lakebase.lakebase import build_target
+from lakebase_api.lakebase.findings import Check, State, failed, passed, skipped
+from lakebase_api.lakebase.service import build_target
 from lakebase_api.redaction import redact
 from lakebase_api.settings import Settings, TargetKind
 

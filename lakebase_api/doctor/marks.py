@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from psycopg.types.json import Jsonb
 
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
 from lakebase_api.table.declaration import Table
 
 # Of the rows of the catalogues for it, its partitions, its columns and its indexes; its grants are in those.

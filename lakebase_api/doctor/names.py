@@ -2,7 +2,7 @@
 
 from psycopg import sql
 
-from lakebase_api.lakebase.checks import FIRST
+from lakebase_api.lakebase.findings import FIRST
 from lakebase_api.settings import Settings
 from lakebase_api.table.declaration import Table
 

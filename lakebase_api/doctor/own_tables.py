@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lakebase_api.lakebase.checks import FIRST
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
+from lakebase_api.lakebase.findings import FIRST
 from lakebase_api.sql import overlay_tables
 from lakebase_api.sql.overlay_tables import Found
 from lakebase_api.table.declaration import Table

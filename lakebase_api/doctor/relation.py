@@ -7,7 +7,7 @@ from lakebase_api.doctor.facts import Facts
 from lakebase_api.doctor.filters import judge_filters
 from lakebase_api.doctor.key import judge_key
 from lakebase_api.doctor.names import name_kind, name_setting, quote, quote_source, suggest
-from lakebase_api.lakebase.checks import FIRST, KEY, Blocks, Check, failed, passed, skipped
+from lakebase_api.lakebase.findings import FIRST, KEY, Blocks, Check, failed, passed, skipped
 from lakebase_api.settings import Settings
 from lakebase_api.table.declaration import Writes
 

@@ -9,9 +9,9 @@ from lakebase_api.doctor import login
 from lakebase_api.doctor.app_role import find_app_role
 from lakebase_api.doctor.examination import Examination
 from lakebase_api.environment import SettingsError, load_settings
-from lakebase_api.lakebase.checks import CONNECTIONS, Check, failed, passed, skipped
-from lakebase_api.lakebase.connecting import LakebaseConnection
+from lakebase_api.lakebase.connection import LakebaseConnection
 from lakebase_api.lakebase.failures import first_line
+from lakebase_api.lakebase.findings import CONNECTIONS, Check, failed, passed, skipped
 from lakebase_api.redaction import redact
 from lakebase_api.settings import Settings
 from lakebase_api.table.declaration import Table

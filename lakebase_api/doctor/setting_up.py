@@ -14,9 +14,9 @@ from lakebase_api.doctor.facts import Facts, Role
 from lakebase_api.doctor.login import LoginFailed, log_in_or_fail
 from lakebase_api.doctor.names import quote
 from lakebase_api.environment import SettingsError, load_settings
-from lakebase_api.lakebase.checks import State
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.failures import first_line
+from lakebase_api.lakebase.findings import State
 from lakebase_api.lakebase.setup_logs import AT_NO_ROWS
 from lakebase_api.redaction import redact
 from lakebase_api.settings import Settings

@@ -8,11 +8,11 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate
 
 from lakebase_api.http.change_validators import NOT_FINITE, Among, Digits, Whole
+from lakebase_api.http.json_response import GREATEST_EXACT
+from lakebase_api.http.paging import INTEGER
 from lakebase_api.table.declaration import Column
 from lakebase_api.table.types import NUMBERS, Kind
 from lakebase_api.table.values import MAX_BIGINT, MIN_BIGINT, parse_shown
-from lakebase_api.web.answers import GREATEST_EXACT
-from lakebase_api.web.paging import INTEGER
 
 NUMBER_TEXT = re.compile(r"-?[0-9]{1,1000}(\.[0-9]{1,1000})?")
 FLOAT_TEXT = re.compile(NUMBER_TEXT.pattern + r"([eE][+-]?[0-9]{1,3})?")

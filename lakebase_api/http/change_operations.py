@@ -5,16 +5,16 @@ from typing import Any
 from marshmallow import Schema
 
 from lakebase_api.http import change_schemas as schemas
+from lakebase_api.http import preconditions as headers
 from lakebase_api.http.change_texts import ChangeTexts, path_of
 from lakebase_api.http.changes import Changes
+from lakebase_api.http.documentation import ETAG, HEADERS, describe_operation
 from lakebase_api.http.history import add_history
 from lakebase_api.http.resource import Resource
+from lakebase_api.http.validation import MERGE_PATCH
 from lakebase_api.settings import Settings
 from lakebase_api.sql.table_database import TableDatabase
 from lakebase_api.table.declaration import Column
-from lakebase_api.web import conditions as headers
-from lakebase_api.web.documentation import ETAG, HEADERS, describe_operation
-from lakebase_api.web.validation import MERGE_PATCH
 
 CHANGE_PROBLEMS = (400, 403, 404, 409, 412, 413, 415, 422, 428, 500, 503, 504)
 REPLAYED = {

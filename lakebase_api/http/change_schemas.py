@@ -6,9 +6,9 @@ from marshmallow import Schema, fields, validate
 
 from lakebase_api.http.change_fields import build_key_part, build_new_value, build_shown_value
 from lakebase_api.http.change_texts import ChangeTexts
+from lakebase_api.http.paging import GREATEST_KEY, QueryInteger, page_size_field
+from lakebase_api.http.validation import GREATEST_LIST
 from lakebase_api.table.declaration import Column, Table
-from lakebase_api.web.paging import GREATEST_KEY, QueryInteger, page_size_field
-from lakebase_api.web.validation import GREATEST_LIST
 
 GREATEST_BATCH = GREATEST_LIST
 

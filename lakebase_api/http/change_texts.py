@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
+from lakebase_api.http import problem_types as kinds
+from lakebase_api.http.problem_types import ProblemType, build_not_found
 from lakebase_api.http.resource import FIRST, Resource
 from lakebase_api.sql.change_request import ItemResult, Outcome
 from lakebase_api.sql.change_sql import NULL
 from lakebase_api.table.collisions import OWN_PREFIX
 from lakebase_api.table.declaration import Column, Table
-from lakebase_api.web import problem_types as kinds
-from lakebase_api.web.problem_types import ProblemType, build_not_found
 
 REFUSALS: dict[Outcome, ProblemType] = {
     Outcome.UNCONDITIONAL: kinds.PRECONDITION_REQUIRED,

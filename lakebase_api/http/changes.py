@@ -9,8 +9,14 @@ import msgspec
 from flask import Response, request
 
 from lakebase_api.http import change_schemas as schemas
+from lakebase_api.http import preconditions as headers
+from lakebase_api.http import problem_types as kinds
 from lakebase_api.http.change_texts import ChangeTexts
+from lakebase_api.http.json_response import answer_json
 from lakebase_api.http.key import Key
+from lakebase_api.http.problems import Problem
+from lakebase_api.http.request_context import current_exchange
+from lakebase_api.http.validation import refuse, refuse_query
 from lakebase_api.http.value_texts import render_text
 from lakebase_api.settings import Settings
 from lakebase_api.sql.change import change_rows
@@ -26,12 +32,6 @@ from lakebase_api.sql.change_request import (
 )
 from lakebase_api.sql.table_database import TableDatabase
 from lakebase_api.table.declaration import Column, Writes
-from lakebase_api.web import conditions as headers
-from lakebase_api.web import problem_types as kinds
-from lakebase_api.web.answers import answer_json
-from lakebase_api.web.exchange import current_exchange
-from lakebase_api.web.problems import Problem
-from lakebase_api.web.validation import refuse, refuse_query
 
 # The database does not take it, though the declaration does.
 NOT_TAKEN = "The table does not take the value."

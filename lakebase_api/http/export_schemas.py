@@ -5,12 +5,12 @@ from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
+from lakebase_api.http.csv_ndjson import CSV, NDJSON
 from lakebase_api.http.fields import build_form_fields
 from lakebase_api.http.filters import Fields, build_boolean, build_filter_fields
+from lakebase_api.http.paging import GREATEST_KEY, LEAST_KEY, QueryInteger
 from lakebase_api.table.declaration import Table
 from lakebase_api.table.key_text import parse_cursor, spell_cursor
-from lakebase_api.web.paging import GREATEST_KEY, LEAST_KEY, QueryInteger
-from lakebase_api.web.tables import CSV, NDJSON
 
 FORMATS = {"csv": CSV, "ndjson": NDJSON}
 EXAMPLE_KEY = 388

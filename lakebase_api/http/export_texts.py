@@ -4,10 +4,10 @@ import json
 from decimal import Decimal
 from typing import Any
 
+from lakebase_api.http.csv_ndjson import write_csv
+from lakebase_api.http.json_response import ENCODER
 from lakebase_api.table.declaration import Column, Table
 from lakebase_api.table.types import Kind
-from lakebase_api.web.answers import ENCODER
-from lakebase_api.web.tables import write_csv
 
 TEXT = """\
 Export the {name} after a cursor.

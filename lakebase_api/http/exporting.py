@@ -10,13 +10,13 @@ from functools import partial
 from typing import Self
 
 from lakebase_api.http.hang_up import ClientGone, CutShort, build_wait
+from lakebase_api.http.json_response import ENCODER, spell_great
+from lakebase_api.http.problems import log_fault
 from lakebase_api.lakebase.dedicated import DedicatedConnections, LimitReached
 from lakebase_api.sql import key_ranges
 from lakebase_api.sql.export_chunks import Export, ExportChunks, find_key
 from lakebase_api.sql.key_ranges import KeyRanges
 from lakebase_api.table.key_text import KeyTexts, spell_cursor
-from lakebase_api.web.answers import ENCODER, spell_great
-from lakebase_api.web.problems import log_fault
 
 logger = logging.getLogger(__name__)
 

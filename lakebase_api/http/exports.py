@@ -6,22 +6,22 @@ from typing import Any
 
 from flask import Response, request
 
+from lakebase_api.http import problem_types as kinds
+from lakebase_api.http.csv_ndjson import CSV, FORMULA_STARTS, NDJSON
+from lakebase_api.http.documentation import DATABASE_PROBLEMS, HEADERS, describe_operation
 from lakebase_api.http.export_schemas import FORMATS, build_export_schema
 from lakebase_api.http.export_texts import describe_export, describe_result, show_csv, show_ndjson
 from lakebase_api.http.exporting import Caller, Exports, Unfinished
 from lakebase_api.http.filters import build_predicates
 from lakebase_api.http.hang_up import ClientGone
+from lakebase_api.http.negotiation import VARY, negotiate
+from lakebase_api.http.problems import Problem
+from lakebase_api.http.request_context import current_exchange
 from lakebase_api.http.resource import Resource
 from lakebase_api.sql.copy_sql import Form
 from lakebase_api.sql.export_chunks import Export
 from lakebase_api.table.declaration import Table
 from lakebase_api.table.key_text import KeyTexts, spell_cursor
-from lakebase_api.web import problem_types as kinds
-from lakebase_api.web.documentation import DATABASE_PROBLEMS, HEADERS, describe_operation
-from lakebase_api.web.exchange import current_exchange
-from lakebase_api.web.negotiation import VARY, negotiate
-from lakebase_api.web.problems import Problem
-from lakebase_api.web.tables import CSV, FORMULA_STARTS, NDJSON
 
 TEXT = {"type": "string"}
 # A generator takes the type of the answer from the first form that it knows. openapi-generator's clients do

@@ -9,17 +9,17 @@ from marshmallow import ValidationError, fields, validate
 
 from lakebase_api.http.filters import Fields, ValueField, build_boolean
 from lakebase_api.http.key import Key, spell_key
-from lakebase_api.sql.sorting import MAX_COLUMNS, parse_sort, sort_by_key
-from lakebase_api.table.declaration import Column, Table
-from lakebase_api.table.types import Kind
-from lakebase_api.table.values import INTEGER, MAX_BIGINT, MIN_BIGINT, Value, parse_shown
-from lakebase_api.web.paging import (
+from lakebase_api.http.paging import (
     GREAT_INTEGERS_MEANING,
     GREATEST_PAGE,
     QueryInteger,
     great_integers_field,
     page_size_field,
 )
+from lakebase_api.sql.sorting import MAX_COLUMNS, parse_sort, sort_by_key
+from lakebase_api.table.declaration import Column, Table
+from lakebase_api.table.types import Kind
+from lakebase_api.table.values import INTEGER, MAX_BIGINT, MIN_BIGINT, Value, parse_shown
 
 MAX_KEYS = 200
 # What a part of a key has encoded where several stand in one parameter.

@@ -7,14 +7,14 @@ from flask import Response
 
 from lakebase_api.http import change_schemas as schemas
 from lakebase_api.http.change_texts import ChangeTexts, ShortForm
+from lakebase_api.http.documentation import HEADERS, describe_operation
+from lakebase_api.http.json_response import answer_json
 from lakebase_api.http.key import Key, spell_key
+from lakebase_api.http.problems import Problem
 from lakebase_api.http.resource import Resource
 from lakebase_api.http.value_texts import render_text, render_time
 from lakebase_api.sql.history import History, Version, fetch_history
 from lakebase_api.sql.table_database import TableDatabase
-from lakebase_api.web.answers import answer_json
-from lakebase_api.web.documentation import HEADERS, describe_operation
-from lakebase_api.web.problems import Problem
 
 PROBLEMS = (400, 404, 422, 500, 503, 504)
 

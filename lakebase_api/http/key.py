@@ -4,13 +4,13 @@ from typing import Any, NoReturn
 
 from werkzeug.routing import BaseConverter
 
+from lakebase_api.http.path_segments import restore_slashes
+from lakebase_api.http.problem_types import build_not_found
+from lakebase_api.http.problems import Problem
+from lakebase_api.http.validation import refuse
 from lakebase_api.table.declaration import Column, Table
 from lakebase_api.table.types import Kind
 from lakebase_api.table.values import MAX_BIGINT, MIN_BIGINT, Value, parse_shown
-from lakebase_api.web.path_segments import restore_slashes
-from lakebase_api.web.problem_types import build_not_found
-from lakebase_api.web.problems import Problem
-from lakebase_api.web.validation import refuse
 
 Key = tuple[Value, ...]
 

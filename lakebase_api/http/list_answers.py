@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 from flask import Response, request
 
+from lakebase_api.http.csv_ndjson import CSV, CSV_CONTENT_TYPE, NDJSON, write_ndjson
+from lakebase_api.http.documentation import ETAG, HEADERS
+from lakebase_api.http.json_response import JSON, answer_json
+from lakebase_api.http.links import LINK
+from lakebase_api.http.negotiation import VARY, negotiate
 from lakebase_api.http.rendering import Renderer
 from lakebase_api.sql.shown import Form
-from lakebase_api.web.answers import JSON, answer_json
-from lakebase_api.web.documentation import ETAG, HEADERS
-from lakebase_api.web.links import LINK
-from lakebase_api.web.negotiation import VARY, negotiate
-from lakebase_api.web.tables import CSV, CSV_CONTENT_TYPE, NDJSON, write_ndjson
 
 FORMS = (JSON, CSV, NDJSON)
 # What the links of an answer are made of, and the rest of what is asked.

@@ -4,10 +4,15 @@ from typing import Any
 
 from flask import Response, request
 
+from lakebase_api.http import problem_types as kinds
+from lakebase_api.http.csv_ndjson import CSV, NDJSON
 from lakebase_api.http.cursors import ForeignCursor
+from lakebase_api.http.documentation import DATABASE_PROBLEMS, IF_NONE_MATCH, describe_operation
 from lakebase_api.http.fields import spell_asked
 from lakebase_api.http.filters import build_predicates
+from lakebase_api.http.json_response import spell_great
 from lakebase_api.http.key import Key
+from lakebase_api.http.links import Targets, add_link_header, describe_links
 from lakebase_api.http.list_answers import (
     LIST_HEADERS,
     AnswerForm,
@@ -16,20 +21,15 @@ from lakebase_api.http.list_answers import (
     choose_form,
     compute_etag,
 )
+from lakebase_api.http.problems import Problem
 from lakebase_api.http.reads import Reads
+from lakebase_api.http.request_context import current_exchange
 from lakebase_api.http.resource import Resource
 from lakebase_api.sql.counting import Accuracy, Count
 from lakebase_api.sql.key_pages import fetch_after, fetch_at
 from lakebase_api.sql.page import Listing, Page, Position, fetch_state
 from lakebase_api.sql.rows import fetch_many
 from lakebase_api.sql.sort_pages import fetch_sorted
-from lakebase_api.web import problem_types as kinds
-from lakebase_api.web.answers import spell_great
-from lakebase_api.web.documentation import DATABASE_PROBLEMS, IF_NONE_MATCH, describe_operation
-from lakebase_api.web.exchange import current_exchange
-from lakebase_api.web.links import Targets, add_link_header, describe_links
-from lakebase_api.web.problems import Problem
-from lakebase_api.web.tables import CSV, NDJSON
 
 TABLE = {"schema": {"type": "string"}}
 UNCHANGED = "The list is as `If-None-Match` says."

@@ -6,9 +6,9 @@ from lakebase_api.http.cursors import CursorCodec
 from lakebase_api.http.rendering import Renderer
 from lakebase_api.http.resource import Resource
 from lakebase_api.http.schemas import QuerySchemas, ReadSchemas
+from lakebase_api.http.validation import RequestParser
 from lakebase_api.sql.counting import TableCounts
 from lakebase_api.sql.table_database import TableDatabase
-from lakebase_api.web.validation import RequestParser
 
 
 class Reads:

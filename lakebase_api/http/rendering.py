@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
+from lakebase_api.http.csv_ndjson import write_csv
+from lakebase_api.http.json_response import spell_great
 from lakebase_api.http.value_texts import NO_NUMBERS, render_time
 from lakebase_api.table.declaration import Column, Table
 from lakebase_api.table.types import NUMBERS, Kind
-from lakebase_api.web.answers import spell_great
-from lakebase_api.web.tables import write_csv
 
 Rows = Sequence[Sequence[Any]]
 Cells = list[Any]

@@ -5,10 +5,10 @@ from typing import Any
 
 from flask import Flask, Response
 
+from lakebase_api.http.documentation import DocumentedApi
 from lakebase_api.http.key import build_converter, describe_key, name_parameter, spell_path
+from lakebase_api.http.validation import Blueprint
 from lakebase_api.table.declaration import Table
-from lakebase_api.web.documentation import DocumentedApi
-from lakebase_api.web.validation import Blueprint
 
 View = Callable[..., Response]
 

@@ -5,22 +5,22 @@ from typing import Any
 
 from flask import Response, request
 
-from lakebase_api.http.fields import GREAT_INTEGERS, describe_fields, spell_asked
-from lakebase_api.http.filters import build_predicates
-from lakebase_api.http.key import Key, refuse_unknown
-from lakebase_api.http.reads import Reads
-from lakebase_api.http.resource import Resource
-from lakebase_api.sql.rows import fetch_one
-from lakebase_api.sql.sample import sample_keys
-from lakebase_api.web.answers import answer_json, spell_great
-from lakebase_api.web.documentation import (
+from lakebase_api.http.documentation import (
     DATABASE_PROBLEMS,
     ETAG,
     HEADERS,
     IF_NONE_MATCH,
     describe_operation,
 )
-from lakebase_api.web.exchange import current_exchange
+from lakebase_api.http.fields import GREAT_INTEGERS, describe_fields, spell_asked
+from lakebase_api.http.filters import build_predicates
+from lakebase_api.http.json_response import answer_json, spell_great
+from lakebase_api.http.key import Key, refuse_unknown
+from lakebase_api.http.reads import Reads
+from lakebase_api.http.request_context import current_exchange
+from lakebase_api.http.resource import Resource
+from lakebase_api.sql.rows import fetch_one
+from lakebase_api.sql.sample import sample_keys
 
 AGE = {"Age": {"description": "Seconds since the count.", "schema": {"type": "integer"}}}
 

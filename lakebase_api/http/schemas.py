@@ -13,12 +13,12 @@ from lakebase_api.http.fields import (
     build_stream_fields,
 )
 from lakebase_api.http.filters import Fields, build_filter_fields
+from lakebase_api.http.links import LinksSchema
+from lakebase_api.http.paging import PagesPaginationSchema, StreamPaginationSchema, great_integers_field
 from lakebase_api.http.resource import FIRST, Resource
 from lakebase_api.http.types import describe_column
 from lakebase_api.sql.counting import Accuracy
 from lakebase_api.table.declaration import Table
-from lakebase_api.web.links import LinksSchema
-from lakebase_api.web.paging import PagesPaginationSchema, StreamPaginationSchema, great_integers_field
 
 SAMPLE_OF_INTEGERS = [1827, 96451, 232067, 380130, 511106]
 

@@ -15,7 +15,7 @@ from lakebase_api.introspection.catalogue import FoundTable, find_relation
 from lakebase_api.introspection.comparison import compare, find_undeclared
 from lakebase_api.introspection.draft import NotServed, draft_table
 from lakebase_api.introspection.toml_text import spell_source, write_grants, write_table
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.failures import first_line
 from lakebase_api.redaction import redact
 from lakebase_api.settings import Settings

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from psycopg import pq
 
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.results import Wait, check_result, fetch_result, fetch_row, finish_statement
 
 # Seconds for the server to take note that a statement is to end; it ends by its timeout otherwise.

@@ -10,11 +10,11 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 import psycopg
 
-from lakebase_api.lakebase.connecting import Connection, LakebaseConnection
+from lakebase_api.lakebase.connection import Connection, LakebaseConnection
 from lakebase_api.lakebase.pool import DeadlineExceeded, Pool
 from lakebase_api.lakebase.prepared import run_afresh
 from lakebase_api.lakebase.retries import Retries, is_lost
-from lakebase_api.lakebase.setup_log import FAULTS_MET, NotSetUp, SetupLog
+from lakebase_api.lakebase.setup_faults import FAULTS_MET, NotSetUp, SetupLog
 from lakebase_api.lakebase.watchdog import Watchdog
 from lakebase_api.settings import Settings
 

@@ -9,13 +9,13 @@ from typing import TypeVar
 
 import psycopg
 
-from lakebase_api.lakebase.connecting import Connection, LakebaseConnection
+from lakebase_api.lakebase.connection import Connection, LakebaseConnection
 from lakebase_api.lakebase.copy import end_statement
 from lakebase_api.lakebase.credentials import CredentialError
 from lakebase_api.lakebase.pool import LONGEST_PAUSE, DatabaseUnavailable, Pool
 from lakebase_api.lakebase.prepared import run_afresh
 from lakebase_api.lakebase.retries import Retries, is_lost
-from lakebase_api.lakebase.setup_log import FAULTS_MET, SetupLog
+from lakebase_api.lakebase.setup_faults import FAULTS_MET, SetupLog
 from lakebase_api.lakebase.turns import Turns
 from lakebase_api.lakebase.watchdog import Watchdog
 from lakebase_api.settings import Settings

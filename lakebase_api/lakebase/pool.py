@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
 
-from lakebase_api.lakebase.connecting import (
+from lakebase_api.lakebase.connection import (
     Connection,
     ConnectLog,
     LakebaseConnection,

@@ -10,7 +10,7 @@ from typing import TypeVar
 import psycopg
 from psycopg import errors, pq
 
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ import time
 import psycopg
 from psycopg import errors
 
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
 
 # The server undid the statement and says that the same one may succeed now.
 CONFLICTS = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)

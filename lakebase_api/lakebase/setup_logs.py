@@ -4,9 +4,9 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from lakebase_api.lakebase.checks import KEY, Check, State
-from lakebase_api.lakebase.connecting import Connection
-from lakebase_api.lakebase.setup_log import SetupLog
+from lakebase_api.lakebase.connection import Connection
+from lakebase_api.lakebase.findings import KEY, Check, State
+from lakebase_api.lakebase.setup_faults import SetupLog
 
 # Seconds in which the rows of views are looked at when the service starts.
 LONGEST_START = 10.0

@@ -12,9 +12,9 @@ from lakebase_api.local import tpch
 from lakebase_api.local.api import Api, api_environment, forget_inherited_settings
 from lakebase_api.local.data import LocalData, load_declared, parse_rows, prepare_data
 from lakebase_api.local.failure import LocalFailure
-from lakebase_api.local.lifetime import end_on_request, end_with_parent
 from lakebase_api.local.ports import require_free_port
 from lakebase_api.local.postgres import EmbeddedPostgres
+from lakebase_api.local.signals import end_on_request, end_with_parent
 from lakebase_api.local.welcome import welcome
 
 FOLDER = Path(".local/postgres")

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from lakebase_api.local.child_process import Leash, Step
 from lakebase_api.local.failure import LocalFailure
-from lakebase_api.local.leash import Leash, Step
 from lakebase_api.local.ports import HOST
 
 COMMAND = (sys.executable, "-m", "gunicorn", "wsgi:app")

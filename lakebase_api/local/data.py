@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 
 from lakebase_api.local import disk, tpch
-from lakebase_api.local.access import ROLE, admit_app
+from lakebase_api.local.app_role import ROLE, admit_app
 from lakebase_api.local.failure import LocalFailure
 from lakebase_api.local.postgres import EmbeddedPostgres
 from lakebase_api.local.progress import Progress

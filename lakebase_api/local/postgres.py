@@ -14,13 +14,13 @@ from typing import Literal, Self
 
 from psycopg.conninfo import make_conninfo
 
-from lakebase_api.local.account import ENVIRONMENT, unprivileged_account
 from lakebase_api.local.binaries import Binaries, find_binaries, usable_binaries
+from lakebase_api.local.child_process import Leash, Step
 from lakebase_api.local.cluster import BYTES, HBA, SUPERUSER, create_cluster, write_hba
+from lakebase_api.local.data_folder import choose_home, lock_home, read_password, unlock_home
 from lakebase_api.local.disk import FULL, full_disk, require_space
 from lakebase_api.local.failure import LocalFailure
-from lakebase_api.local.home import choose_home, lock_home, read_password, unlock_home
-from lakebase_api.local.leash import Leash, Step
+from lakebase_api.local.os_user import ENVIRONMENT, unprivileged_account
 from lakebase_api.local.ports import HOST, free_port
 from lakebase_api.local.server_log import LogExcerpt
 

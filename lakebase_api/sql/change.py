@@ -10,9 +10,9 @@ import msgspec
 import psycopg
 from psycopg import RawCursor, errors
 
-from lakebase_api.lakebase.checks import Blocks, failed, name_changes_check
-from lakebase_api.lakebase.connecting import Connection
-from lakebase_api.lakebase.setup_log import NotSetUp
+from lakebase_api.lakebase.connection import Connection
+from lakebase_api.lakebase.findings import Blocks, failed, name_changes_check
+from lakebase_api.lakebase.setup_faults import NotSetUp
 from lakebase_api.sql.change_request import (
     ChangeRequest,
     ChangeResult,

@@ -8,10 +8,10 @@ from functools import lru_cache
 import msgspec
 from psycopg import RawCursor
 
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.copy import TooMuch, copy_rows
 from lakebase_api.lakebase.results import Wait
-from lakebase_api.lakebase.setup_log import KeyNotUnique
+from lakebase_api.lakebase.setup_faults import KeyNotUnique
 from lakebase_api.sql.copy_sql import Form, compose_copy, compose_values
 from lakebase_api.sql.key_bounds import set_range
 from lakebase_api.sql.overlay import Overlay

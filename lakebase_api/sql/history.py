@@ -6,7 +6,7 @@ from functools import lru_cache
 import msgspec
 from psycopg import RawCursor, sql
 
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
 from lakebase_api.sql.change_statement import build_object, spell_text
 from lakebase_api.sql.overlay import Overlay
 from lakebase_api.sql.overlay_tables import name_changes, name_history, spell_storage_type

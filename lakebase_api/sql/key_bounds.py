@@ -10,10 +10,10 @@ from functools import lru_cache
 
 from psycopg import sql
 
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.copy import fetch_texts
 from lakebase_api.lakebase.results import Wait
-from lakebase_api.lakebase.setup_log import KeyNotUnique
+from lakebase_api.lakebase.setup_faults import KeyNotUnique
 from lakebase_api.sql.copy_sql import name_key_setting, name_type
 from lakebase_api.sql.source import Source
 from lakebase_api.table.key_text import KeyTexts

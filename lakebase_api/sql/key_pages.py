@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from psycopg import sql
 
-from lakebase_api.lakebase.connecting import Connection
-from lakebase_api.lakebase.setup_log import KeyNotUnique
+from lakebase_api.lakebase.connection import Connection
+from lakebase_api.lakebase.setup_faults import KeyNotUnique
 from lakebase_api.sql.page import Listing, Page, Position, compose_state, read_at_most
 from lakebase_api.sql.predicates import Shape, compose_predicates, is_plan_reusable, name_columns
 from lakebase_api.sql.rows import STATEMENTS_KEPT, fetch_all

@@ -4,7 +4,7 @@ import time
 
 from psycopg import errors
 
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.copy import TooMuch
 from lakebase_api.lakebase.dedicated import DedicatedWork, LimitReached
 from lakebase_api.lakebase.results import Wait

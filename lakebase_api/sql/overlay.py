@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import psycopg
 
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.failures import first_line
 from lakebase_api.sql import overlay_tables as tables_of_changes
 from lakebase_api.sql.source import Source

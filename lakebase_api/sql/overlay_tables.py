@@ -10,7 +10,7 @@ import psycopg
 from psycopg import Cursor, sql
 from psycopg.rows import TupleRow
 
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
 from lakebase_api.sql.source import name_changed, name_synced
 from lakebase_api.table.declaration import Column, Table
 from lakebase_api.table.types import ALIASES, Kind, Type

@@ -7,7 +7,7 @@ from functools import lru_cache
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
 from lakebase_api.sql.predicates import Predicates
 from lakebase_api.sql.rows import STATEMENTS_KEPT, fetch_all
 from lakebase_api.sql.shown import Form

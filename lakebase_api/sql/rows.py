@@ -10,8 +10,8 @@ import msgspec
 from psycopg import RawCursor, sql
 from psycopg.rows import TupleRow
 
-from lakebase_api.lakebase.connecting import Connection
-from lakebase_api.lakebase.setup_log import KeyNotUnique
+from lakebase_api.lakebase.connection import Connection
+from lakebase_api.lakebase.setup_faults import KeyNotUnique
 from lakebase_api.sql.predicates import Predicates, Shape, compose_predicates, is_plan_reusable, name_columns
 from lakebase_api.sql.shown import Form, show_as
 from lakebase_api.sql.source import Source

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 from psycopg import sql
 
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
 from lakebase_api.sql.predicates import (
     Predicates,
     Shape,

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from lakebase_api.lakebase.connecting import Connection
-from lakebase_api.lakebase.setup_log import KeyNotUnique
+from lakebase_api.lakebase.connection import Connection
+from lakebase_api.lakebase.setup_faults import KeyNotUnique
 from lakebase_api.sql.page import Listing, Page, Position, compose_state, read_at_most
 from lakebase_api.sql.predicates import (
     Predicates,

@@ -6,7 +6,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from psycopg import errors
 
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.database import Caller, Database
 from lakebase_api.sql.overlay import Overlay
 from lakebase_api.sql.source import Source

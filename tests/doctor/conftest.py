@@ -9,7 +9,7 @@ from psycopg import sql
 
 from lakebase_api.doctor.examination import Examination
 from lakebase_api.environment import load_settings
-from lakebase_api.lakebase.checks import Check, State
+from lakebase_api.lakebase.findings import Check, State
 from lakebase_api.local.postgres import EmbeddedPostgres
 from lakebase_api.settings import Settings
 from lakebase_api.sql import overlay_tables

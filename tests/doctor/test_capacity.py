@@ -1,8 +1,8 @@
 import pytest
 
 from lakebase_api.doctor.capacity import judge_connections
-from lakebase_api.lakebase.checks import State
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
+from lakebase_api.lakebase.findings import State
 from tests.doctor.conftest import PERSON, Shop
 
 

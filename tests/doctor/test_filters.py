@@ -7,7 +7,7 @@ import pytest
 
 from lakebase_api.__main__ import main
 from lakebase_api.doctor.filters import SMALL
-from lakebase_api.lakebase.checks import Check, State
+from lakebase_api.lakebase.findings import Check, State
 from tests.conftest import ORDERS
 from tests.doctor.conftest import APP, Shop
 

@@ -7,7 +7,7 @@ import pytest
 
 from lakebase_api.doctor.login import STEPS, log_in
 from lakebase_api.environment import load_settings
-from lakebase_api.lakebase.checks import Check, State
+from lakebase_api.lakebase.findings import Check, State
 from tests.doctor.conftest import APP, Shop
 from tests.lakebase_stand_in import LakebaseStandIn
 

@@ -4,7 +4,7 @@ import pytest
 
 from lakebase_api.doctor import examination
 from lakebase_api.doctor.report import run_checks
-from lakebase_api.lakebase.checks import Check, State
+from lakebase_api.lakebase.findings import Check, State
 from tests.doctor.conftest import APP, PERSON, Shop
 from tests.lakebase_stand_in import LakebaseStandIn
 

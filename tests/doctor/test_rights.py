@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from lakebase_api.lakebase.checks import STATUS_CHANGES, Blocks, Check, State
+from lakebase_api.lakebase.findings import STATUS_CHANGES, Blocks, Check, State
 from lakebase_api.settings import Settings
 from lakebase_api.sql import overlay_tables
 from lakebase_api.table.loading import load_tables

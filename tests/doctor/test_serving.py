@@ -8,7 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from lakebase_api.app import get_service
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
 from tests.conftest import AppOpener
 from tests.doctor.conftest import APP, Shop
 

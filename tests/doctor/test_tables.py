@@ -13,9 +13,9 @@ from lakebase_api.__main__ import main
 from lakebase_api.app import get_service
 from lakebase_api.doctor.filters import SMALL
 from lakebase_api.doctor.setting_up import set_up
-from lakebase_api.lakebase import setup_log
-from lakebase_api.lakebase.checks import Check, State
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase import setup_faults as setup_log
+from lakebase_api.lakebase.connection import Connection
+from lakebase_api.lakebase.findings import Check, State
 from lakebase_api.sql.overlay import Overlay
 from lakebase_api.sql.source import Source
 from lakebase_api.sql.table_database import TableDatabase

@@ -4,7 +4,7 @@ import pytest
 from psycopg import errors, sql
 
 from lakebase_api.doctor.examination import Examination
-from lakebase_api.lakebase.setup_log import SETUP_FAULTS
+from lakebase_api.lakebase.setup_faults import SETUP_FAULTS
 from lakebase_api.sql.source import Source
 from lakebase_api.table.declaration import Column, Table
 from lakebase_api.table.types import BUILT_IN, Type, find_type

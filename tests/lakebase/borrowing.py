@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable
 
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.database import Database
 from lakebase_api.lakebase.pool import Pool
-from lakebase_api.lakebase.setup_log import SetupLog
+from lakebase_api.lakebase.setup_faults import SetupLog
 from lakebase_api.lakebase.target import Target
 from lakebase_api.settings import Settings
 

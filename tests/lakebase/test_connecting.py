@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from lakebase_api.environment import load_settings
-from lakebase_api.lakebase.connecting import ConnectLog
+from lakebase_api.lakebase.connection import ConnectLog
 from lakebase_api.lakebase.credentials import CredentialError
 from lakebase_api.lakebase.failures import classify
 from lakebase_api.lakebase.target import Target

@@ -8,7 +8,7 @@ import pytest
 from psycopg import errors
 from psycopg_pool import PoolClosed, PoolTimeout
 
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.database import Database
 from lakebase_api.lakebase.pool import DatabaseUnavailable
 from lakebase_api.settings import Settings

@@ -9,7 +9,7 @@ import pytest
 from psycopg import errors
 from psycopg_pool import TooManyRequests
 
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.database import OutcomeUnknown
 from lakebase_api.lakebase.pool import DeadlineExceeded
 from lakebase_api.local.postgres import EmbeddedPostgres

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 import pytest
 from psycopg import errors
 
-from lakebase_api.lakebase import setup_log
-from lakebase_api.lakebase.checks import Blocks, Check, failed, passed
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase import setup_faults as setup_log
+from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.database import Database
-from lakebase_api.lakebase.setup_log import NotSetUp, SetupLog
+from lakebase_api.lakebase.findings import Blocks, Check, failed, passed
+from lakebase_api.lakebase.setup_faults import NotSetUp, SetupLog
 from lakebase_api.settings import Settings
 from tests.lakebase.borrowing import Request, ask, connect
 

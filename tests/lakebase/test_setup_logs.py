@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from lakebase_api.lakebase.checks import CONNECTIONS, KEY, Blocks, Check, State, failed, passed, skipped
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.database import Database
+from lakebase_api.lakebase.findings import CONNECTIONS, KEY, Blocks, Check, State, failed, passed, skipped
 from lakebase_api.lakebase.pool import Pool
-from lakebase_api.lakebase.setup_log import NotSetUp, SetupLog
+from lakebase_api.lakebase.setup_faults import NotSetUp, SetupLog
 from lakebase_api.lakebase.setup_logs import AT_NO_ROWS, SetupLogs
 from lakebase_api.lakebase.target import Target
 from lakebase_api.settings import Settings

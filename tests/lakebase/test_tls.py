@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from lakebase_api.environment import load_settings
-from lakebase_api.lakebase.connecting import LakebaseConnection
+from lakebase_api.lakebase.connection import LakebaseConnection
 from lakebase_api.lakebase.failures import classify
 from lakebase_api.lakebase.target import Target
 from tests.lakebase_stand_in import DATABASE, LakebaseStandIn

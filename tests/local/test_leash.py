@@ -11,13 +11,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lakebase_api.local.leash import Leash, Step
+from lakebase_api.local.child_process import Leash, Step
 from tests.local.conftest import Launch, survivors
 
 TERM = Step(signal.SIGTERM, 10)
 OWNER = """
 import os, signal
-from lakebase_api.local.leash import Leash, Step
+from lakebase_api.local.child_process import Leash, Step
 leash = Leash(["/bin/sh", "-c", "echo started; sleep 1000"], stop=[Step(signal.SIGTERM, 10)], env=os.environ)
 leash.wait()
 """

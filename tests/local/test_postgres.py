@@ -12,9 +12,9 @@ import psycopg
 import pytest
 
 from lakebase_api.local import binaries, postgres
-from lakebase_api.local.account import unprivileged_account
+from lakebase_api.local.data_folder import choose_home
 from lakebase_api.local.failure import LocalFailure
-from lakebase_api.local.home import choose_home
+from lakebase_api.local.os_user import unprivileged_account
 from lakebase_api.local.postgres import EmbeddedPostgres
 from lakebase_api.local.server_log import LogExcerpt
 from tests.local.conftest import FAST, Launch, Prepared, survivors
@@ -22,7 +22,7 @@ from tests.local.conftest import FAST, Launch, Prepared, survivors
 OWNER = """
 import sys
 from pathlib import Path
-from lakebase_api.local.home import choose_home
+from lakebase_api.local.data_folder import choose_home
 from lakebase_api.local.postgres import EmbeddedPostgres
 from lakebase_api.local.server_log import LogExcerpt
 with EmbeddedPostgres(Path("server"), settings={"fsync": "off"}):

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from lakebase_api.local import disk, tpch
-from lakebase_api.local.access import ROLE, admit_app
+from lakebase_api.local.app_role import ROLE, admit_app
 from lakebase_api.local.data import load_declared
 from lakebase_api.local.failure import LocalFailure
 from lakebase_api.local.postgres import EmbeddedPostgres

@@ -4,12 +4,13 @@ from itertools import zip_longest
 import pytest
 from flask.testing import FlaskClient
 
+from lakebase_api.http.csv_ndjson import FORMULA_STARTS
+from lakebase_api.http.logs import RequestIdFilter
 from lakebase_api.local.postgres import EmbeddedPostgres
 from lakebase_api.sql import key_ranges
 from lakebase_api.sql.export_chunks import Size
-from lakebase_api.web.logs import RequestIdFilter
-from lakebase_api.web.tables import FORMULA_STARTS
 from tests.conftest import AppOpener, OrdersDatabase, clone_database
+from tests.http.unopened import build_app
 from tests.orders.changing import set_status
 from tests.orders.exporting import (
     COLUMNS,
@@ -22,7 +23,6 @@ from tests.orders.exporting import (
     read_keys,
 )
 from tests.waiting import wait_until
-from tests.web.unopened import build_app
 
 HEADER = COLUMNS.replace(" ", "").encode() + b"\n"
 END = b'{"next_cursor":null}\n'

@@ -5,7 +5,7 @@ from flask import request
 from flask.testing import FlaskClient
 
 from lakebase_api.app import get_service
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
 from tests.conftest import AppOpener, OrdersDatabase
 from tests.orders.changing import changes_of, read, set_status, status_of
 

@@ -12,7 +12,7 @@ import pytest
 
 from lakebase_api.doctor.report import run_checks
 from lakebase_api.introspection.command import Refused, check_declared, introspect
-from lakebase_api.lakebase.checks import State
+from lakebase_api.lakebase.findings import State
 from lakebase_api.local.postgres import EmbeddedPostgres
 from lakebase_api.table.declaration import Filter, Table
 from lakebase_api.table.loading import read_tables

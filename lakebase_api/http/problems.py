@@ -13,14 +13,14 @@ from flask import Flask, Response, g
 from psycopg import errors
 from werkzeug.exceptions import HTTPException
 
-from lakebase_api.lakebase.checks import STATUS_CHANGES
+from lakebase_api.http import problem_types as kinds
+from lakebase_api.http.json_response import answer_json
+from lakebase_api.http.problem_types import ProblemType
 from lakebase_api.lakebase.database import OutcomeUnknown
 from lakebase_api.lakebase.dedicated import LimitReached
+from lakebase_api.lakebase.findings import STATUS_CHANGES
 from lakebase_api.lakebase.pool import DatabaseUnavailable, DeadlineExceeded
-from lakebase_api.lakebase.setup_log import NotSetUp
-from lakebase_api.web import problem_types as kinds
-from lakebase_api.web.answers import answer_json
-from lakebase_api.web.problem_types import ProblemType
+from lakebase_api.lakebase.setup_faults import NotSetUp
 
 logger = logging.getLogger(__name__)
 

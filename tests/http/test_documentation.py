@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 from openapi_spec_validator import validate
 
-from tests.web.unopened import build_app
+from tests.http.unopened import build_app
 
 
 def list_operations(document: dict[str, Any]) -> list[dict[str, Any]]:

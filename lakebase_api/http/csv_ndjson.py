@@ -5,7 +5,7 @@ from decimal import Decimal
 from types import NoneType
 from typing import Any
 
-from lakebase_api.web.answers import ENCODER
+from lakebase_api.http.json_response import ENCODER
 
 # https://www.rfc-editor.org/rfc/rfc4180, https://www.rfc-editor.org/rfc/rfc7111
 CSV = "text/csv"

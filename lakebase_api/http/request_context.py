@@ -12,8 +12,8 @@ from wsgiref.types import WSGIEnvironment
 
 from flask import Flask, Response, g, request
 
-from lakebase_api.web.traffic import Traffic
-from lakebase_api.web.validation import refuse
+from lakebase_api.http.traffic import Traffic
+from lakebase_api.http.validation import refuse
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response, request
 from werkzeug.http import parse_dict_header
 
-from lakebase_api.web.validation import refuse
+from lakebase_api.http.validation import refuse
 
 ANY_ETAG = "*"
 WEAK_ETAG = (

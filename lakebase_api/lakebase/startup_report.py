@@ -5,8 +5,8 @@ import threading
 
 import psycopg
 
-from lakebase_api.lakebase.checks import CONNECTIONS, Blocks, Check, State
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
+from lakebase_api.lakebase.findings import CONNECTIONS, Blocks, Check, State
 from lakebase_api.lakebase.setup_logs import SetupLogs
 
 logger = logging.getLogger(__name__)

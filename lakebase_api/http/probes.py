@@ -7,9 +7,9 @@ from typing import Any
 from flask import Flask, Response, current_app
 from marshmallow import Schema, fields
 
-from lakebase_api.web.answers import answer_json
-from lakebase_api.web.documentation import HEADERS, DocumentedApi, describe_operation
-from lakebase_api.web.validation import Blueprint, refuse_query
+from lakebase_api.http.documentation import HEADERS, DocumentedApi, describe_operation
+from lakebase_api.http.json_response import answer_json
+from lakebase_api.http.validation import Blueprint, refuse_query
 
 # Says why a part of the service is not ready, or ``None`` when it is.
 Check = Callable[[], str | None]

@@ -8,8 +8,8 @@ from flask.ctx import RequestContext
 from requests.utils import parse_header_links
 from werkzeug.datastructures import MultiDict
 
-from lakebase_api.web.links import GREATEST_HEADER, LinksSchema, Targets, add_link_header, describe_links
-from tests.web.unopened import build_app
+from lakebase_api.http.links import GREATEST_HEADER, LinksSchema, Targets, add_link_header, describe_links
+from tests.http.unopened import build_app
 
 APP = build_app()
 

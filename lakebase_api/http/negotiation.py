@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from flask import request
 
-from lakebase_api.web.answers import JSON
+from lakebase_api.http.json_response import JSON
 
 # For caches, in every answer that was negotiated: response.headers.add(*VARY).
 VARY = ("Vary", "Accept")

@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from tests.web.unopened import build_app
+from tests.http.unopened import build_app
 
 JSON = "application/json"
 

@@ -17,12 +17,12 @@ from flask_smorest import Api
 from marshmallow import Schema, fields
 
 from lakebase_api import __version__
+from lakebase_api.http.base_path import API_BASE
+from lakebase_api.http.json_response import JSON
+from lakebase_api.http.problem_types import ProblemType
+from lakebase_api.http.problems import CONTENT_TYPE
+from lakebase_api.http.service_name import describe_service, name_service
 from lakebase_api.table.declaration import Table
-from lakebase_api.web.answers import JSON
-from lakebase_api.web.base_path import API_BASE
-from lakebase_api.web.problem_types import ProblemType
-from lakebase_api.web.problems import CONTENT_TYPE
-from lakebase_api.web.service_name import describe_service, name_service
 
 ASSETS_PATH = "/docs/assets"
 PAGE_ENDPOINT = "api-docs.openapi_swagger_ui"

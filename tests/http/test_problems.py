@@ -15,9 +15,9 @@ from psycopg import errors
 from werkzeug.test import TestResponse
 
 from lakebase_api.app import get_service
+from lakebase_api.http.problem_types import list_problem_types
 from lakebase_api.lakebase.database import OutcomeUnknown
 from lakebase_api.lakebase.pool import DatabaseUnavailable, DeadlineExceeded
-from lakebase_api.web.problem_types import list_problem_types
 from tests.conftest import AppOpener, OrdersDatabase
 
 USAGE = 'GRANT USAGE ON SCHEMA "public" TO "orders_app";'

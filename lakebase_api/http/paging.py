@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from lakebase_api.web.answers import GREATEST_EXACT
+from lakebase_api.http.json_response import GREATEST_EXACT
 
 # What a PostgreSQL bigint holds.
 LEAST_KEY, GREATEST_KEY = -(2**63), 2**63 - 1

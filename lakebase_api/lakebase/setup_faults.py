@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import psycopg
 from psycopg import errors
 
-from lakebase_api.lakebase.checks import Blocks, Check, State, failed
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.failures import first_line
+from lakebase_api.lakebase.findings import Blocks, Check, State, failed
 
 logger = logging.getLogger(__name__)
 

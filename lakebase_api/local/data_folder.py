@@ -8,8 +8,8 @@ import stat
 import time
 from pathlib import Path
 
-from lakebase_api.local.account import Account, can_enter, give
 from lakebase_api.local.failure import LocalFailure
+from lakebase_api.local.os_user import Account, can_enter, give
 
 ELSEWHERE = Path("/var/tmp")  # noqa: S108  kept across restarts, unlike /tmp, and open to every account
 PATIENCE = 25.0  # seconds for the server of a killed owner to shut down: its leash's graces and some more

@@ -1,8 +1,8 @@
 import pytest
 from flask import Response
 
-from lakebase_api.web.negotiation import VARY, negotiate
-from tests.web.unopened import build_app
+from lakebase_api.http.negotiation import VARY, negotiate
+from tests.http.unopened import build_app
 
 JSON, CSV, LINES = "application/json", "text/csv", "application/x-ndjson"
 FIREFOX = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"

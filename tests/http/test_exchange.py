@@ -11,8 +11,8 @@ from flask.testing import FlaskClient
 
 from lakebase_api.app import get_service
 from lakebase_api.environment import load_settings
-from lakebase_api.web.logs import RequestIdFilter, build_logging_config
-from lakebase_api.web.traffic import Traffic, TrafficReport
+from lakebase_api.http.logs import RequestIdFilter, build_logging_config
+from lakebase_api.http.traffic import Traffic, TrafficReport
 from tests.conftest import AppOpener, OrdersDatabase
 
 PATHS = ["/orders/1", "/orders/8", "/orders/abc", "/nothing", "/livez", "/", "/docs", "/openapi.json"]

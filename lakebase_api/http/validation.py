@@ -14,8 +14,8 @@ from marshmallow import RAISE, Schema, ValidationError
 from marshmallow.fields import List
 from webargs.flaskparser import FlaskParser
 
-from lakebase_api.web import problem_types as kinds
-from lakebase_api.web.problems import Problem, shorten
+from lakebase_api.http import problem_types as kinds
+from lakebase_api.http.problems import Problem, shorten
 
 GREATEST_BODY = 64 * 1024
 # https://www.rfc-editor.org/rfc/rfc7396

@@ -5,16 +5,16 @@ from collections.abc import Callable
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from lakebase_api.lakebase.boot import BootReport
-from lakebase_api.lakebase.connecting import Connection
+from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.credentials import CredentialHolder
 from lakebase_api.lakebase.database import Caller, Database
 from lakebase_api.lakebase.dedicated import DedicatedConnections
 from lakebase_api.lakebase.failures import classify
 from lakebase_api.lakebase.pool import Pool
 from lakebase_api.lakebase.rotation import Rotation
-from lakebase_api.lakebase.setup_log import SetupLog
+from lakebase_api.lakebase.setup_faults import SetupLog
 from lakebase_api.lakebase.setup_logs import Examiner, SetupLogs
+from lakebase_api.lakebase.startup_report import BootReport
 from lakebase_api.lakebase.target import Target
 from lakebase_api.settings import Settings, TargetKind
 

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from flask import Blueprint, Flask, Response
 
 from lakebase_api import __version__
+from lakebase_api.http import problem_types as kinds
+from lakebase_api.http.base_path import API_BASE
+from lakebase_api.http.json_response import answer_json
+from lakebase_api.http.problem_types import ProblemType
+from lakebase_api.http.problems import Problem
+from lakebase_api.http.service_name import describe_service, name_service
+from lakebase_api.http.validation import refuse_query
 from lakebase_api.table.declaration import Table
-from lakebase_api.web import problem_types as kinds
-from lakebase_api.web.answers import answer_json
-from lakebase_api.web.base_path import API_BASE
-from lakebase_api.web.problem_types import ProblemType
-from lakebase_api.web.problems import Problem
-from lakebase_api.web.service_name import describe_service, name_service
-from lakebase_api.web.validation import refuse_query
 
 
 def register_home(app: Flask, tables: Sequence[Table], problem_types: Mapping[str, ProblemType]) -> None:

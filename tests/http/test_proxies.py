@@ -7,11 +7,11 @@ from flask import Response
 from flask.testing import FlaskClient
 
 from lakebase_api.environment import SettingsError
-from lakebase_api.web.answers import answer_json
-from lakebase_api.web.links import add_link_header, describe_links
+from lakebase_api.http.json_response import answer_json
+from lakebase_api.http.links import add_link_header, describe_links
 from tests.conftest import OrdersDatabase
 from tests.gunicorn_process import GunicornProcess
-from tests.web.unopened import build_app
+from tests.http.unopened import build_app
 
 SHOP = {
     "X-Forwarded-Proto": "https",

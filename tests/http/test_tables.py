@@ -15,9 +15,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from lakebase_api.http.csv_ndjson import write_csv, write_ndjson
+from lakebase_api.http.json_response import answer_json
 from lakebase_api.lakebase.session import keep_values
-from lakebase_api.web.answers import answer_json
-from lakebase_api.web.tables import write_csv, write_ndjson
 from tests.conftest import OrdersDatabase
 
 COLUMNS = (
