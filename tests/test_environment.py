@@ -206,7 +206,9 @@ def test_dot_env_is_read_where_the_process_starts(tmp_path: Path, monkeypatch: p
 
 
 def test_the_page_of_settings_documents_each_with_its_default() -> None:
-    rows = re.findall(r"^\| (`[A-Z_`, ]+`) \| (.*?) \| (.*) \|$", SETTINGS_PAGE.read_text(), flags=re.MULTILINE)
+    rows = re.findall(
+        r"^\| (`[A-Z_`, ]+`) \| (.*?) \| (.*) \|$", SETTINGS_PAGE.read_text(), flags=re.MULTILINE
+    )
     documented = {names: (default, meaning) for names, default, meaning in rows}
     defaults = Settings()
     expected = {}
