@@ -22,7 +22,7 @@ endif
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' '$(firstword $(MAKEFILE_LIST))'
 
-run: $(STAMP)  ## Try it: PostgreSQL with TPC-H orders, SF=0.1, or rows made up for TABLES=mine.toml; PORT=8000
+run: $(STAMP)  ## Try it: PostgreSQL with TPC-H orders, SF=0.1, or ROWS=1000 made-up ones of TABLES=mine.toml; PORT=8000
 	@exec $(BIN)/python -m lakebase_api.local $(if $(TABLES),--tables '$(TABLES)') --scale '$(SF)' \
 	  --rows '$(ROWS)' --port '$(PORT)'
 

@@ -42,7 +42,7 @@ STATUS_WRITES_OFF = ProblemType(
     403,
     "Status Changes Are Off",
     "This service does not change rows of this table.",
-    "Whoever runs the service decides, with STATUS_WRITES for orders and `writes` in tables.toml for others.",
+    "Whoever runs the service decides: STATUS_WRITES for orders, `writes` in the declaration of others.",
 )
 NOT_FOUND = ProblemType(
     "not-found",
@@ -99,7 +99,7 @@ PRECONDITION_FAILED = ProblemType(
     "precondition-failed",
     412,
     "Precondition Failed",
-    "No ETag in If-Match is that of the row: it has changed since, or they are not as the service sent them.",
+    "No ETag in If-Match is the one of the row: it has changed since, or was altered on its way.",
     "Get the row, decide again, and send the change with the ETag it has now. A proxy that compresses may "
     "have marked that with W/ before it or -gzip at its end: leave the mark out.",
 )
