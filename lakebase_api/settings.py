@@ -404,22 +404,6 @@ class Settings:
         """Whether other machines can reach it, while nobody says who calls."""
         return not self.trusts_identity and is_open_to_others(self.address)
 
-    # Three that are gone once nothing but the declared tables is asked for them.
-    @property
-    def schema(self) -> str:
-        """The schema of orders."""
-        return self.orders_schema or "public"
-
-    @property
-    def table(self) -> str:
-        """The table of orders."""
-        return self.orders_table or "orders_synced"
-
-    @property
-    def status_writes(self) -> str:
-        """Where changes of orders go."""
-        return self.orders_writes or StatusWrites.OVERLAY
-
     @property
     def most_long(self) -> int:
         """How many of a worker's connections statements may have that can go through the whole table.

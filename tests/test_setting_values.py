@@ -50,7 +50,7 @@ def test_passwords_may_have_any_printable_character() -> None:
 def test_words_may_be_in_upper_and_lower_case() -> None:
     loud = {"LOG_LEVEL": "debug", "LOG_FORMAT": "JSON", "STATUS_WRITES": "Off", "PGSSLMODE": "Require"}
     settings = load_settings({**STATIC, **loud})
-    found = (settings.log_level, settings.log_format, settings.status_writes, settings.pg_sslmode)
+    found = (settings.log_level, settings.log_format, settings.orders_writes, settings.pg_sslmode)
     assert found == ("DEBUG", "json", "off", "require")
     assert load_settings({**STATIC, "STATUS_TRANSITIONS": "O>P, O>F"}).status_transitions == ["O>P", "O>F"]
 

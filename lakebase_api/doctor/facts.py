@@ -106,15 +106,6 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Privilege:
-    """Whether the role has a privilege on one of the app's own tables; ``None`` where there is no table."""
-
-    table: str
-    privilege: str
-    is_granted: bool | None
-
-
-@dataclass(frozen=True)
 class Own:
     """The app's own tables: what the role may do with each, and their version.
 

@@ -51,14 +51,6 @@ NOT_FOUND = ProblemType(
     "There is no such path.",
     "Look the path up in /docs.",
 )
-# As the declared table has it.
-ORDER_NOT_FOUND = ProblemType(
-    "order-not-found",
-    404,
-    "Order Not Found",
-    "No order has this key.",
-    "Take a key from /orders/sample or /orders/stream.",
-)
 METHOD_NOT_ALLOWED = ProblemType(
     "method-not-allowed",
     405,

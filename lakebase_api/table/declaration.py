@@ -1,6 +1,6 @@
 """A declared table: its source, key and columns, and what may be asked of each. Immutable."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -112,11 +112,3 @@ class Table:
             for column in self.columns
             if column.is_sortable and column.type.kind not in UNSORTED_KINDS
         )
-
-
-def find_table(tables: Sequence[Table], name: str) -> Table:
-    """The table of that name. Raises ``LookupError``."""
-    for table in tables:
-        if table.name == name:
-            return table
-    raise LookupError(name)

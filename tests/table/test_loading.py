@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lakebase_api.environment import load_settings
-from lakebase_api.table.declaration import Filter, Table, Writes, find_table
+from lakebase_api.table.declaration import Filter, Table, Writes
 from lakebase_api.table.loading import find_settings_of_orders, load_tables, read_tables
 from lakebase_api.table.mistakes import TablesError
 from lakebase_api.table.names import TAKEN as TAKEN_NAMES
@@ -325,7 +325,9 @@ def test_the_settings_win_for_orders() -> None:
         "STATUS_WRITES": "direct",
         "STATUS_TRANSITIONS": "O>P",
     }
-    orders = find_table(load_tables(load_settings({**STATIC, **OWN, **settings})), "orders")
+    [orders] = [
+        table for table in load_tables(load_settings({**STATIC, **OWN, **settings})) if table.name == "orders"
+    ]
     assert (orders.schema, orders.source, orders.writes) == ("sales", "Orders", Writes.DIRECT)
     assert orders.changeable[0].change is not None
     assert orders.changeable[0].change.transitions == (("O", "P"),)
