@@ -61,7 +61,7 @@ def _outlast(database: TableDatabase, request: ChangeRequest) -> ChangeResult:
     write = database.write_repeatably if request.idempotency_key else database.write
     for tries in range(MAX_TRIES):
         try:
-            return write(_change, database.overlay, request)
+            return write(_change, database, request)
         except Overtaken:
             time.sleep(min(FIRST_PAUSE * 2**tries, LONGEST_PAUSE) * random.random())
         except (psycopg.IntegrityError, psycopg.DataError) as error:
@@ -69,16 +69,19 @@ def _outlast(database: TableDatabase, request: ChangeRequest) -> ChangeResult:
     raise Overtaken
 
 
-def _change(connection: Connection, _: Source, overlay: Overlay, request: ChangeRequest) -> ChangeResult:
+def _change(
+    connection: Connection, _: Source, database: TableDatabase, request: ChangeRequest
+) -> ChangeResult:
+    overlay = database.overlay
     _refuse_other_types(overlay)
     try:
-        return _execute(connection, overlay, request)
+        return _execute(connection, database, request)
     except (errors.UndefinedTable, errors.UndefinedColumn):
         # Unless another process has made them in this moment, or it is the table itself.
         if overlay.is_complete(connection):
             raise
         overlay.make(connection)
-    return _execute(connection, overlay, request)
+    return _execute(connection, database, request)
 
 
 def _refuse_other_types(overlay: Overlay) -> None:
@@ -96,11 +99,15 @@ def _refuse_other_types(overlay: Overlay) -> None:
     raise NotSetUp([replace(check, table=overlay.table.name)])
 
 
-def _execute(connection: Connection, overlay: Overlay, request: ChangeRequest) -> ChangeResult:
+def _execute(connection: Connection, database: TableDatabase, request: ChangeRequest) -> ChangeResult:
     shape = StatementShape(
-        request.columns, len(request.items) > 1, request.is_withdrawal, request.requires_match
+        request.columns,
+        len(request.items) > 1,
+        request.is_withdrawal,
+        request.requires_match,
+        request.within.shape,
     )
-    statement = compose_change(overlay.target, overlay.schema, shape)
+    statement = compose_change(database.target, database.overlay.schema, shape)
     values = (
         request.is_atomic,
         request.caller,
@@ -108,11 +115,12 @@ def _execute(connection: Connection, overlay: Overlay, request: ChangeRequest) -
         request.idempotency_key,
         request.fingerprint,
         *_list_values(request.items),
+        *request.within.parameters,
     )
     try:
         rows = RawCursor(connection).execute(statement, values, binary=True).fetchall()
     except errors.UniqueViolation as error:
-        if _is_race(error, overlay):
+        if _is_race(error, database.overlay):
             raise Overtaken from error
         raise
     return _judge(rows, request)

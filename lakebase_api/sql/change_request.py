@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import msgspec
 
+from lakebase_api.sql.predicates import EVERYTHING, Predicates
+
 
 class Outcome(StrEnum):
     """What became of one item."""
@@ -16,6 +18,7 @@ class Outcome(StrEnum):
     UNCONDITIONAL = "unconditional"
     STALE = "stale"
     ILLEGAL = "illegal"
+    OUTSIDE = "outside"
 
 
 class ItemResult(msgspec.Struct, frozen=True):
@@ -65,7 +68,8 @@ class Item:
 class ChangeRequest:
     """Changes of the same columns that one request asks for, each of another row.
 
-    ``is_atomic``: all or none. The fingerprint tells requests apart that have the same idempotency key.
+    ``is_atomic``: all or none. Rows that are not ``within`` are unknown, and none may be changed to be so:
+    that is ``OUTSIDE``. The fingerprint tells requests apart that have the same idempotency key.
     """
 
     columns: tuple[str, ...]
@@ -77,6 +81,7 @@ class ChangeRequest:
     is_atomic: bool = True
     idempotency_key: str | None = None
     fingerprint: str = ""
+    within: Predicates = EVERYTHING
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ LAST_VERSION = """
 # Of each column: as it is shown (o0), as its table has it (y0), as it is shown once it is changed (n0) and,
 # to withdraw it, whether it is changed (c0).
 OVERLAID = """
-SELECT item.*, {is_known} AS is_known, {columns}, last.version, {etag} AS etag, {next_etag} AS next_etag
+SELECT item.*, {is_known} AS is_known, {stays_within} AS stays_within, {columns}, last.version,
+    {etag} AS etag, {next_etag} AS next_etag
 FROM item LEFT JOIN {table} AS t ON {same_row} AND {as_declared}
 LEFT JOIN {changes} AS s ON {same_change} AND s._source = {source}
 CROSS JOIN LATERAL {last_version}
@@ -52,7 +53,8 @@ ON CONFLICT ({key}, _source) DO UPDATE SET _version = excluded._version, {assign
 
 # Others than this service may update the table: its rows are locked, in one order, and read as they are then.
 DIRECT = """
-SELECT item.*, {is_known} AS is_known, {columns}, last.version, {etag} AS etag
+SELECT item.*, {is_known} AS is_known, {stays_within} AS stays_within, {columns}, last.version,
+    {etag} AS etag
 FROM item LEFT JOIN (
     SELECT {all_columns} FROM {table} WHERE ({key}) IN (SELECT {item_key} FROM item) AND {as_declared}
     AND NOT EXISTS (SELECT FROM claim WHERE NOT is_free) -- else it would wait for the first request
@@ -77,6 +79,7 @@ WITH item AS ({item}), claim AS MATERIALIZED (
         WHEN if_match <> '*' AND etag <> ALL (string_to_array(if_match, {separator})) THEN 'stale'
         WHEN {is_unchanged} THEN 'unchanged'
         WHEN {illegal} IS NOT NULL THEN 'illegal'
+        WHEN NOT stays_within THEN 'outside'
         ELSE 'changed'
     END AS outcome
     FROM current

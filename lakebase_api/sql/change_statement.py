@@ -1,6 +1,7 @@
 """Composes the statement that changes rows of a declared table, for each set of columns."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
@@ -30,6 +31,7 @@ from lakebase_api.sql.overlay_tables import (
     name_history,
     spell_storage_type,
 )
+from lakebase_api.sql.predicates import Shape, compose_predicates_on, name_columns
 from lakebase_api.sql.source import Source, compose_etag, name_changed, name_synced
 from lakebase_api.table.declaration import Column
 from lakebase_api.table.types import Kind, Type
@@ -48,6 +50,7 @@ class StatementShape(NamedTuple):
     is_many: bool
     is_withdrawal: bool
     requires_match: bool
+    within: Shape = ()
 
 
 @lru_cache(STATEMENTS_KEPT)
@@ -56,7 +59,7 @@ def compose_change(source: Source, schema: str, shape: StatementShape) -> bytes:
 
     Its parameters are whether all or none are changed, the caller, the request's id, its idempotency key and
     fingerprint, and then, of one row or in an array of many: each part of the key, each value unless they are
-    withdrawn, and the ETags.
+    withdrawn, and the ETags; at last the values of the predicates.
     """
     return sql.SQL(CHANGE).format(**_Parts(source, schema, shape).compose()).as_bytes(None)
 
@@ -117,10 +120,7 @@ class _Parts:
 
     def _compose_item(self) -> sql.Composable:
         """The items, from the parameters."""
-        typed = [(_name("k", n), spell_storage_type(each.type)) for n, each in enumerate(self.table.key)]
-        if not self.shape.is_withdrawal:
-            typed += [(_name("w", n), _spell_input_type(each.type)) for n, each in enumerate(self.columns)]
-        typed.append((sql.SQL("if_match"), sql.SQL("text")))
+        typed = self._list_typed()
         numbered = [(number, *each) for number, each in enumerate(typed, FIRST_OF_ITEMS)]
         if self.shape.is_many:
             arrays = _list(sql.SQL(f"${number}::{{}}[]").format(kind) for number, _, kind in numbered)
@@ -130,20 +130,44 @@ class _Parts:
         )
         return sql.SQL(ONE_ITEM).format(values=values)
 
+    def _list_typed(self) -> list[tuple[sql.Composable, sql.Composable]]:
+        """The parameters of an item by name, each with its type."""
+        typed = [(_name("k", n), spell_storage_type(each.type)) for n, each in enumerate(self.table.key)]
+        if not self.shape.is_withdrawal:
+            typed += [(_name("w", n), _spell_input_type(each.type)) for n, each in enumerate(self.columns)]
+        return [*typed, (sql.SQL("if_match"), sql.SQL("text"))]
+
     def _compose_current(self) -> sql.Composable:
         """Each item beside the row as it is."""
         same = sql.SQL("{} AND h._source = {}").format(self._match_item("h"), self.source.literal)
         changed = {column.name: self._show_changed(n, column) for n, column in enumerate(self.columns)}
-        next_columns = (changed.get(name) or self.source.show_column(name) for name in self.table.names)
+
+        def show_next(name: str) -> sql.Composable:
+            return changed.get(name) or self.source.show_column(name)
+
+        is_there = sql.SQL("{} IS NOT NULL").format(sql.Identifier("t", self.table.key_names[0]))
         return sql.SQL(DIRECT if self.is_direct else OVERLAID).format(
             **self.names,
-            is_known=sql.SQL("{} IS NOT NULL").format(sql.Identifier("t", self.table.key_names[0])),
+            is_known=self._is_within(is_there, self.source.show_column),
+            stays_within=self._is_within(sql.SQL("true"), show_next),
             columns=_list(self._show_column(n, column) for n, column in enumerate(self.columns)),
-            all_columns=_list(map(sql.Identifier, self.table.names)),
+            all_columns=_list(map(sql.Identifier, self._name_needed())),
             etag=self.source.show_etag(),
-            next_etag=compose_etag(next_columns, sql.SQL("last.version + 1")),
+            next_etag=compose_etag(map(show_next, self.table.names), sql.SQL("last.version + 1")),
             last_version=sql.SQL(LAST_VERSION).format(same_history=same, **self.names),
         )
+
+    def _is_within(self, condition: sql.Composable, show: Callable[[str], sql.Composable]) -> sql.Composable:
+        """That the condition holds, and the predicates with these expressions for columns."""
+        if not self.shape.within:
+            return condition
+        numbers = itertools.count(FIRST_OF_ITEMS + len(self._list_typed()))
+        values = (sql.SQL(f"${number}") for number in numbers)
+        holds = compose_predicates_on(self.source, self.shape.within, values, show)
+        return sql.SQL("({} AND coalesce({}, false))").format(condition, holds)
+
+    def _name_needed(self) -> Iterable[str]:
+        return dict.fromkeys((*self.table.names, *name_columns(self.shape.within)))
 
     def _show_column(self, n: int, column: Column) -> sql.Composable:
         now = sql.SQL("{} AS {}").format(self.source.show_column(column.name), _name("o", n))

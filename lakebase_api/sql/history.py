@@ -10,6 +10,7 @@ from lakebase_api.lakebase.connection import Connection
 from lakebase_api.sql.change_statement import build_object, spell_text
 from lakebase_api.sql.overlay import Overlay
 from lakebase_api.sql.overlay_tables import name_changes, name_history, spell_storage_type
+from lakebase_api.sql.predicates import EVERYTHING, Predicates, Shape, compose_predicates, name_columns
 from lakebase_api.sql.source import Source, name_changed, name_synced
 from lakebase_api.table.declaration import Column
 
@@ -62,19 +63,22 @@ class History:
         return self.versions[-1].version if self.has_next else None
 
 
-NOW = "SELECT {key} AS key, {states} AS states FROM {table} AS t WHERE {same_row} AND {as_declared}"
+NOW = """
+SELECT {key} AS key, {states} AS states FROM {table} AS t WHERE {same_row} AND {as_declared} AND {is_visible}
+"""
 
 OVERLAID_NOW = """
 SELECT {key} AS key, {states} AS states
 FROM (SELECT {columns} FROM {table} AS t WHERE {same_row} AND {as_declared}) AS t
 FULL JOIN (SELECT * FROM {changes} AS s WHERE {same_change} AND s._source = {source}) AS s ON true
+WHERE {is_visible}
 """
 
 # One statement, and so one moment: the values are those of the newest change. With neither there is no row.
 FETCH = """
 SELECT now.key::text, now.states::text, v._version, v._old::text, v._new::text, v._synced::text,
     v._is_withdrawal, v._changed_at::text, v._changed_by, v._request_id
-FROM ({now}) AS now FULL JOIN (
+FROM ({now}) AS now {join} JOIN (
     SELECT * FROM {history} AS h WHERE {same_history} AND h._source = {source} AND h._version < {before}
     ORDER BY h._version DESC LIMIT {limit}
 ) AS v ON true
@@ -95,14 +99,16 @@ def fetch_history(
     key: tuple[object, ...],
     before: int,
     page_size: int,
+    within: Predicates = EVERYTHING,
 ) -> History | None:
-    """The changes of a row older than version ``before``; ``None`` of a row never known.
+    """The changes of a row older than version ``before``; ``None`` of a row never known, or not ``within``.
 
     All of one moment. Raises psycopg's errors.
     """
     schema = overlay.schema if overlay.has_history else None
     values = key if schema is None else (*key, before, page_size + 1)
-    rows = RawCursor(connection).execute(compose_history(source, schema), values).fetchall()
+    statement = compose_history(source, schema, within.shape)
+    rows = RawCursor(connection).execute(statement, (*values, *within.parameters)).fetchall()
     if not rows:
         return None
     versions = [_read_version(*row[2:]) for row in rows if row[2] is not None]
@@ -116,20 +122,24 @@ def fetch_history(
 
 
 @lru_cache(STATEMENTS_KEPT)
-def compose_history(source: Source, schema: str | None) -> bytes:
-    """The statement; its parameters are the parts of the key and, where ``schema`` has a history, from
-    which version on and how many."""
+def compose_history(source: Source, schema: str | None, within: Shape = ()) -> bytes:
+    """The statement; its parameters are the parts of the key, where ``schema`` has a history from which
+    version on and how many, and the values of the predicates."""
     table = source.table
+    first = len(table.key) + (1 if schema is None else 3)
     now = sql.SQL(OVERLAID_NOW if source.is_overlaid() else NOW).format(
         key=_build_key(source),
         states=_build_states(source),
-        columns=sql.SQL(", ").join(sql.Identifier("t", name) for name in table.names),
+        columns=sql.SQL(", ").join(
+            sql.Identifier("t", name) for name in dict.fromkeys((*table.names, *name_columns(within)))
+        ),
         table=source.identifier,
         as_declared=source.as_declared(),
         changes=sql.Identifier(source.overlay_schema or "", name_changes(table)),
         source=source.literal,
         same_row=_match_parameters(source, "t"),
         same_change=_match_parameters(source, "s"),
+        is_visible=_show_visibility(source, within, first),
     )
     if schema is None:
         return sql.SQL(FETCH_NOW).format(now=now).as_bytes(None)
@@ -137,6 +147,7 @@ def compose_history(source: Source, schema: str | None) -> bytes:
         sql.SQL(FETCH)
         .format(
             now=now,
+            join=sql.SQL("LEFT" if within else "FULL"),
             history=sql.Identifier(schema, name_history(table)),
             same_history=_match_parameters(source, "h"),
             source=source.literal,
@@ -145,6 +156,14 @@ def compose_history(source: Source, schema: str | None) -> bytes:
         )
         .as_bytes(None)
     )
+
+
+def _show_visibility(source: Source, within: Shape, first: int) -> sql.Composable:
+    """Of a row that is gone nobody can say whether it is within."""
+    if not within:
+        return sql.SQL("true")
+    is_there = sql.SQL("{} IS NOT NULL AND ").format(sql.Identifier("t", source.table.key_names[0]))
+    return is_there + compose_predicates(source, within, first)
 
 
 def _match_parameters(source: Source, alias: str) -> sql.Composable:

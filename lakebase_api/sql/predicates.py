@@ -1,7 +1,7 @@
 """Predicates on rows: their SQL, which is of this module alone, and their values, which are parameters."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -122,10 +122,21 @@ def compose_predicates(source: Source, shape: Shape, first: int) -> sql.Composab
     return compose_predicates_on(source, shape, (sql.SQL(f"${number}") for number in itertools.count(first)))
 
 
-def compose_predicates_on(source: Source, shape: Shape, values: Iterator[sql.Composable]) -> sql.Composable:
-    """That the predicates hold for the row ``t``, with these expressions for their values in turn."""
+def compose_predicates_on(
+    source: Source,
+    shape: Shape,
+    values: Iterator[sql.Composable],
+    show: Callable[[str], sql.Composable] | None = None,
+) -> sql.Composable:
+    """That the predicates hold for the row ``t``, with these expressions for their values in turn.
+
+    ``show`` gives the expression of a column, if it is not the column as it is shown.
+    """
+    show = show or source.show_column
     composed = [
-        _compose_either(source, part, values) if isinstance(part, Either) else _compose(source, part, values)
+        _compose_either(source, part, values, show)
+        if isinstance(part, Either)
+        else _compose(source, part, values, show)
         for part in shape
     ]
     return sql.SQL(" AND ").join(composed or [sql.SQL("true")])
@@ -142,15 +153,22 @@ def find_cast(source: Source, predicate: Predicate) -> str:
     return "" if predicate.is_own or predicate.operator is Operator.LIKE else kind.cast
 
 
-def _compose_either(source: Source, either: Either, values: Iterator[sql.Composable]) -> sql.Composable:
-    composed = (compose_predicates_on(source, shape, values) for shape in either.alternatives)
+def _compose_either(
+    source: Source, either: Either, values: Iterator[sql.Composable], show: Callable[[str], sql.Composable]
+) -> sql.Composable:
+    composed = (compose_predicates_on(source, shape, values, show) for shape in either.alternatives)
     alternatives: list[sql.Composable] = [sql.SQL("({})").format(alternative) for alternative in composed]
     return sql.SQL("({})").format(sql.SQL(" OR ").join(alternatives or [sql.SQL("false")]))
 
 
-def _compose(source: Source, predicate: Predicate, values: Iterator[sql.Composable]) -> sql.Composable:
+def _compose(
+    source: Source,
+    predicate: Predicate,
+    values: Iterator[sql.Composable],
+    show: Callable[[str], sql.Composable],
+) -> sql.Composable:
     value = next(values) if predicate.operator.has_value else sql.SQL("")
     if predicate.operator.has_value and (cast := find_cast(source, predicate)):
         value = sql.SQL("{}::{}").format(value, sql.SQL(cast))
-    column = source.show_column(predicate.column)
+    column = show(predicate.column)
     return sql.SQL(predicate.operator.value).format(column=column, value=value, values=value)

@@ -12,7 +12,14 @@ from psycopg.rows import TupleRow
 
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.setup_faults import KeyNotUnique
-from lakebase_api.sql.predicates import Predicates, Shape, compose_predicates, is_plan_reusable, name_columns
+from lakebase_api.sql.predicates import (
+    EVERYTHING,
+    Predicates,
+    Shape,
+    compose_predicates,
+    is_plan_reusable,
+    name_columns,
+)
 from lakebase_api.sql.shown import Form, show_as
 from lakebase_api.sql.source import Source
 from lakebase_api.table.declaration import Table
@@ -20,13 +27,13 @@ from lakebase_api.table.declaration import Table
 # Statements of a kind that are kept: there is one for each shape of predicates, set of columns and order.
 STATEMENTS_KEPT = 1024
 
-FETCH_ONE = "SELECT {columns}, {etag} FROM {rows} WHERE {is_asked} AND {as_declared}"
+FETCH_ONE = "SELECT {columns}, {etag} FROM {rows} WHERE {is_asked} AND {within} AND {as_declared}"
 
 # With each row, which of the keys asked for is its own.
 FETCH_MANY = """
 SELECT {columns}, k."place among the keys"
 FROM {rows}, unnest({keys}) WITH ORDINALITY AS k ({names}, "place among the keys")
-WHERE {same_key} AND {as_declared}
+WHERE {same_key} AND {within} AND {as_declared}
 """
 
 COUNT = "SELECT count(*) FROM {rows} WHERE {predicates} HAVING {as_declared}"
@@ -50,23 +57,34 @@ def fetch_all(
     return cursor.fetchall()
 
 
-def fetch_one(connection: Connection, source: Source, key: Key) -> tuple[TupleRow, str] | None:
-    """The row of that key, as JSON shows it, and its ETag, if there is one. Raises ``KeyNotUnique``."""
-    rows = fetch_all(connection, _compose_one(source), key)
+def fetch_one(
+    connection: Connection, source: Source, key: Key, within: Predicates = EVERYTHING
+) -> tuple[TupleRow, str] | None:
+    """The row of that key, as JSON shows it, and its ETag, if there is one of those ``within``.
+
+    Raises ``KeyNotUnique``.
+    """
+    rows = fetch_all(connection, _compose_one(source, within.shape), (*key, *within.parameters))
     if len(rows) > 1:
         raise KeyNotUnique(f"{_spell(source.table, key)} is there {len(rows)} times")
     return (rows[0][:-1], str(rows[0][-1])) if rows else None
 
 
 def fetch_many(
-    connection: Connection, source: Source, keys: Sequence[Key], fields: tuple[str, ...], form: Form
+    connection: Connection,
+    source: Source,
+    keys: Sequence[Key],
+    fields: tuple[str, ...],
+    form: Form,
+    within: Predicates = EVERYTHING,
 ) -> dict[Key, TupleRow]:
-    """These fields of the rows of these keys, by key; without those that there are not.
+    """These fields of the rows of these keys, by key; without those that there are not ``within``.
 
     Raises ``KeyNotUnique``.
     """
     columns = [list(column) for column in zip(*keys, strict=True)]
-    rows = fetch_all(connection, _compose_many(source, fields, form), columns)
+    statement = _compose_many(source, fields, form, within.shape)
+    rows = fetch_all(connection, statement, (*columns, *within.parameters))
     found = {keys[row[-1] - 1]: row[:-1] for row in rows}
     if len(found) < len(rows):
         raise KeyNotUnique(f"a {', '.join(source.table.key_names)} is there more than once")
@@ -108,26 +126,28 @@ def match_asked(table: Table, first: int = 1) -> sql.Composable:
 
 
 @lru_cache(STATEMENTS_KEPT)
-def _compose_one(source: Source) -> bytes:
+def _compose_one(source: Source, within: Shape) -> bytes:
     statement = sql.SQL(FETCH_ONE).format(
         columns=show_as(source, source.table.names, Form.JSON),
         etag=source.show_etag(),
         rows=source.show_rows(),
         is_asked=match_asked(source.table),
+        within=compose_predicates(source, within, first=len(source.table.key) + 1),
         as_declared=source.as_declared(),
     )
     return statement.as_bytes(None)
 
 
 @lru_cache(STATEMENTS_KEPT)
-def _compose_many(source: Source, fields: tuple[str, ...], form: Form) -> bytes:
+def _compose_many(source: Source, fields: tuple[str, ...], form: Form, within: Shape) -> bytes:
     table = source.table
     statement = sql.SQL(FETCH_MANY).format(
         columns=show_as(source, fields, form),
-        rows=source.show_rows(fields),
+        rows=source.show_rows({*fields, *name_columns(within)}),
         keys=sql.SQL(", ").join(cast_key(table, are_many=True)),
         names=sql.SQL(", ").join(map(sql.Identifier, table.key_names)),
         same_key=source.match_key("t", "k"),
+        within=compose_predicates(source, within, first=len(table.key) + 1),
         as_declared=source.as_declared(),
     )
     return statement.as_bytes(None)

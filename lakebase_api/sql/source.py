@@ -1,7 +1,8 @@
 """How SQL names the rows of a declared table: as they are, or with the changes that are kept beside them."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from psycopg import sql
 
@@ -21,6 +22,8 @@ OVERLAID_ROWS = "{table} AS t LEFT JOIN {overlay} AS s ON {same_key} AND s._sour
 OVERLAID_COLUMN = "CASE WHEN s.{is_changed} THEN s.{column} ELSE t.{column} END"
 
 EVERY_KEY = sql.SQL("true")
+# Sources that are kept: there is one for each table, and for each set of columns that callers do not see.
+NARROWED_KEPT = 1024
 
 
 def name_changed(column: str) -> str:
@@ -82,7 +85,8 @@ class Source:
         """Whether one of these columns, or the whole row if ``None``, may be changed beside the table."""
         return self.overlay_schema is not None and any(
             columns is None or (column.name in columns and column.name not in self.lacking)
-            for column in self.table.changeable
+            for column in self.table.by_name.values()
+            if column.change
         )
 
     def show_column(self, name: str) -> sql.Composable:
@@ -125,6 +129,12 @@ class Source:
             sql.SQL("{} = {}").format(sql.Identifier(left, name), sql.Identifier(right, name))
             for name in self.table.key_names
         )
+
+
+@lru_cache(NARROWED_KEPT)
+def narrow(source: Source, table: Table) -> Source:
+    """The source with those columns alone that ``table`` shows: the same, or one that hides some."""
+    return source if source.table is table else replace(source, table=table)
 
 
 def compose_etag(columns: Iterable[sql.Composable], version: sql.Composable) -> sql.Composable:

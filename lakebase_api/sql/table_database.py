@@ -9,7 +9,7 @@ from psycopg import errors
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.database import Caller, Database
 from lakebase_api.sql.overlay import Overlay
-from lakebase_api.sql.source import Source
+from lakebase_api.sql.source import Source, narrow
 from lakebase_api.table.declaration import Table
 
 P = ParamSpec("P")
@@ -22,17 +22,19 @@ class TableDatabase:
     """Runs queries on a declared table, which are refused while it is not as declared. Thread-safe.
 
     A query gets a connection, the table as it is to be read now, and what else it was called with; it may be
-    called again. Each method raises as the one of ``Database`` with its name.
+    called again. Each method raises as the one of ``Database`` with its name. ``table`` is the declared one,
+    or as it is to callers who do not see all of its columns.
     """
 
-    def __init__(self, database: Database, overlay: Overlay) -> None:
+    def __init__(self, database: Database, overlay: Overlay, table: Table | None = None) -> None:
         self._database = database.for_table(overlay.table.name)
         self.overlay = overlay
+        self.table = table or overlay.table
 
     @property
-    def table(self) -> Table:
-        """The declared table."""
-        return self.overlay.table
+    def target(self) -> Source:
+        """The table as it is changed, even while the tables for that are not there."""
+        return narrow(self.overlay.target, self.table)
 
     def read(self, query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The result of the query."""
@@ -62,12 +64,12 @@ class TableDatabase:
         def run(connection: Connection) -> T:
             source = self.overlay.find_source(connection)
             try:
-                return query(connection, source, *args, **kwargs)
+                return query(connection, narrow(source, self.table), *args, **kwargs)
             except (errors.UndefinedTable, errors.UndefinedColumn):
                 # Unless somebody removed the tables of changes.
                 self.overlay.look(connection)
                 if self.overlay.source is source:
                     raise
-            return query(connection, self.overlay.source, *args, **kwargs)
+            return query(connection, narrow(self.overlay.source, self.table), *args, **kwargs)
 
         return run

@@ -1,7 +1,7 @@
 """A declared table: its source, key and columns, and what may be asked of each. Immutable."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -74,15 +74,26 @@ class Table:
     columns: tuple[Column, ...]
     key_names: tuple[str, ...]
     writes: Writes = Writes.OVERLAY
+    # Columns that are not shown, but that rows may be chosen by.
+    hidden: tuple[Column, ...] = ()
     by_name: Mapping[str, Column] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "by_name", {column.name: column for column in self.columns})
+        columns = (*self.columns, *self.hidden)
+        object.__setattr__(self, "by_name", {column.name: column for column in columns})
+
+    def hide(self, names: Collection[str]) -> "Table":
+        """The table as it is to whom these columns are hidden."""
+        return replace(
+            self,
+            columns=tuple(column for column in self.columns if column.name not in names),
+            hidden=tuple(column for column in self.columns if column.name in names),
+        )
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The columns' names, in the order of the declaration."""
-        return tuple(self.by_name)
+        return tuple(column.name for column in self.columns)
 
     @cached_property
     def key(self) -> tuple[Column, ...]:
