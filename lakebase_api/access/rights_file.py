@@ -138,11 +138,17 @@ class _Reader:
             for role in section.content:
                 if role not in self._roles:
                     section.refuse(f"{role} is none of the roles{suggest(role, self._roles)}", role)
-                elif not any(right.place == name for right in self._roles[role]):
+                elif not self._names(role, name):
                     section.refuse(f"{role} has no right to {name}: this says nothing.", role)
                 else:
                     found.setdefault(name, {})[role] = read(section, role, self._tables[name])
         return found
+
+    def _names(self, role: str, table: str) -> bool:
+        """Whether the role has a right to the table, or one that is misspelled."""
+        texts = self._find_section("roles").content[role]
+        places = [str(text).rpartition(":")[0] for text in (texts if isinstance(texts, list) else [texts])]
+        return table in places or EVERY_TABLE in places
 
     def _read_hidden(self, section: Section, role: str, table: Table) -> frozenset[str]:
         names = section.read_texts(role)
