@@ -140,7 +140,8 @@ def test_only_roles_that_give_the_right_count() -> None:
 
 def test_without_the_claim_of_a_filter_no_row_is_there() -> None:
     rights = read(ROLES)
-    for claims in ({}, {"customers": "x"}, {"customers": {"id": 7}}, {"customers": []}):
+    tried: list[dict[str, Any]] = [{}, {"customers": "x"}, {"customers": {"id": 7}}, {"customers": []}]
+    for claims in tried:
         access = find(rights, know(rights, role="early", **claims))
         assert access is not None
         assert access.rows.shape == (Either(()),)
