@@ -200,13 +200,15 @@ def _read_value(section: Section, name: str, column: Column, asked: Filter) -> A
         try:
             read.append(_parse(column.type.element or column.type, value))
         except ValueError as error:
-            section.refuse(str(error), name)
+            section.refuse(f"{str(error)[0].lower()}{str(error)[1:]}", name)
     return read if takes_several else read[0] if read else None
 
 
 def _parse(kind: Type, value: object) -> object:
-    text = read_value(kind, value)
-    return text if kind.kind is Kind.JSON else parse_value(kind, text)
+    """A value as TOML has it, or as a query does."""
+    if not isinstance(value, str):
+        value = read_value(kind, value)
+    return value if kind.kind is Kind.JSON else parse_value(kind, value)
 
 
 def _read_of_caller(section: Section, name: str, asked: Filter) -> OfCaller:
