@@ -157,6 +157,7 @@ class Settings:
         shown_default="`false`",
         help="`true`: a status change must say in `If-Match` which order it was made from",
     )
+    rights_file: str | None = setting("RIGHTS_FILE", help="File that says who may do what")
     anonymous: str | None = setting(
         "ANONYMOUS",
         field=one_of("all"),

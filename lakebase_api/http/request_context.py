@@ -12,6 +12,7 @@ from wsgiref.types import WSGIEnvironment
 
 from flask import Flask, Response, g, request
 
+from lakebase_api.access.caller import ANONYMOUS, Caller
 from lakebase_api.http.traffic import Traffic
 from lakebase_api.http.validation import refuse
 
@@ -29,6 +30,7 @@ class Exchange:
     started: float
     deadline: float
     environ: WSGIEnvironment
+    caller: Caller = ANONYMOUS
     # Seconds that the caller gives it.
     patience: float = math.inf
     waited: float = 0.0

@@ -10,16 +10,29 @@ from lakebase_api.table.declaration import Table
 from lakebase_api.table.toml_lines import BARE, Path
 
 
-class TablesError(Exception):
-    """Tables are declared wrongly. The text has a line for each mistake, with the line of the file.
+class DeclarationError(Exception):
+    """A file declares something wrongly. The text has a line for each mistake, with the line of the file."""
+
+    WHAT = ""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        self.mistakes = [redact(line) for line in mistakes]
+        super().__init__(
+            f"The {self.WHAT} need mending:\n" + "\n".join(f"  {line}" for line in self.mistakes)
+        )
+
+
+class TablesError(DeclarationError):
+    """Tables are declared wrongly.
 
     ``tables`` are there if each is right by itself, and only the settings do not fit them.
     """
 
+    WHAT = "tables"
+
     def __init__(self, mistakes: list[str], tables: Sequence[Table] = ()) -> None:
-        self.mistakes = [redact(line) for line in mistakes]
+        super().__init__(mistakes)
         self.tables = tables
-        super().__init__("The tables need mending:\n" + "\n".join(f"  {line}" for line in self.mistakes))
 
 
 @dataclass
