@@ -10,14 +10,14 @@ from flask import Flask
 
 from lakebase_api.doctor.examination import Examination
 from lakebase_api.http.base_path import serve_at_both_bases
-from lakebase_api.http.change_operations import add_changes
+from lakebase_api.http.change_texts import ChangeTexts
+from lakebase_api.http.changes import Changes
 from lakebase_api.http.cors import allow_origins
 from lakebase_api.http.cursors import CursorCodec, derive_secret
-from lakebase_api.http.documentation import build_api
+from lakebase_api.http.documentation import register_documentation
 from lakebase_api.http.exporting import Exports
-from lakebase_api.http.exports import add_export
+from lakebase_api.http.exports import ExportView
 from lakebase_api.http.index import register_home
-from lakebase_api.http.lists import ListViews
 from lakebase_api.http.path_segments import keep_encoded_slashes
 from lakebase_api.http.probes import register_probes
 from lakebase_api.http.problem_types import list_problem_types
@@ -26,7 +26,7 @@ from lakebase_api.http.proxies import allow_hosts, trust_proxies
 from lakebase_api.http.reads import Reads
 from lakebase_api.http.request_context import current_exchange, register_exchange
 from lakebase_api.http.resource import Resource
-from lakebase_api.http.rows import RowViews
+from lakebase_api.http.table_operations import list_operations
 from lakebase_api.http.traffic import REPORT_INTERVAL, Traffic, TrafficReport
 from lakebase_api.http.validation import GREATEST_BODY
 from lakebase_api.lakebase.service import Lakebase
@@ -127,19 +127,19 @@ def get_service(app: Flask) -> Service:
 def _register_routes(app: Flask, service: Service) -> None:
     settings, lakebase = service.settings, service.lakebase
     problem_types = list_problem_types(service.tables)
-    api = build_api(app, service.tables, problem_types)
+    document = register_documentation(app, service.tables, problem_types)
     register_home(app, service.tables, problem_types)
     secret, slots = derive_secret(settings), build_slots(settings)
     for table, overlay in service.overlays.by_table.items():
         resource = Resource(table)
         database = TableDatabase(lakebase.database, overlay)
         counts = TableCounts(database, settings, slots)
-        reads = Reads(resource, database, counts, CursorCodec(secret, table))
-        RowViews(reads).add_to(resource)
-        ListViews(reads).add_to(resource)
-        add_changes(resource, database, settings)
-        _add_export(resource, service, overlay)
-        resource.register(app, api)
+        operations = list_operations(
+            Reads(resource, database, counts, CursorCodec(secret, table)),
+            Changes(ChangeTexts(resource), database, settings),
+            ExportView(table, _build_exports(service, overlay), settings.export_time_limit),
+        )
+        resource.serve(app, document, operations)
     deciding = {
         "token": lakebase.check_token,
         "database": lakebase.check_connect,
@@ -147,13 +147,12 @@ def _register_routes(app: Flask, service: Service) -> None:
     }
     if len(service.tables) > 1:
         deciding["tables"] = lakebase.check_tables
-    register_probes(app, api, deciding, lakebase.tell_tables)
+    register_probes(app, document, deciding, lakebase.tell_tables)
     # After flask-smorest, whose own error handlers these replace.
     register_problems(app)
 
 
-def _add_export(resource: Resource, service: Service, overlay: Overlay) -> None:
-    exports = Exports(
+def _build_exports(service: Service, overlay: Overlay) -> Exports:
+    return Exports(
         service.lakebase.dedicated, ExportChunks(overlay), lambda: service.check_draining() is not None
     )
-    add_export(resource, exports, service.settings.export_time_limit)

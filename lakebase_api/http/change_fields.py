@@ -161,8 +161,8 @@ def describe_value(column: Column) -> dict[str, Any]:
     if kind is Kind.INTEGER and not column.is_text_in_json:
         return {"format": "int64" if column.type.bits > 32 else "int32"}
     if kind in (Kind.NUMERIC, Kind.FLOAT):
-        # A number that JSON has not is a text.
-        return {"type": ["number", "string", "null"] if column.may_be_null else ["number", "string"]}
+        # A number that JSON has not is a text. Fields that allow for `null` add it.
+        return {"type": ["number", "string"]}
     return dict(FORMATS.get(kind, {}))
 
 

@@ -61,9 +61,10 @@ def build_patch(texts: ChangeTexts) -> type[Schema]:
     )
 
 
-def build_changed(texts: ChangeTexts, columns: tuple[Column, ...], name: str) -> type[Schema]:
-    """The answer to a change."""
+def build_changed(texts: ChangeTexts, columns: tuple[Column, ...]) -> type[Schema]:
+    """The answer to a change of one column, or of any of several."""
     is_one = len(columns) == 1
+    name = texts.schema_of(columns[0], "") if is_one else texts.schema("Changed")
     shown = {
         column.name: build_shown_value(column, allow_none=texts.takes_null(column)) for column in columns
     }

@@ -50,7 +50,7 @@ class WithKeySchema(Schema):
             raise ValidationError(detail, "fields")
 
 
-def build_export_schema(table: Table) -> type[Schema]:
+def build_export_schema(table: Table) -> Schema:
     """The query of an export of a table: the filters and forms of lists, and its own."""
     own: Fields = {
         "format": fields.String(
@@ -68,7 +68,7 @@ def build_export_schema(table: Table) -> type[Schema]:
     }
     parameters = {**build_form_fields(table), **build_filter_fields(table), **own}
     base: type[Schema] = type("KeySchema", (WithKeySchema,), {"key_names": table.key_names})
-    return base.from_dict(parameters, name="ExportQuerySchema")
+    return base.from_dict(parameters, name="ExportQuerySchema")()
 
 
 def add_article(one: str) -> str:

@@ -1,4 +1,4 @@
-"""The HTTP operation that exports a declared table."""
+"""Answers with exports of a declared table."""
 
 from codecs import BOM_UTF8
 from collections.abc import Iterable
@@ -8,53 +8,27 @@ from flask import Response, request
 
 from lakebase_api.http import problem_types as kinds
 from lakebase_api.http.csv_ndjson import CSV, FORMULA_STARTS, NDJSON
-from lakebase_api.http.documentation import DATABASE_PROBLEMS, HEADERS, describe_operation
-from lakebase_api.http.export_schemas import FORMATS, build_export_schema
-from lakebase_api.http.export_texts import describe_export, describe_result, show_csv, show_ndjson
+from lakebase_api.http.export_schemas import FORMATS
 from lakebase_api.http.exporting import Caller, Exports, Unfinished
 from lakebase_api.http.filters import build_predicates
 from lakebase_api.http.hang_up import ClientGone
 from lakebase_api.http.negotiation import VARY, negotiate
 from lakebase_api.http.problems import Problem
 from lakebase_api.http.request_context import current_exchange
-from lakebase_api.http.resource import Resource
 from lakebase_api.sql.copy_sql import Form
 from lakebase_api.sql.export_chunks import Export
 from lakebase_api.table.declaration import Table
 from lakebase_api.table.key_text import KeyTexts, spell_cursor
 
-TEXT = {"type": "string"}
-# A generator takes the type of the answer from the first form that it knows. openapi-generator's clients do
-# not read an export that is a text; openapi-python-client's, which do not know NDJSON, not CSV as a file.
-FILE = {"type": "string", "format": "binary"}
-
-
-def add_export(resource: Resource, exports: Exports, time_limit: float) -> None:
-    """Serve the export of a table, which may take ``time_limit`` seconds."""
-    table, blueprint = resource.table, resource.blueprint
-    name = f"export_{table.name}"
-    headers = _describe_headers(table)
-    described = {"description": describe_result(table), "headers": headers}
-    resource.add(
-        "GET",
-        "/export",
-        ExportView(table, exports, time_limit).answer,
-        name,
-        describe_export(table),
-        blueprint.arguments(build_export_schema(table), location="query"),
-        blueprint.response(200, FILE, content_type=NDJSON, example=show_ndjson(table), **described),
-        blueprint.alt_response(
-            200, schema=TEXT, content_type=CSV, example=show_csv(table), success=True, **described
-        ),
-        blueprint.doc(**describe_operation(name, 422, *DATABASE_PROBLEMS)),
-    )
-
 
 class ExportView:
-    """Answers requests for exports of a table. Safe to share between threads."""
+    """Answers requests for exports of a table, which may take ``time_limit`` seconds.
+
+    Safe to share between threads.
+    """
 
     def __init__(self, table: Table, exports: Exports, time_limit: float) -> None:
-        self._table = table
+        self.table = table
         self._exports = exports
         self._time_limit = time_limit
 
@@ -90,21 +64,21 @@ class ExportView:
             escaped=FORMULA_STARTS if is_csv and query["quote_formulas"] else (),
             great_as_text=query.get("great_integers") == "text" and not is_csv,
         )
-        which = build_predicates(self._table, query)
+        which = build_predicates(self.table, query)
         return Export(which, form, tells_cursor=query["trailer"] and not is_csv)
 
     def _explain(self, error: Unfinished) -> str:
-        one = self._table.one
+        one = self.table.one
         if error.reached is None:
             return f"There was no time to look for the first {one}."
-        cursor = spell_cursor(self._table, error.reached)
+        cursor = spell_cursor(self.table, error.reached)
         return f"There is no such {one} up to key {cursor}, and no time to look further."
 
     def _respond(self, body: Iterable[bytes], media_type: str, *, has_header: bool) -> Response:
-        content_type, name = NDJSON, f"{self._table.name}.ndjson"
+        content_type, name = NDJSON, f"{self.table.name}.ndjson"
         if media_type == CSV:
             header = "present" if has_header else "absent"
-            content_type, name = f"{CSV}; charset=utf-8; header={header}", f"{self._table.name}.csv"
+            content_type, name = f"{CSV}; charset=utf-8; header={header}", f"{self.table.name}.csv"
         response = Response(body, content_type=content_type)
         response.headers.add("Content-Disposition", f'attachment; filename="{name}"')
         response.headers.add("Cache-Control", "no-store")
@@ -120,13 +94,3 @@ def _find_key(query: dict[str, Any]) -> KeyTexts | None:
 def _find_client() -> int | None:
     client = request.environ.get("gunicorn.socket")
     return client.fileno() if client else None
-
-
-def _describe_headers(table: Table) -> dict[str, Any]:
-    return HEADERS | {
-        "Content-Disposition": {
-            "description": "A name for the file.",
-            "schema": {"type": "string"},
-            "example": f'attachment; filename="{table.name}.csv"',
-        }
-    }

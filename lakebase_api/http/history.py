@@ -1,48 +1,29 @@
-"""The HTTP operation that lists the changes of a row."""
+"""Answers with the changes of a row."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from flask import Response
 
-from lakebase_api.http import change_schemas as schemas
 from lakebase_api.http.change_texts import ChangeTexts, ShortForm
-from lakebase_api.http.documentation import HEADERS, describe_operation
 from lakebase_api.http.json_response import answer_json
 from lakebase_api.http.key import Key, spell_key
 from lakebase_api.http.problems import Problem
-from lakebase_api.http.resource import Resource
 from lakebase_api.http.value_texts import render_text, render_time
 from lakebase_api.sql.history import History, Version, fetch_history
 from lakebase_api.sql.table_database import TableDatabase
 
-PROBLEMS = (400, 404, 422, 500, 503, 504)
 
-
-def add_history(resource: Resource, database: TableDatabase, texts: ChangeTexts) -> None:
-    """Serve the history of a row."""
-
-    def get_history(query: dict[str, int], key: Key) -> Response:
-        page_size = query["page_size"]
-        found = database.read(fetch_history, database.overlay, key, query["cursor"], page_size)
-        if found is None:
-            raise Problem(texts.not_found, texts.unknown([spell_key(key)]))
-        pagination = {"page_size": page_size, "has_next": found.has_next, "next_cursor": found.next_cursor}
-        response = answer_json({**_show_history(texts, found), texts.beside("pagination"): pagination})
-        response.headers["Cache-Control"] = "private, no-cache"
-        return response
-
-    blueprint = resource.blueprint
-    resource.add(
-        "GET",
-        "/{key}/history",
-        get_history,
-        texts.operations.history,
-        texts.operations.describe_history,
-        blueprint.arguments(schemas.HistoryQuerySchema, location="query"),
-        blueprint.response(200, schemas.build_history(texts), headers=HEADERS),
-        blueprint.doc(**describe_operation(texts.operations.history, *PROBLEMS)),
-    )
+def get_history(texts: ChangeTexts, database: TableDatabase, query: dict[str, int], key: Key) -> Response:
+    """The changes of a row, the newest first. Problems: there is no such row, and never was."""
+    page_size = query["page_size"]
+    found = database.read(fetch_history, database.overlay, key, query["cursor"], page_size)
+    if found is None:
+        raise Problem(texts.not_found, texts.unknown([spell_key(key)]))
+    pagination = {"page_size": page_size, "has_next": found.has_next, "next_cursor": found.next_cursor}
+    response = answer_json({**_show_history(texts, found), texts.beside("pagination"): pagination})
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
 
 
 def _show_history(texts: ChangeTexts, found: History) -> dict[str, Any]:

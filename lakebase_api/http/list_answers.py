@@ -10,9 +10,7 @@ import msgspec
 from flask import Response, request
 
 from lakebase_api.http.csv_ndjson import CSV, CSV_CONTENT_TYPE, NDJSON, write_ndjson
-from lakebase_api.http.documentation import ETAG, HEADERS
 from lakebase_api.http.json_response import JSON, answer_json
-from lakebase_api.http.links import LINK
 from lakebase_api.http.negotiation import VARY, negotiate
 from lakebase_api.http.rendering import Renderer
 from lakebase_api.sql.shown import Form
@@ -20,7 +18,6 @@ from lakebase_api.sql.shown import Form
 FORMS = (JSON, CSV, NDJSON)
 # What the links of an answer are made of, and the rest of what is asked.
 WHAT_IS_ASKED = ("wsgi.url_scheme", "HTTP_HOST", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING")
-LIST_HEADERS = HEADERS | ETAG | LINK
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,17 @@
-"""The HTTP operations that list rows of a table: by keys, by page number, and by cursor."""
+"""Answers with lists of rows of a table: by keys, by page number, and by cursor."""
 
 from typing import Any
 
 from flask import Response, request
 
 from lakebase_api.http import problem_types as kinds
-from lakebase_api.http.csv_ndjson import CSV, NDJSON
 from lakebase_api.http.cursors import ForeignCursor
-from lakebase_api.http.documentation import DATABASE_PROBLEMS, IF_NONE_MATCH, describe_operation
 from lakebase_api.http.fields import spell_asked
 from lakebase_api.http.filters import build_predicates
 from lakebase_api.http.json_response import spell_great
 from lakebase_api.http.key import Key
 from lakebase_api.http.links import Targets, add_link_header, describe_links
 from lakebase_api.http.list_answers import (
-    LIST_HEADERS,
     AnswerForm,
     answer_rows,
     answer_unchanged,
@@ -24,80 +21,19 @@ from lakebase_api.http.list_answers import (
 from lakebase_api.http.problems import Problem
 from lakebase_api.http.reads import Reads
 from lakebase_api.http.request_context import current_exchange
-from lakebase_api.http.resource import Resource
 from lakebase_api.sql.counting import Accuracy, Count
 from lakebase_api.sql.key_pages import fetch_after, fetch_at
 from lakebase_api.sql.page import Listing, Page, Position, fetch_state
 from lakebase_api.sql.rows import fetch_many
 from lakebase_api.sql.sort_pages import fetch_sorted
 
-TABLE = {"schema": {"type": "string"}}
-UNCHANGED = "The list is as `If-None-Match` says."
-
-SEVERAL_TEXT = """Get several {rows} by their keys.
-
-In the order in which they are asked for; `missing` has the keys of which there is none.
-"""
-PAGES_TEXT = """List {rows} by page number.
-
-In the order of the keys unless `sort` says otherwise. The further a page is from both ends of a large
-table, the longer it takes; `{path}/stream` takes the same everywhere, and is the better choice to read
-more than a few pages in turn.
-"""
-STREAM_TEXT = """List the {rows} after a cursor.
-
-In the order of the keys unless `sort` says otherwise, equally fast at any depth. Follow `next_cursor` for
-the next page and `previous_cursor` for the page before, or rather the `links`, which need no reading;
-`null` where there is none.
-"""
-
 
 class ListViews:
-    """The operations of one table. Safe to share between threads."""
+    """The views of one table. Safe to share between threads."""
 
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
         self._table = reads.table
-
-    def add_to(self, resource: Resource) -> None:
-        """Serve them."""
-        blueprint, schemas, queries = resource.blueprint, self._reads.schemas, self._reads.queries
-        one, texts = self._table.one, self._reads.texts
-        # A row and the table may be called the same.
-        several = f"get_{texts['names']}" if texts["names"] != one else f"get_several_{one}"
-        unchanged = blueprint.alt_response(304, description=UNCHANGED)
-        resource.add(
-            "GET",
-            "",
-            self.get_several,
-            several,
-            SEVERAL_TEXT.format(**texts),
-            blueprint.arguments(queries.keys, location="query"),
-            blueprint.response(200, schemas.keys, headers=LIST_HEADERS),
-            blueprint.doc(**_describe(several)),
-        )
-        resource.add(
-            "GET",
-            "/pages",
-            self.list_pages,
-            f"list_{one}_pages",
-            PAGES_TEXT.format(**texts),
-            blueprint.arguments(queries.pages, location="query"),
-            blueprint.response(200, schemas.pages, headers=LIST_HEADERS),
-            unchanged,
-            blueprint.doc(**_describe(f"list_{one}_pages"), parameters=[IF_NONE_MATCH]),
-        )
-        resource.add(
-            "GET",
-            "/stream",
-            self.stream,
-            f"stream_{texts['names']}",
-            STREAM_TEXT.format(**texts),
-            blueprint.arguments(queries.stream, location="query"),
-            blueprint.response(200, schemas.stream, headers=LIST_HEADERS),
-            unchanged,
-            blueprint.doc(**_describe(f"stream_{texts['names']}", 400), parameters=[IF_NONE_MATCH]),
-        )
 
     def get_several(self, query: dict[str, Any]) -> Response:
         """The rows of several keys."""
@@ -241,10 +177,3 @@ class ListViews:
         if not self._table.has_integer_key:
             return spell_asked(self._table, key)
         return spell_great(key[0]) if form.great_as_text else key[0]
-
-
-def _describe(name: str, *problem_statuses: int) -> dict[str, Any]:
-    """As ``describe_operation``, for one that answers with tables too, if `Accept` prefers them."""
-    described = describe_operation(name, *problem_statuses, 422, *DATABASE_PROBLEMS)
-    described["responses"][200] = {"content": {CSV: TABLE, NDJSON: TABLE}}
-    return described

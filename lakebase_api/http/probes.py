@@ -4,18 +4,26 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Flask, Response, current_app
+from flask import Blueprint, Flask, Response
 from marshmallow import Schema, fields
 
-from lakebase_api.http.documentation import HEADERS, DocumentedApi, describe_operation
-from lakebase_api.http.json_response import answer_json
-from lakebase_api.http.validation import Blueprint, refuse_query
+from lakebase_api.http.json_response import JSON, answer_json
+from lakebase_api.http.openapi import Document
+from lakebase_api.http.operation import Operation
+from lakebase_api.http.resource import serve_operations
+from lakebase_api.http.validation import refuse_query
 
 # Says why a part of the service is not ready, or ``None`` when it is.
 Check = Callable[[], str | None]
 Tell = Callable[[], Mapping[str, str | None]]
 
-probes = Blueprint("probes", __name__, description="Whether the service is up and ready.")
+PROBLEMS = (422, 500)
+
+READINESS_TEXT = """Say whether requests can be served, from what is known.
+
+A database that sleeps is ready; one that refused the last connect is not. Nor is the service where
+requests of all its tables are refused. No SQL is sent.
+"""
 
 
 class VerboseQuerySchema(Schema):
@@ -43,51 +51,72 @@ class ReadinessSchema(Schema):
     )
 
 
-def register_probes(app: Flask, api: DocumentedApi, deciding: Mapping[str, Check], tell: Tell) -> None:
+def register_probes(app: Flask, document: Document, deciding: Mapping[str, Check], tell: Tell) -> None:
     """Serve the probes.
 
     ``deciding`` are the parts of readiness by name; ``tell`` gives those that are only shown. None may block.
     """
-    app.extensions["readiness"] = (deciding, tell)
-    api.register_blueprint(probes)
+    probes = Blueprint("probes", __name__)
+    operations = list_probes(deciding, tell)
+    serve_operations(probes, operations)
+    app.register_blueprint(probes)
+    document.add_part(probes.name, "Whether the service is up and ready.", operations)
 
 
-@probes.route("/health")
-@probes.response(200, HealthSchema, headers=HEADERS)
-@probes.doc(**describe_operation("get_health", 422, 500))
+def list_probes(deciding: Mapping[str, Check], tell: Tell) -> list[Operation]:
+    """The operations, in the order of the document."""
+
+    def get_readiness(query: Mapping[str, str]) -> Response:
+        parts = {name: check() or "ok" for name, check in deciding.items()}
+        ready = all(part == "ok" for part in parts.values())
+        body: dict[str, Any] = {"status": "ready" if ready else "not ready"}
+        if "verbose" in query:
+            body["parts"] = parts | {name: said or "ok" for name, said in tell().items()}
+        return _answer(body, 200 if ready else 503)
+
+    return [
+        Operation(
+            "GET",
+            "/health",
+            "get_health",
+            get_health,
+            "Say that the service is up, and its time.",
+            answer=lambda: HealthSchema,
+            problems=PROBLEMS,
+        ),
+        Operation(
+            "GET",
+            "/livez",
+            "get_liveness",
+            get_liveness,
+            "Say that the process is up.",
+            answer=lambda: LiveSchema,
+            problems=PROBLEMS,
+        ),
+        Operation(
+            "GET",
+            "/readyz",
+            "get_readiness",
+            get_readiness,
+            READINESS_TEXT,
+            query=VerboseQuerySchema,
+            answer=lambda: ReadinessSchema,
+            others={503: {"description": "Not ready.", "content": {JSON: {"schema": ReadinessSchema}}}},
+            problems=PROBLEMS,
+        ),
+    ]
+
+
 def get_health() -> Response:
-    """Say that the service is up, and its time."""
+    """That the service is up, and its time."""
     refuse_query()
     return _answer({"status": "healthy", "timestamp": datetime.now(UTC).isoformat(timespec="microseconds")})
 
 
-@probes.route("/livez")
-@probes.response(200, LiveSchema, headers=HEADERS)
-@probes.doc(**describe_operation("get_liveness", 422, 500))
 def get_liveness() -> Response:
-    """Say that the process is up."""
+    """That the process is up."""
     refuse_query()
     return _answer({"status": "alive"})
-
-
-@probes.route("/readyz")
-@probes.arguments(VerboseQuerySchema, location="query")
-@probes.response(200, ReadinessSchema, headers=HEADERS)
-@probes.alt_response(503, schema=ReadinessSchema, description="Not ready.")
-@probes.doc(**describe_operation("get_readiness", 422, 500))
-def get_readiness(query: dict[str, str]) -> Response:
-    """Say whether requests can be served, from what is known.
-
-    A database that sleeps is ready; one that refused the last connect is not. Nor is the service where
-    requests of all its tables are refused. No SQL is sent.
-    """
-    deciding, tell = current_app.extensions["readiness"]
-    parts = {name: check() or "ok" for name, check in deciding.items()}
-    ready = all(part == "ok" for part in parts.values())
-    body: dict[str, Any] = {"status": "ready" if ready else "not ready"}
-    if "verbose" in query:
-        body["parts"] = parts | {name: said or "ok" for name, said in tell().items()}
-    return _answer(body, 200 if ready else 503)
 
 
 def _answer(body: dict[str, Any], status: int = 200) -> Response:

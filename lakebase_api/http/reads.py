@@ -6,7 +6,6 @@ from lakebase_api.http.cursors import CursorCodec
 from lakebase_api.http.rendering import Renderer
 from lakebase_api.http.resource import Resource
 from lakebase_api.http.schemas import QuerySchemas, ReadSchemas
-from lakebase_api.http.validation import RequestParser
 from lakebase_api.sql.counting import TableCounts
 from lakebase_api.sql.table_database import TableDatabase
 
@@ -17,24 +16,19 @@ class Reads:
     def __init__(
         self, resource: Resource, database: TableDatabase, counts: TableCounts, cursors: CursorCodec
     ) -> None:
-        table = resource.table
-        self.table = table
+        self.resource = resource
+        self.table = resource.table
         self.database = database
         self.counts = counts
         self.cursors = cursors
-        self.renderer = Renderer(table)
-        self.queries = QuerySchemas(table)
-        self.schemas = ReadSchemas(resource)
-        self.parser: RequestParser = resource.blueprint.ARGUMENTS_PARSER
+        self.renderer = Renderer(self.table)
 
     @cached_property
-    def texts(self) -> dict[str, str]:
-        """Words for the documentation, and the parts that names of operations are made of."""
-        table = self.table
-        names = table.name.replace("-", "_")
-        return {
-            "row": table.one.replace("_", " "),
-            "rows": names.replace("_", " "),
-            "names": names,
-            "path": f"/{table.name}",
-        }
+    def queries(self) -> QuerySchemas:
+        """What they take in, made with the first request."""
+        return QuerySchemas(self.table)
+
+    @cached_property
+    def schemas(self) -> ReadSchemas:
+        """What they give out, made for the document."""
+        return ReadSchemas(self.resource)

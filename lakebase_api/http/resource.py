@@ -1,16 +1,15 @@
-"""A declared table as a resource: the blueprint that its operations are added to."""
+"""A declared table as a resource: how it is called in paths and in the document, and how it is served."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
-from flask import Flask, Response
+from flask import Blueprint, Flask, Response
 
-from lakebase_api.http.documentation import DocumentedApi
 from lakebase_api.http.key import build_converter, describe_key, name_parameter, spell_path
-from lakebase_api.http.validation import Blueprint
+from lakebase_api.http.openapi import Document
+from lakebase_api.http.operation import Operation, View
+from lakebase_api.http.validation import read_arguments
 from lakebase_api.table.declaration import Table
-
-View = Callable[..., Response]
 
 # What stands where a key would.
 SIBLINGS = ("count", "export", "pages", "sample", "stream")
@@ -19,16 +18,10 @@ FIRST = "orders"
 
 
 class Resource:
-    """What is served of a table. Operations are added before the app starts, by one thread."""
+    """What is served of a table. Immutable."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self.blueprint = Blueprint(
-            table.name,
-            __name__,
-            url_prefix=f"/{table.name}",
-            description=f"{_spell(table.name).capitalize()}.",
-        )
         self.siblings = (*SIBLINGS, *(column.change.path for column in table.changeable if column.change))
 
     def name_schema(self, name: str) -> str:
@@ -39,47 +32,37 @@ class Resource:
         """The name of the component that is a row."""
         return _join_words(self.table.one)
 
-    def add(
-        self, method: str, path: str, view: View, name: str, text: str, *describe: Callable[[Any], Any]
-    ) -> None:
-        """Serve an operation at a path below the table's, in which ``{key}`` stands for a key.
-
-        The view gets what ``describe`` reads from the request, and then the key, if the path has one.
-        ``describe`` are the blueprint's decorators, the first one outermost; ``name`` is the operationId,
-        ``text`` its summary and, after an empty line, its description.
-        """
-        function = self._take_key(view) if "{key}" in path else _copy(view)
-        function.__doc__, function.__name__ = text, name
-        for decorate in reversed(describe):
-            function = decorate(function)
-        rule = path.format(key=spell_path(self.table))
-        self.blueprint.route(rule, methods=[method], endpoint=name)(function)
-
-    def register(self, app: Flask, api: DocumentedApi) -> None:
-        """Serve what was added."""
+    def serve(self, app: Flask, document: Document, operations: Sequence[Operation]) -> None:
+        """Serve the operations below the table's path, and have the document tell of them."""
         for column in self.table.key:
             converter = build_converter(self.table, column, self.siblings)
             app.url_map.converters[converter.__name__] = converter
-            schema = describe_key(column)
-            api.register_converter(converter, lambda _, schema=schema: schema)
-        api.register_blueprint(self.blueprint)
-
-    def _take_key(self, view: View) -> View:
-        names = [name_parameter(self.table, column) for column in self.table.key]
-
-        def view_with_key(*arguments: Any, **parts: Any) -> Response:
-            return view(*arguments, tuple(parts[name] for name in names))
-
-        return view_with_key
+            document.describe_converter(converter, describe_key(column))
+        blueprint = Blueprint(self.table.name, __name__, url_prefix=f"/{self.table.name}")
+        serve_operations(blueprint, operations, self.table)
+        app.register_blueprint(blueprint)
+        document.add_part(blueprint.name, f"{_spell(self.table.name).capitalize()}.", operations)
 
 
-def _copy(view: View) -> View:
-    """A function of its own, since decorators leave their marks on it."""
+def serve_operations(
+    blueprint: Blueprint, operations: Sequence[Operation], table: Table | None = None
+) -> None:
+    """Have the blueprint serve the operations; those that are of one row have the key of the table."""
+    key_names = [name_parameter(table, column) for column in table.key] if table else []
+    for operation in operations:
+        rule = operation.path.format(key=spell_path(table) if table else "")
+        view = _build_view(operation, key_names)
+        blueprint.add_url_rule(rule, operation.name, view, methods=[operation.method])
 
-    def copied(*arguments: Any) -> Response:
-        return view(*arguments)
 
-    return copied
+def _build_view(operation: Operation, key_names: Sequence[str]) -> View:
+    """What Flask calls: it reads the request as the operation says, and answers with its view."""
+
+    def answer(**segments: Any) -> Response:
+        key = (tuple([segments[name] for name in key_names]),) if segments else ()
+        return operation.view(*read_arguments(operation), *key)
+
+    return answer
 
 
 def _spell(name: str) -> str:

@@ -2,11 +2,10 @@
 
 import difflib
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, NoReturn
 
-import flask_smorest
 import msgspec
 from flask import Request, request
 from gunicorn.http.errors import ParseException
@@ -15,6 +14,8 @@ from marshmallow.fields import List
 from webargs.flaskparser import FlaskParser
 
 from lakebase_api.http import problem_types as kinds
+from lakebase_api.http.json_response import JSON
+from lakebase_api.http.operation import Operation
 from lakebase_api.http.problems import Problem, shorten
 
 GREATEST_BODY = 64 * 1024
@@ -48,7 +49,7 @@ class RequestParser(FlaskParser):
 
     def load_json(self, req: Request, schema: Schema) -> Any:
         """The body. Problems: another media type, not JSON, or too many items or fields."""
-        expected = MERGE_PATCH if req.method == "PATCH" else "application/json"
+        expected = find_body_type(req.method)
         if req.mimetype != expected:
             raise Problem(kinds.UNSUPPORTED_MEDIA_TYPE, f"The body must be {expected}.")
         try:
@@ -102,25 +103,30 @@ def _refuse_too_many(body: Any) -> None:
         refuse([{"in": "body", "name": "", "detail": detail}])
 
 
-class Blueprint(flask_smorest.Blueprint):
-    """flask-smorest's blueprint with the service's parser."""
+PARSER = RequestParser(unknown=RAISE)
 
-    ARGUMENTS_PARSER = RequestParser(unknown=RAISE)
 
-    def arguments(self, schema: type[Schema] | Schema, **options: Any) -> Any:
-        """As flask-smorest, with the schema built once: of a class webargs makes one for each request."""
-        return super().arguments(schema() if isinstance(schema, type) else schema, **options)
+def read_arguments(operation: Operation) -> list[Any]:
+    """What the view of the operation is given of the current request: its body and its query.
 
-    def doc(self, *, parameters: Sequence[dict[str, Any]] = (), **described: Any) -> Any:
-        """As flask-smorest, with parameters beside those of ``arguments`` and not in their place."""
-        describe = super().doc(**described)
+    Problems: either is not as its schema says; the body is looked at first.
+    """
+    taken = []
+    if operation.body_schema is not None:
+        taken.append(PARSER.parse(operation.body_schema, request, location="json"))
+    if operation.query_schema is not None:
+        taken.append(read_query(operation.query_schema))
+    return taken
 
-        def describe_view(view: Any) -> Any:
-            documented = describe(view)
-            documented._apidoc.setdefault("arguments", {}).setdefault("parameters", []).extend(parameters)
-            return documented
 
-        return describe_view
+def read_query(schema: Schema) -> Any:
+    """The query parameters of the current request. Problems: they are not as the schema says."""
+    return PARSER.parse(schema, request, location="query")
+
+
+def find_body_type(method: str) -> str:
+    """The media type of the bodies of requests of this method."""
+    return MERGE_PATCH if method == "PATCH" else JSON
 
 
 def refuse(invalid: list[dict[str, str]]) -> NoReturn:
