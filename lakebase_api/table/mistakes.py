@@ -1,24 +1,19 @@
 """The mistakes of the file of declared tables, each with its line."""
 
 import difflib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from lakebase_api.redaction import redact
-from lakebase_api.table.declaration import Table
 from lakebase_api.table.toml_lines import BARE, Path
 
 
 class TablesError(Exception):
-    """Tables are declared wrongly. The text has a line for each mistake, with the line of the file.
+    """Tables are declared wrongly. The text has a line for each mistake, with the line of the file."""
 
-    ``tables`` are there if each is right by itself, and only the settings do not fit them.
-    """
-
-    def __init__(self, mistakes: list[str], tables: Sequence[Table] = ()) -> None:
+    def __init__(self, mistakes: list[str]) -> None:
         self.mistakes = [redact(line) for line in mistakes]
-        self.tables = tables
         super().__init__("The tables need mending:\n" + "\n".join(f"  {line}" for line in self.mistakes))
 
 
