@@ -1,14 +1,17 @@
 """Composes the service: the only module that knows every other one."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC
 from wsgiref.types import WSGIApplication
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
 
+from lakebase_api.access.authenticator import Authenticator
+from lakebase_api.addresses import is_open_to_others
 from lakebase_api.doctor.examination import Examination
+from lakebase_api.http.authentication import require_callers
 from lakebase_api.http.base_path import serve_at_both_bases
 from lakebase_api.http.change_texts import ChangeTexts
 from lakebase_api.http.changes import Changes
@@ -62,7 +65,12 @@ class Service:
             Examination(settings, tables),
             self.overlays.find_or_make,
         )
+        self.authenticator = Authenticator(settings)
         self._report = TrafficReport(self.traffic, self.lakebase.stats)
+
+    def note_addresses(self, addresses: Iterable[str]) -> None:
+        """Take over where the server listens, which may not be where the settings say. Call it at first."""
+        self.authenticator.note_reach(is_open=any(map(is_open_to_others, addresses)))
 
     def open(self, is_stopping: Callable[[], bool] = lambda: False) -> None:
         """Start the threads and connections; returns at once. Call it after the fork.
@@ -102,6 +110,7 @@ def create_app(settings: Settings, tables: Sequence[Table]) -> Flask:
     service = app.extensions["lakebase_api"] = Service(settings, tables)
     allow_origins(app, settings)
     register_exchange(app, service.traffic, settings.request_timeout)
+    require_callers(app, service.authenticator)
     _register_routes(app, service)
     return app
 

@@ -4,7 +4,6 @@ import gc
 import itertools
 import logging
 import resource
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from lakebase_api.server.client_socket import ClientSocket, ClientTLSSocket
 from lakebase_api.server.exits import CLOSE_TIMEOUT, exit_if_terminated, exit_soon
 from lakebase_api.server.processors import choose_first, pin
 from lakebase_api.server.refused_settings import find_binds
-from lakebase_api.table.loading import find_settings_of_orders, refuse_open_writes
+from lakebase_api.table.loading import find_settings_of_orders
 from lakebase_api.table.mistakes import TablesError
 
 try:
@@ -68,11 +67,7 @@ def ssl_context(config: Any, make_default: Any) -> Any:
 
 def on_starting(server: Any) -> None:
     # The settings were looked at with their own BIND; an argument of gunicorn's wins over it.
-    try:
-        for bind in find_binds(server.cfg):
-            refuse_open_writes(replace(settings, bind=bind), tables)
-    except TablesError as error:
-        raise RuntimeError(str(error)) from None
+    get_service(app).note_addresses(find_binds(server.cfg))
 
 
 def when_ready(server: Any) -> None:
@@ -82,6 +77,7 @@ def when_ready(server: Any) -> None:
     values = " ".join(f"{name}={value}" for name, value in settings.describe().items())
     logger = logging.getLogger("lakebase_api")
     logger.info("Settings: %s", values)
+    logger.warning("Access: %s", get_service(app).authenticator.describe())
     for risk in (*find_risks(settings), *find_settings_of_orders(settings, tables)):
         logger.warning("Settings: %s", risk)
 

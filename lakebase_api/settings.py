@@ -160,15 +160,15 @@ class Settings:
     rights_file: str | None = setting("RIGHTS_FILE", help="File that says who may do what")
     anonymous: str | None = setting(
         "ANONYMOUS",
-        field=one_of("all"),
-        help="`all`: callers whom nobody identifies may change orders, from other machines too. Without it "
-        "the service does not start where they could",
+        field=one_of("off", "read", "all"),
+        help="Whom nobody identifies: `off` is not let in, `read` may read, `all` may do everything. Without "
+        "it `off` where anything else says who calls; see [access.md](access.md)",
     )
     trust_forwarded_identity: bool | None = setting(
         "TRUST_FORWARDED_IDENTITY",
         field=fields.Boolean(),
-        help="`true`: the caller of a change is who the `X-Forwarded-` headers say; "
-        "only behind a proxy that sets them, since anyone can send them",
+        help="`true`: the caller is who `X-Forwarded-User` says; "
+        "only behind a proxy that sets it, since anyone can send it",
         shown_default="`true` where `DATABRICKS_APP_NAME` is set, else `false`",
     )
     forwarded_hops: int | None = setting(
@@ -401,9 +401,14 @@ class Settings:
         return f"0.0.0.0:{self.app_port}" if self.app_port else "127.0.0.1:8000"
 
     @property
-    def lets_strangers_in(self) -> bool:
-        """Whether other machines can reach it, while nobody says who calls."""
-        return not self.trusts_identity and is_open_to_others(self.address)
+    def says_who_calls(self) -> bool:
+        """Whether anything says how callers are known, or that they need not be."""
+        return bool(self.rights_file or self.anonymous or self.trusts_identity)
+
+    @property
+    def lets_nobody_in(self) -> bool:
+        """Whether other machines can reach it, while nothing says who may call."""
+        return not self.says_who_calls and is_open_to_others(self.address)
 
     @property
     def most_long(self) -> int:

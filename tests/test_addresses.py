@@ -7,10 +7,9 @@ from tests.environments import ENDPOINT, STATIC, mistakes
 
 
 def test_the_address_is_that_of_the_platform_unless_said_otherwise() -> None:
-    open_to_all = {**STATIC, "ANONYMOUS": "all"}
     assert load_settings(STATIC).address == "127.0.0.1:8000"
-    assert load_settings({**open_to_all, "PORT": "8114"}).address == "0.0.0.0:8114"
-    app = {**open_to_all, "PORT": "8114", "DATABRICKS_APP_PORT": "9000"}
+    assert load_settings({**STATIC, "PORT": "8114"}).address == "0.0.0.0:8114"
+    app = {**STATIC, "PORT": "8114", "DATABRICKS_APP_PORT": "9000"}
     assert load_settings(app).address == "0.0.0.0:9000"
     assert load_settings({**app, "BIND": "[::1]:7000"}).address == "[::1]:7000"
 
@@ -28,7 +27,7 @@ def test_the_address_is_that_of_the_platform_unless_said_otherwise() -> None:
     ],
 )
 def test_it_listens_where_gunicorn_can(bind: str, address: str) -> None:
-    assert load_settings({**STATIC, "BIND": bind, "ANONYMOUS": "all"}).address == address
+    assert load_settings({**STATIC, "BIND": bind}).address == address
 
 
 @pytest.mark.parametrize(
@@ -52,10 +51,6 @@ def test_it_listens_where_gunicorn_can(bind: str, address: str) -> None:
 )
 def test_what_gunicorn_would_die_of_is_refused_by_name(bind: str) -> None:
     assert mistakes({**STATIC, "BIND": bind})[0].startswith("BIND: ")
-
-
-def test_nothing_but_all_can_be_meant_by_anonymous() -> None:
-    assert mistakes({**STATIC, "ANONYMOUS": "maybe"}) == ["ANONYMOUS: Must be one of: all."]
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def _check_tables(settings: Settings) -> Generator[Check, None, Sequence[Table]]
         return load_tables(settings)
     except TablesError as error:
         yield from (_judge_mistake(mistake, "tables") for mistake in error.mistakes)
-        return error.tables
+        return ()
 
 
 def _skip_all(settings: Settings, tables: Sequence[Table], reason: str) -> Iterator[Check]:

@@ -52,14 +52,8 @@ def set_up(environ: Mapping[str, str], role: str | None = None) -> str:
 
 
 def _load_tables(settings: Settings) -> Sequence[Table]:
-    """The declared tables that may be changed. Raises ``TablesError``, but not over who may change them."""
-    try:
-        tables: Sequence[Table] = load_tables(settings)
-    except TablesError as error:
-        if not error.tables:
-            raise
-        tables = error.tables
-    return [table for table in tables if table.changeable]
+    """The declared tables that may be changed. Raises ``TablesError``."""
+    return [table for table in load_tables(settings) if table.changeable]
 
 
 def _app_role(settings: Settings, login: str) -> str:

@@ -111,7 +111,7 @@ class Changes:
         asked = ChangeRequest(
             columns=names,
             items=items,
-            caller=headers.find_caller(trusts_headers=self.settings.trusts_identity),
+            caller=current_exchange().caller.subject,
             request_id=current_exchange().request_id,
             is_withdrawal=is_withdrawal,
             requires_match=self.settings.require_if_match,

@@ -21,6 +21,7 @@ from lakebase_api.http.service_name import describe_service, name_service
 from lakebase_api.table.declaration import Table
 
 ASSETS_PATH = "/docs/assets"
+ASSETS_ENDPOINT = "docs-assets.static"
 PAGE_ENDPOINT = "api-docs.openapi_swagger_ui"
 DOCUMENT_ENDPOINT = "api-docs.openapi_json"
 # From the page one can write: nothing may run in it that is not its own, and no other page may show it.

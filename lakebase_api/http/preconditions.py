@@ -18,12 +18,6 @@ WEAK_ETAG = (
 # https://www.rfc-editor.org/rfc/rfc9651#name-strings
 GREATEST_KEY_LENGTH = 255
 QUOTED_KEY = rf'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){{1,{GREATEST_KEY_LENGTH}}})"'
-# The platform's proxy names the caller in these; the first that is there is taken.
-# https://docs.databricks.com/aws/en/dev-tools/databricks-apps/http-headers
-IDENTITY_HEADERS = ("X-Forwarded-Email", "X-Forwarded-Preferred-Username", "X-Forwarded-User")
-ANONYMOUS = "anonymous"
-# Characters of a caller: more than an e-mail address may have, and no more than an index of PostgreSQL takes.
-GREATEST_CALLER = 320
 
 
 @dataclass(frozen=True)
@@ -47,19 +41,6 @@ def read_conditions() -> Conditions:
     return Conditions(_read_if_match(), has_weak_etag, _read_idempotency_key(), wants_minimal)
 
 
-def find_caller(*, trusts_headers: bool) -> str:
-    """Who the platform's headers say the caller is, where they are trusted. Problems: it is too long."""
-    if not trusts_headers:
-        return ANONYMOUS
-    for header in IDENTITY_HEADERS:
-        if caller := _read_text(header):
-            if len(caller) > GREATEST_CALLER:
-                detail = f"Must have at most {GREATEST_CALLER} characters."
-                refuse([{"in": "header", "name": header, "detail": detail}])
-            return caller
-    return ANONYMOUS
-
-
 def answer_minimally(response: Response) -> Response:
     """The response without its body, as the caller prefers. https://www.rfc-editor.org/rfc/rfc7240"""
     minimal = Response(status=204)
@@ -69,15 +50,6 @@ def answer_minimally(response: Response) -> Response:
     del minimal.headers["Content-Type"]
     minimal.headers["Preference-Applied"] = "return=minimal"
     return minimal
-
-
-def _read_text(header: str) -> str:
-    """A header as text. WSGI has its bytes as characters: they are UTF-8, or else taken as they are."""
-    text = request.headers.get(header, "")
-    try:
-        return text.encode("latin-1").decode()
-    except UnicodeError:
-        return text
 
 
 def _read_if_match() -> list[str] | None:

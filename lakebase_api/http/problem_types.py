@@ -37,6 +37,13 @@ FOREIGN_CURSOR = ProblemType(
     "The cursor is not one of this list, of these filters, in this order; or the service has started since.",
     "Give the cursor of an earlier answer as it was, with the same filters and sort, or begin without one.",
 )
+UNAUTHENTICATED = ProblemType(
+    "unauthenticated",
+    401,
+    "Unauthenticated",
+    "The service does not know who calls, or does not accept what was sent to say so.",
+    "Send an API key, or a token of the identity provider, as Authorization: Bearer …; `detail` says more.",
+)
 STATUS_WRITES_OFF = ProblemType(
     "status-writes-off",
     403,
@@ -145,6 +152,15 @@ DATABASE_UNAVAILABLE = ProblemType(
     "Try again after the seconds of Retry-After; the service reconnects by itself.",
     retry_after=2,
 )
+AUTHENTICATION_UNAVAILABLE = ProblemType(
+    "authentication-unavailable",
+    503,
+    "Authentication Unavailable",
+    "What was sent to say who calls cannot be checked now: the API keys, or the keys of the identity "
+    "provider, cannot be had.",
+    "Try again after the seconds of Retry-After.",
+    retry_after=2,
+)
 POOL_EXHAUSTED = ProblemType(
     "pool-exhausted",
     503,
@@ -213,6 +229,7 @@ DEADLINE = ProblemType(
 COMMON_TYPES: tuple[ProblemType, ...] = (
     MALFORMED,
     FOREIGN_CURSOR,
+    UNAUTHENTICATED,
     STATUS_WRITES_OFF,
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
@@ -228,6 +245,7 @@ COMMON_TYPES: tuple[ProblemType, ...] = (
     PRECONDITION_REQUIRED,
     INTERNAL,
     DATABASE_UNAVAILABLE,
+    AUTHENTICATION_UNAVAILABLE,
     POOL_EXHAUSTED,
     EXPORTS_BUSY,
     EXPORT_UNFINISHED,

@@ -88,9 +88,7 @@ def check_declared(environ: Mapping[str, str], names: Sequence[str], out: TextIO
     try:
         tables = load_tables(settings)
     except TablesError as error:
-        if not error.tables:
-            raise Refused(str(error)) from None
-        tables = tuple(error.tables)
+        raise Refused(str(error)) from None
     unknown = set(names) - {table.name for table in tables}
     if unknown:
         raise Refused(f"{settings.tables_file} does not declare {', '.join(sorted(unknown))}.")

@@ -30,9 +30,7 @@ def load_tables(settings: Settings) -> tuple[Table, ...]:
     tables, mistakes = read_tables(text, settings.tables_file)
     if mistakes:
         raise TablesError(mistakes)
-    tables = tuple(_apply(settings, table) if table.name == FIRST else table for table in tables)
-    refuse_open_writes(settings, tables)
-    return tables
+    return tuple(_apply(settings, table) if table.name == FIRST else table for table in tables)
 
 
 def read_tables(text: str, file: str) -> tuple[tuple[Table, ...], list[str]]:
@@ -65,13 +63,13 @@ def find_settings_of_orders(settings: Settings, tables: Sequence[Table]) -> Iter
     if FIRST not in [table.name for table in tables]:
         yield from (f"{name} is of {FIRST}, which is not declared" for name, value in given.items() if value)
     if settings.orders_writes == Writes.OFF:
-        others = [table.name for table in _find_changeable(tables) if table.name != FIRST]
+        others = [
+            table.name
+            for table in tables
+            if table.changeable and table.writes is not Writes.OFF and table.name != FIRST
+        ]
         if others:
             yield f"STATUS_WRITES=off is of {FIRST} alone: {', '.join(others)} may be changed"
-
-
-def _find_changeable(tables: Sequence[Table]) -> list[Table]:
-    return [table for table in tables if table.changeable and table.writes is not Writes.OFF]
 
 
 def _apply(settings: Settings, table: Table) -> Table:
@@ -90,24 +88,3 @@ def _apply_transitions(settings: Settings, column: Column) -> Column:
     if not pairs or column.change is None or column.change.path != STATUS_PATH:
         return column
     return replace(column, change=replace(column.change, transitions=pairs))
-
-
-def refuse_open_writes(settings: Settings, tables: Sequence[Table]) -> None:
-    """Raise ``TablesError`` if strangers on other machines could change rows and nobody said it is meant."""
-    open_tables = _find_changeable(tables)
-    if not open_tables or settings.anonymous or not settings.lets_strangers_in:
-        return
-    names = ", ".join(table.name for table in open_tables)
-    how = ", ".join(sorted({table.writes for table in open_tables}))
-    off = [
-        "STATUS_WRITES=off" if table.name == FIRST else f'writes = "off" for {table.name}'
-        for table in open_tables
-    ]
-    raise TablesError(
-        [
-            f"ANONYMOUS: anybody who reaches {settings.address} could change {names}, since writes are {how} "
-            f"and nobody says who calls. Set {' and '.join(off)}, or TRUST_FORWARDED_IDENTITY=true behind a "
-            "proxy that says it, or a BIND on 127.0.0.1, or, if it is meant, ANONYMOUS=all."
-        ],
-        tables,
-    )

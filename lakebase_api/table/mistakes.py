@@ -1,12 +1,11 @@
 """The mistakes of the file of declared tables, each with its line."""
 
 import difflib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from lakebase_api.redaction import redact
-from lakebase_api.table.declaration import Table
 from lakebase_api.table.toml_lines import BARE, Path
 
 
@@ -23,16 +22,9 @@ class DeclarationError(Exception):
 
 
 class TablesError(DeclarationError):
-    """Tables are declared wrongly.
-
-    ``tables`` are there if each is right by itself, and only the settings do not fit them.
-    """
+    """Tables are declared wrongly."""
 
     WHAT = "tables"
-
-    def __init__(self, mistakes: list[str], tables: Sequence[Table] = ()) -> None:
-        super().__init__(mistakes)
-        self.tables = tables
 
 
 @dataclass

@@ -96,9 +96,3 @@ def test_mistakes_in_the_declared_tables_are_listed_by_line_and_the_rest_is_not_
     assert {check.name for check in told} == {"tables"}
     assert f"{file} line 2: orders.sorce: is not known here; did you mean `source`?" in told[-1].says
     assert find(checks, State.NOT_CHECKED) == [*STEPS.split()[1:], "max_connections"]
-
-
-def test_who_may_write_is_said_and_the_rest_is_checked(shop: Shop) -> None:
-    checks = list(run_checks({**shop.environment, "BIND": "0.0.0.0:8000"}))
-    assert [check.says.partition(":")[0] for check in checks if check.state is State.FAILED] == ["ANONYMOUS"]
-    assert find(checks, State.NOT_CHECKED) == []

@@ -52,12 +52,15 @@ def test_links_lead_through_the_proxy_at_both_bases(base: str) -> None:
 
 @pytest.mark.parametrize("base", ["", "/api/v1"])
 def test_what_a_stranger_forwards_is_ignored_unless_a_proxy_is_trusted(base: str) -> None:
-    for client in (open_client(), open_client(DATABRICKS_APP_NAME="orders-api", FORWARDED_HOPS="0")):
+    for client in (
+        open_client(),
+        open_client(DATABRICKS_APP_NAME="orders-api", FORWARDED_HOPS="0", ANONYMOUS="read"),
+    ):
         assert find_self(client, SHOP, f"{base}/where") == f"http://localhost{base}/where"
 
 
 def test_on_databricks_apps_links_have_the_host_that_its_proxy_names_and_https() -> None:
-    client = open_client(DATABRICKS_APP_NAME="orders-api")
+    client = open_client(DATABRICKS_APP_NAME="orders-api", ANONYMOUS="read")
     host = {"X-Forwarded-Host": "orders-api-1.aws.databricksapps.com"}
     url = "https://orders-api-1.aws.databricksapps.com/api/v1/where"
     assert find_self(client, host, "/api/v1/where") == url

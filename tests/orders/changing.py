@@ -62,9 +62,9 @@ def set_statuses(
     return client.post(f"/orders/status{query}", json=items, headers=headers)
 
 
-def read(client: FlaskClient, path: str) -> Any:
+def read(client: FlaskClient, path: str, headers: dict[str, str] | None = None) -> Any:
     """What a path answers with 200."""
-    answer = client.get(path)
+    answer = client.get(path, headers=headers)
     assert answer.status_code == 200, answer.text
     return answer.json
 

@@ -135,5 +135,5 @@ def test_the_same_key_of_another_caller_is_another_key(
         answer = set_status(client, order_key, status, {**idempotency_key, "X-Forwarded-User": caller})
         assert answer.status_code == 200
         assert "Idempotent-Replayed" not in answer.headers
-    changes = read(client, f"/orders/{order_key}/history")["changes"]
+    changes = read(client, f"/orders/{order_key}/history", {"X-Forwarded-User": "ada"})["changes"]
     assert [each["changed_by"] for each in changes] == ["bob", "ada"]

@@ -348,36 +348,6 @@ def refuse(environment: dict[str, str]) -> list[str]:
     return caught.value.mistakes
 
 
-def test_where_nobody_says_who_calls_other_machines_may_write_only_if_it_is_meant() -> None:
-    for bind in ("0.0.0.0:8000", ":8000", "[::]:8000", "10.0.0.1:80", "fd://3"):
-        for writes in ("overlay", "direct"):
-            environ = {"BIND": bind, "STATUS_WRITES": writes}
-            [line] = refuse(environ)
-            assert line.startswith("ANONYMOUS: ")
-            for way in ("STATUS_WRITES=off", "TRUST_FORWARDED_IDENTITY=true", "BIND", "ANONYMOUS=all"):
-                assert way in line
-            for meant in (
-                {"ANONYMOUS": "all"},
-                {"STATUS_WRITES": "off"},
-                {"TRUST_FORWARDED_IDENTITY": "true"},
-                {"DATABRICKS_APP_NAME": "o"},
-            ):
-                load_tables(load_settings({**STATIC, **OWN, **environ, **meant}))
-    for bind in ("127.0.0.1:8000", "localhost:8000", "[::1]:8000", "unix:/tmp/orders.sock"):
-        load_tables(load_settings({**STATIC, **OWN, "BIND": bind}))
-    app = {"DATABRICKS_APP_NAME": "orders", "DATABRICKS_APP_PORT": "8000"}
-    load_tables(load_settings({**STATIC, **OWN, **app}))
-    for more in ({"TRUST_FORWARDED_IDENTITY": "false"}, {"DATABRICKS_APP_NAME": ""}):
-        assert refuse({**app, **more})[0].startswith("ANONYMOUS: ")
-
-
-def test_who_may_write_depends_on_every_table_and_on_nothing_that_is_not_declared(tmp_path: Path) -> None:
-    open_to_all = {"BIND": "0.0.0.0:8000", "STATUS_WRITES": "off"}
-    with pytest.raises(TablesError, match=r'could change customers.*writes = "off" for customers'):
-        load(tmp_path, GOOD, **open_to_all)
-    load(tmp_path, GOOD.replace(', change = { path = "segment" }', ""), BIND="0.0.0.0:8000")
-
-
 def test_settings_of_orders_that_do_nothing_are_warned_of(tmp_path: Path) -> None:
     given = {"STATUS_WRITES": "off", "DEFAULT_POSTGRES_TABLE": "o", "STATUS_TRANSITIONS": "O>P"}
     settings = load_settings({**STATIC, **given})

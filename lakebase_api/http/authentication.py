@@ -1,0 +1,62 @@
+"""Lets nobody in who is not known, but to what is open to everybody.
+
+The answers are those of RFC 6750: https://www.rfc-editor.org/rfc/rfc6750#section-3
+"""
+
+from flask import Flask, Response, request
+
+from lakebase_api.access.authenticator import Authenticator
+from lakebase_api.access.refusals import CannotTell, Unauthenticated
+from lakebase_api.http import problem_types as kinds
+from lakebase_api.http.documentation import ASSETS_ENDPOINT, DOCUMENT_ENDPOINT, PAGE_ENDPOINT
+from lakebase_api.http.problems import build_response
+from lakebase_api.http.request_context import current_exchange
+
+REALM = "lakebase-api"
+# What is open to everybody; a path that is not there is not. Everything else needs a caller.
+OPEN = frozenset(
+    {
+        "probes.get_health",
+        "probes.get_liveness",
+        "probes.get_readiness",
+        ASSETS_ENDPOINT,
+        DOCUMENT_ENDPOINT,
+        PAGE_ENDPOINT,
+        "home.list_problems",
+        "home.show_problem",
+    }
+)
+
+
+def require_callers(app: Flask, authenticator: Authenticator) -> None:
+    """Have each request of the app tell who it is from, before anything of it is looked at or read."""
+
+    def identify() -> None:
+        if request.endpoint not in OPEN and not _is_preflight():
+            exchange = current_exchange()
+            exchange.caller = authenticator.identify(exchange.environ, exchange.deadline)
+
+    app.before_request(identify)
+    app.register_error_handler(Unauthenticated, _answer_unauthenticated)
+    app.register_error_handler(CannotTell, _answer_unavailable)
+
+
+def _is_preflight() -> bool:
+    """Whether a browser asks what a page may send: it never says then who calls.
+
+    https://fetch.spec.whatwg.org/#cors-preflight-request
+    """
+    return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+
+
+def _answer_unauthenticated(refusal: Unauthenticated) -> Response:
+    response = build_response(kinds.UNAUTHENTICATED, refusal.says)
+    challenge = f'Bearer realm="{REALM}"'
+    if refusal.was_tried:
+        challenge += f', error="invalid_token", error_description="{refusal.says}"'
+    response.headers["WWW-Authenticate"] = challenge
+    return response
+
+
+def _answer_unavailable(refusal: CannotTell) -> Response:
+    return build_response(kinds.AUTHENTICATION_UNAVAILABLE, refusal.says)
