@@ -3,15 +3,19 @@
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC
+from functools import partial
+from threading import BoundedSemaphore
 from wsgiref.types import WSGIApplication
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
 
 from lakebase_api.access.authenticator import Authenticator
+from lakebase_api.access.rights import Rights
 from lakebase_api.addresses import is_open_to_others
 from lakebase_api.doctor.examination import Examination
 from lakebase_api.http.authentication import require_callers
+from lakebase_api.http.authorization import TableOperations, build_admit, require_rights
 from lakebase_api.http.base_path import serve_at_both_bases
 from lakebase_api.http.change_texts import ChangeTexts
 from lakebase_api.http.changes import Changes
@@ -21,6 +25,8 @@ from lakebase_api.http.documentation import register_documentation
 from lakebase_api.http.exporting import Exports
 from lakebase_api.http.exports import ExportView
 from lakebase_api.http.index import register_home
+from lakebase_api.http.me import register_me
+from lakebase_api.http.operation import Operation
 from lakebase_api.http.path_segments import keep_encoded_slashes
 from lakebase_api.http.probes import register_probes
 from lakebase_api.http.problem_types import list_problem_types
@@ -94,10 +100,11 @@ class Service:
         return "the service is stopping" if self._is_stopping() else None
 
 
-def create_app(settings: Settings, tables: Sequence[Table]) -> Flask:
-    """The application that serves these tables.
+def create_app(settings: Settings, tables: Sequence[Table], rights: Rights | None = None) -> Flask:
+    """The application that serves these tables, to callers who have these rights.
 
-    Does no I/O and starts no thread: ``get_service(app).open()`` does.
+    Without a file of rights callers have those that the settings give all of them. Does no I/O and starts no
+    thread: ``get_service(app).open()`` does.
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = GREATEST_BODY
@@ -110,8 +117,9 @@ def create_app(settings: Settings, tables: Sequence[Table]) -> Flask:
     service = app.extensions["lakebase_api"] = Service(settings, tables)
     allow_origins(app, settings)
     register_exchange(app, service.traffic, settings.request_timeout)
-    require_callers(app, service.authenticator)
-    _register_routes(app, service)
+    rights = rights or Rights(anonymous=settings.anonymous)
+    require_callers(app, service.authenticator, rights)
+    _register_routes(app, service, rights)
     return app
 
 
@@ -133,22 +141,16 @@ def get_service(app: Flask) -> Service:
     return service
 
 
-def _register_routes(app: Flask, service: Service) -> None:
+def _register_routes(app: Flask, service: Service, rights: Rights) -> None:
     settings, lakebase = service.settings, service.lakebase
     problem_types = list_problem_types(service.tables)
     document = register_documentation(app, service.tables, problem_types)
     register_home(app, service.tables, problem_types)
     secret, slots = derive_secret(settings), build_slots(settings)
     for table, overlay in service.overlays.by_table.items():
-        resource = Resource(table)
-        database = TableDatabase(lakebase.database, overlay)
-        counts = TableCounts(database, settings, slots)
-        operations = list_operations(
-            Reads(resource, database, counts, CursorCodec(secret, table)),
-            Changes(ChangeTexts(resource), database, settings),
-            ExportView(table, _build_exports(service, overlay), settings.export_time_limit),
-        )
-        resource.serve(app, document, operations)
+        build = partial(_build_operations, service, overlay, secret, slots)
+        Resource(table).serve(app, document, TableOperations(rights, table, build))
+    register_me(app, document, rights, service.tables)
     deciding = {
         "token": lakebase.check_token,
         "database": lakebase.check_connect,
@@ -156,9 +158,24 @@ def _register_routes(app: Flask, service: Service) -> None:
     }
     if len(service.tables) > 1:
         deciding["tables"] = lakebase.check_tables
-    register_probes(app, document, deciding, lakebase.tell_tables)
+    register_probes(app, document, build_admit(rights), deciding, lakebase.tell_tables)
+    require_rights(app, document)
     # After flask-smorest, whose own error handlers these replace.
     register_problems(app)
+
+
+def _build_operations(
+    service: Service, overlay: Overlay, secret: bytes, slots: BoundedSemaphore, table: Table
+) -> Sequence[Operation]:
+    """The operations of a declared table, or of what of it is left to callers to whom columns are hidden."""
+    settings, resource = service.settings, Resource(table)
+    database = TableDatabase(service.lakebase.database, overlay, table)
+    counts = TableCounts(database, settings, slots)
+    return list_operations(
+        Reads(resource, database, counts, CursorCodec(secret, table)),
+        Changes(ChangeTexts(resource), database, settings),
+        ExportView(table, _build_exports(service, overlay), settings.export_time_limit),
+    )
 
 
 def _build_exports(service: Service, overlay: Overlay) -> Exports:

@@ -19,11 +19,11 @@ from lakebase_api.server.exits import CLOSE_TIMEOUT, exit_if_terminated, exit_so
 from lakebase_api.server.processors import choose_first, pin
 from lakebase_api.server.refused_settings import find_binds
 from lakebase_api.table.loading import find_settings_of_orders
-from lakebase_api.table.mistakes import TablesError
+from lakebase_api.table.mistakes import DeclarationError
 
 try:
     from lakebase_api.wsgi import app, settings, tables
-except (SettingsError, TablesError) as error:
+except (SettingsError, DeclarationError) as error:
     raise SystemExit(str(error)) from None
 
 bind = settings.address

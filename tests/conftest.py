@@ -13,6 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from psycopg import sql
 
+from lakebase_api.access.rights_file import load_rights
 from lakebase_api.app import create_app, get_service
 from lakebase_api.environment import load_settings
 from lakebase_api.local import tpch
@@ -114,7 +115,8 @@ def unchanged_database(server: EmbeddedPostgres) -> OrdersDatabase:
 def make_app(environment: dict[str, str]) -> Flask:
     """An app from an environment, not opened, with the tables of the repository."""
     settings = load_settings(environment)
-    return create_app(settings, load_tables(settings))
+    tables = load_tables(settings)
+    return create_app(settings, tables, load_rights(settings, tables))
 
 
 AppOpener = Callable[[dict[str, str]], Flask]

@@ -1,7 +1,7 @@
 """What callers may do: roles, the rights they give, and what of a table they leave out."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -33,6 +33,16 @@ class Duty(StrEnum):
 
     OBSERVE = "observe"
     AUDIT = "audit"
+
+
+class Audience(StrEnum):
+    """Who may do what no right is needed for."""
+
+    CALLERS = "whoever is known"
+    EVERYBODY = "everybody"
+
+
+Need = Action | Duty | Audience
 
 
 @dataclass(frozen=True)
@@ -146,6 +156,11 @@ class Rights:
             if value in find_claim(caller.claims, path):
                 found |= named
         return found
+
+    def assign(self, caller: Caller) -> Caller:
+        """The caller with their roles."""
+        roles = self.find_roles(caller)
+        return caller if roles == caller.roles else replace(caller, roles=roles)
 
     def allows(self, caller: Caller, duty: Duty) -> bool:
         """Whether the caller may do this with the service itself."""

@@ -7,6 +7,7 @@ from flask import Flask, Response, request
 
 from lakebase_api.access.authenticator import Authenticator
 from lakebase_api.access.refusals import CannotTell, Unauthenticated
+from lakebase_api.access.rights import Rights
 from lakebase_api.http import problem_types as kinds
 from lakebase_api.http.documentation import ASSETS_ENDPOINT, DOCUMENT_ENDPOINT, PAGE_ENDPOINT
 from lakebase_api.http.problems import build_response
@@ -28,13 +29,14 @@ OPEN = frozenset(
 )
 
 
-def require_callers(app: Flask, authenticator: Authenticator) -> None:
+def require_callers(app: Flask, authenticator: Authenticator, rights: Rights) -> None:
     """Have each request of the app tell who it is from, before anything of it is looked at or read."""
 
     def identify() -> None:
         if request.endpoint not in OPEN and not _is_preflight():
             exchange = current_exchange()
-            exchange.caller = authenticator.identify(exchange.environ, exchange.deadline)
+            caller = authenticator.identify(exchange.environ, exchange.deadline)
+            exchange.caller = rights.assign(caller)
 
     app.before_request(identify)
     app.register_error_handler(Unauthenticated, _answer_unauthenticated)
@@ -51,11 +53,15 @@ def _is_preflight() -> bool:
 
 def _answer_unauthenticated(refusal: Unauthenticated) -> Response:
     response = build_response(kinds.UNAUTHENTICATED, refusal.says)
-    challenge = f'Bearer realm="{REALM}"'
-    if refusal.was_tried:
-        challenge += f', error="invalid_token", error_description="{refusal.says}"'
-    response.headers["WWW-Authenticate"] = challenge
+    error = "invalid_token" if refusal.was_tried else ""
+    response.headers["WWW-Authenticate"] = challenge(error, refusal.says)
     return response
+
+
+def challenge(error: str, says: str, **parameters: str) -> str:
+    """The challenge of an answer; ``error`` is one of RFC 6750, or empty where nothing was tried."""
+    told = {"error": error, "error_description": says, **parameters} if error else {}
+    return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in {"realm": REALM, **told}.items())
 
 
 def _answer_unavailable(refusal: CannotTell) -> Response:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import cache, partial
 from typing import Any
 
+from lakebase_api.access.rights import Action
 from lakebase_api.http import change_schemas as schemas
 from lakebase_api.http import preconditions as headers
 from lakebase_api.http.change_texts import ChangeTexts, path_of
@@ -40,6 +41,7 @@ def list_changes(changes: Changes) -> Iterator[Operation]:
         texts.operations.patch,
         lambda body, key: changes.patch_one(key, body),
         texts.operations.describe_patch,
+        needs=Action.CHANGE,
         body=lambda: patch()(),
         answer=partial(changed, columns),
         **_describe_change(texts),
@@ -50,6 +52,7 @@ def list_changes(changes: Changes) -> Iterator[Operation]:
         texts.operations.history,
         partial(get_history, texts, changes.database),
         texts.operations.describe_history,
+        needs=Action.HISTORY,
         query=schemas.HistoryQuerySchema,
         answer=partial(schemas.build_history, texts),
         problems=HISTORY_PROBLEMS,
@@ -68,6 +71,7 @@ def _list_column(
         texts.operations.update(column),
         lambda body, key: changes.change_one(key, body, columns, message),
         texts.operations.describe_update(column),
+        needs=Action.CHANGE,
         body=lambda: update()(),
         answer=changed,
         **_describe_change(texts),
@@ -78,6 +82,7 @@ def _list_column(
         texts.operations.withdraw(column),
         lambda key: changes.withdraw(key, column),
         texts.operations.describe_withdrawal(column),
+        needs=Action.CHANGE,
         answer=changed,
         **_describe_change(texts),
     )
@@ -91,6 +96,7 @@ def _describe_batch(changes: Changes, column: Column) -> Operation:
         texts.operations.update_many(column),
         lambda body, query: changes.change_many(column, body, query),
         texts.operations.describe_batch(column),
+        needs=Action.CHANGE,
         body=lambda: schemas.build_batch_item(texts, column)(many=True),
         query=schemas.BatchQuerySchema,
         parameters=(headers.IDEMPOTENCY_KEY, headers.PREFER),

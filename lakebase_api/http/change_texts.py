@@ -16,6 +16,7 @@ REFUSALS: dict[Outcome, ProblemType] = {
     Outcome.UNCONDITIONAL: kinds.PRECONDITION_REQUIRED,
     Outcome.STALE: kinds.PRECONDITION_FAILED,
     Outcome.ILLEGAL: kinds.ILLEGAL_TRANSITION,
+    Outcome.OUTSIDE: kinds.OUTSIDE,
 }
 
 
@@ -101,6 +102,9 @@ class ChangeTexts:
             return self.unknown(item.key)
         if item.outcome is Outcome.ILLEGAL and item.illegal:
             return self._explain_transitions(item, self.table.by_name[item.illegal])
+        if item.outcome is Outcome.OUTSIDE:
+            key = "/".join(item.key)
+            return f"With this {self.row} {key} would be none of those that you may see."
         if item.outcome is Outcome.UNCONDITIONAL:
             return f"A change must say in If-Match which version of the {self.row} it was made from."
         return (

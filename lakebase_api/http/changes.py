@@ -118,6 +118,7 @@ class Changes:
             is_atomic=is_atomic,
             idempotency_key=key,
             fingerprint=_fingerprint(names, body) if key else "",
+            within=current_exchange().within,
         )
         try:
             result = change_rows(self.database, asked)

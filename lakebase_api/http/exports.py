@@ -10,10 +10,10 @@ from lakebase_api.http import problem_types as kinds
 from lakebase_api.http.csv_ndjson import CSV, FORMULA_STARTS, NDJSON
 from lakebase_api.http.export_schemas import FORMATS
 from lakebase_api.http.exporting import Caller, Exports, Unfinished
-from lakebase_api.http.filters import build_predicates
 from lakebase_api.http.hang_up import ClientGone
 from lakebase_api.http.negotiation import VARY, negotiate
 from lakebase_api.http.problems import Problem
+from lakebase_api.http.reads import choose_rows
 from lakebase_api.http.request_context import current_exchange
 from lakebase_api.sql.copy_sql import Form
 from lakebase_api.sql.export_chunks import Export
@@ -64,7 +64,7 @@ class ExportView:
             escaped=FORMULA_STARTS if is_csv and query["quote_formulas"] else (),
             great_as_text=query.get("great_integers") == "text" and not is_csv,
         )
-        which = build_predicates(self.table, query)
+        which = choose_rows(self.table, query)
         return Export(which, form, tells_cursor=query["trailer"] and not is_csv)
 
     def _explain(self, error: Unfinished) -> str:

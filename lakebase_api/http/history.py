@@ -9,6 +9,7 @@ from lakebase_api.http.change_texts import ChangeTexts, ShortForm
 from lakebase_api.http.json_response import answer_json
 from lakebase_api.http.key import Key, spell_key
 from lakebase_api.http.problems import Problem
+from lakebase_api.http.request_context import current_exchange
 from lakebase_api.http.value_texts import render_text, render_time
 from lakebase_api.sql.history import History, Version, fetch_history
 from lakebase_api.sql.table_database import TableDatabase
@@ -17,7 +18,9 @@ from lakebase_api.sql.table_database import TableDatabase
 def get_history(texts: ChangeTexts, database: TableDatabase, query: dict[str, int], key: Key) -> Response:
     """The changes of a row, the newest first. Problems: there is no such row, and never was."""
     page_size = query["page_size"]
-    found = database.read(fetch_history, database.overlay, key, query["cursor"], page_size)
+    found = database.read(
+        fetch_history, database.overlay, key, query["cursor"], page_size, current_exchange().within
+    )
     if found is None:
         raise Problem(texts.not_found, texts.unknown([spell_key(key)]))
     pagination = {"page_size": page_size, "has_next": found.has_next, "next_cursor": found.next_cursor}

@@ -7,7 +7,6 @@ from flask import Response, request
 from lakebase_api.http import problem_types as kinds
 from lakebase_api.http.cursors import ForeignCursor
 from lakebase_api.http.fields import spell_asked
-from lakebase_api.http.filters import build_predicates
 from lakebase_api.http.json_response import spell_great
 from lakebase_api.http.key import Key
 from lakebase_api.http.links import Targets, add_link_header, describe_links
@@ -19,7 +18,7 @@ from lakebase_api.http.list_answers import (
     compute_etag,
 )
 from lakebase_api.http.problems import Problem
-from lakebase_api.http.reads import Reads
+from lakebase_api.http.reads import Reads, choose_rows
 from lakebase_api.http.request_context import current_exchange
 from lakebase_api.sql.counting import Accuracy, Count
 from lakebase_api.sql.key_pages import fetch_after, fetch_at
@@ -38,7 +37,9 @@ class ListViews:
     def get_several(self, query: dict[str, Any]) -> Response:
         """The rows of several keys."""
         form, keys = choose_form(query), query["keys"]
-        found = self._reads.database.read(fetch_many, keys, form.fields, form.values)
+        found = self._reads.database.read(
+            fetch_many, keys, form.fields, form.values, current_exchange().within
+        )
         rows = [found[key] for key in keys if key in found]
         missing = [self._spell_missing(key, form) for key in keys if key not in found]
         return self._answer(form, rows, {"missing": missing})
@@ -103,7 +104,7 @@ class ListViews:
         return self._answer_page(form, listing, found, pagination, targets)
 
     def _build_listing(self, query: dict[str, Any], form: AnswerForm) -> Listing:
-        which = build_predicates(self._table, query)
+        which = choose_rows(self._table, query)
         return Listing(self._table, which, query["sort"], form.fields, query["page_size"], form.values)
 
     def _find_position(self, listing: Listing, cursor: int | str | None) -> int | Position:
@@ -153,7 +154,9 @@ class ListViews:
 
     def _compute_etag(self, state: str, form: AnswerForm, listing: Listing, count: Count | None) -> str:
         """The ETag, another one with another secret where that makes the cursors."""
-        parts: list[object] = [count.total, count.accuracy] if count else []
+        within = current_exchange().within
+        parts: list[object] = [within.shape, within.values] if within.shape else []
+        parts += [count.total, count.accuracy] if count else []
         return compute_etag(state, form, *parts, *([] if listing.is_by_key else [self._reads.cursors.mark]))
 
     def _describe_neighbours(self, listing: Listing, page: Page) -> dict[str, Any]:

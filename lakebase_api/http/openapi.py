@@ -78,6 +78,11 @@ class Document:
         """Have it say that segments of paths which the converter reads are as the schema says."""
         self._api.register_converter(converter, lambda _: schema)
 
+    @property
+    def parts(self) -> Sequence[tuple[str, str, Sequence[Operation]]]:
+        """What it is still to tell of: the name of a blueprint, what that is, and its operations."""
+        return self._parts
+
     def build(self) -> dict[str, Any]:
         """The document, without the servers, for the caller to add them to."""
         with self._lock:

@@ -8,6 +8,8 @@ from typing import Any
 from flask import Response
 from marshmallow import Schema
 
+from lakebase_api.access.rights import Need
+
 View = Callable[..., Response]
 # Makes a schema when a request or the document first needs it: those of 50 tables at start took 0.3 s and
 # 20 MB.
@@ -52,6 +54,8 @@ class Operation:
     view: View
     text: str
     _: KW_ONLY
+    # The right that its caller has to have.
+    needs: Need
     body: BuildSchema | None = None
     query: BuildSchema | None = None
     # Parameters that no schema has, as OpenAPI describes them.

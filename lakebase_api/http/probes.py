@@ -7,6 +7,8 @@ from typing import Any
 from flask import Blueprint, Flask, Response
 from marshmallow import Schema, fields
 
+from lakebase_api.access.rights import Audience
+from lakebase_api.http.authorization import Admit
 from lakebase_api.http.json_response import JSON, answer_json
 from lakebase_api.http.openapi import Document
 from lakebase_api.http.operation import Operation
@@ -51,14 +53,16 @@ class ReadinessSchema(Schema):
     )
 
 
-def register_probes(app: Flask, document: Document, deciding: Mapping[str, Check], tell: Tell) -> None:
+def register_probes(
+    app: Flask, document: Document, admit: Admit, deciding: Mapping[str, Check], tell: Tell
+) -> None:
     """Serve the probes.
 
     ``deciding`` are the parts of readiness by name; ``tell`` gives those that are only shown. None may block.
     """
     probes = Blueprint("probes", __name__)
     operations = list_probes(deciding, tell)
-    serve_operations(probes, operations)
+    serve_operations(probes, operations, admit)
     app.register_blueprint(probes)
     document.add_part(probes.name, "Whether the service is up and ready.", operations)
 
@@ -82,6 +86,7 @@ def list_probes(deciding: Mapping[str, Check], tell: Tell) -> list[Operation]:
             get_health,
             "Say that the service is up, and its time.",
             answer=lambda: HealthSchema,
+            needs=Audience.EVERYBODY,
             problems=PROBLEMS,
         ),
         Operation(
@@ -91,6 +96,7 @@ def list_probes(deciding: Mapping[str, Check], tell: Tell) -> list[Operation]:
             get_liveness,
             "Say that the process is up.",
             answer=lambda: LiveSchema,
+            needs=Audience.EVERYBODY,
             problems=PROBLEMS,
         ),
         Operation(
@@ -102,6 +108,7 @@ def list_probes(deciding: Mapping[str, Check], tell: Tell) -> list[Operation]:
             query=VerboseQuerySchema,
             answer=lambda: ReadinessSchema,
             others={503: {"description": "Not ready.", "content": {JSON: {"schema": ReadinessSchema}}}},
+            needs=Audience.EVERYBODY,
             problems=PROBLEMS,
         ),
     ]

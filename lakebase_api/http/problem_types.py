@@ -51,6 +51,20 @@ STATUS_WRITES_OFF = ProblemType(
     "This service does not change rows of this table.",
     "Whoever runs the service decides: STATUS_WRITES for orders, `writes` in the declaration of others.",
 )
+FORBIDDEN = ProblemType(
+    "forbidden",
+    403,
+    "Forbidden",
+    "The caller is known, and lacks a right that this needs.",
+    "Ask whoever runs the service for the right that `detail` names; /me lists those you have.",
+)
+OUTSIDE = ProblemType(
+    "outside-your-rows",
+    403,
+    "Outside Your Rows",
+    "With this change the row would no longer be one of those that the caller may see.",
+    "Ask somebody whose rights are wider to make it; /me says what yours are.",
+)
 NOT_FOUND = ProblemType(
     "not-found",
     404,
@@ -230,7 +244,9 @@ COMMON_TYPES: tuple[ProblemType, ...] = (
     MALFORMED,
     FOREIGN_CURSOR,
     UNAUTHENTICATED,
+    FORBIDDEN,
     STATUS_WRITES_OFF,
+    OUTSIDE,
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
     REQUEST_TIMEOUT,

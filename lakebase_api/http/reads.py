@@ -1,13 +1,24 @@
 """What the reading operations of a table work with."""
 
+from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 from lakebase_api.http.cursors import CursorCodec
+from lakebase_api.http.filters import build_predicates
 from lakebase_api.http.rendering import Renderer
+from lakebase_api.http.request_context import current_exchange
 from lakebase_api.http.resource import Resource
 from lakebase_api.http.schemas import QuerySchemas, ReadSchemas
 from lakebase_api.sql.counting import TableCounts
+from lakebase_api.sql.predicates import Predicates
 from lakebase_api.sql.table_database import TableDatabase
+from lakebase_api.table.declaration import Table
+
+
+def choose_rows(table: Table, query: Mapping[str, Any]) -> Predicates:
+    """The rows that a checked query asks for, of those that the caller of the current request has."""
+    return build_predicates(table, query) + current_exchange().within
 
 
 class Reads:

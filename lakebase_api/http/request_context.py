@@ -15,6 +15,7 @@ from flask import Flask, Response, g, request
 from lakebase_api.access.caller import ANONYMOUS, Caller
 from lakebase_api.http.traffic import Traffic
 from lakebase_api.http.validation import refuse
+from lakebase_api.sql.predicates import EVERYTHING, Predicates
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ class Exchange:
     deadline: float
     environ: WSGIEnvironment
     caller: Caller = ANONYMOUS
+    # What of a table's rows the caller has.
+    within: Predicates = EVERYTHING
     # Seconds that the caller gives it.
     patience: float = math.inf
     waited: float = 0.0

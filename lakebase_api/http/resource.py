@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response
 
+from lakebase_api.http.authorization import Admit, TableOperations
 from lakebase_api.http.key import build_converter, describe_key, name_parameter, spell_path
 from lakebase_api.http.openapi import Document
 from lakebase_api.http.operation import Operation, View
@@ -32,35 +33,39 @@ class Resource:
         """The name of the component that is a row."""
         return _join_words(self.table.one)
 
-    def serve(self, app: Flask, document: Document, operations: Sequence[Operation]) -> None:
+    def serve(self, app: Flask, document: Document, operations: TableOperations) -> None:
         """Serve the operations below the table's path, and have the document tell of them."""
         for column in self.table.key:
             converter = build_converter(self.table, column, self.siblings)
             app.url_map.converters[converter.__name__] = converter
             document.describe_converter(converter, describe_key(column))
         blueprint = Blueprint(self.table.name, __name__, url_prefix=f"/{self.table.name}")
-        serve_operations(blueprint, operations, self.table)
+        serve_operations(blueprint, operations.all, operations.admit, self.table)
         app.register_blueprint(blueprint)
-        document.add_part(blueprint.name, f"{_spell(self.table.name).capitalize()}.", operations)
+        document.add_part(blueprint.name, f"{_spell(self.table.name).capitalize()}.", operations.all)
 
 
 def serve_operations(
-    blueprint: Blueprint, operations: Sequence[Operation], table: Table | None = None
+    blueprint: Blueprint, operations: Sequence[Operation], admit: Admit, table: Table | None = None
 ) -> None:
-    """Have the blueprint serve the operations; those that are of one row have the key of the table."""
+    """Have the blueprint serve the operations to those whom ``admit`` lets in.
+
+    Those that are of one row have the key of the table.
+    """
     key_names = [name_parameter(table, column) for column in table.key] if table else []
     for operation in operations:
         rule = operation.path.format(key=spell_path(table) if table else "")
-        view = _build_view(operation, key_names)
+        view = _build_view(operation, admit, key_names)
         blueprint.add_url_rule(rule, operation.name, view, methods=[operation.method])
 
 
-def _build_view(operation: Operation, key_names: Sequence[str]) -> View:
+def _build_view(operation: Operation, admit: Admit, key_names: Sequence[str]) -> View:
     """What Flask calls: it reads the request as the operation says, and answers with its view."""
 
     def answer(**segments: Any) -> Response:
+        admitted = admit(operation)
         key = (tuple([segments[name] for name in key_names]),) if segments else ()
-        return operation.view(*read_arguments(operation), *key)
+        return admitted.view(*read_arguments(admitted), *key)
 
     return answer
 

@@ -6,10 +6,9 @@ from typing import Any
 from flask import Response, request
 
 from lakebase_api.http.fields import spell_asked
-from lakebase_api.http.filters import build_predicates
 from lakebase_api.http.json_response import answer_json, spell_great
 from lakebase_api.http.key import Key, refuse_unknown
-from lakebase_api.http.reads import Reads
+from lakebase_api.http.reads import Reads, choose_rows
 from lakebase_api.http.request_context import current_exchange
 from lakebase_api.http.validation import read_query
 from lakebase_api.sql.rows import fetch_one
@@ -26,7 +25,7 @@ class RowViews:
     def get(self, key: Key) -> Response:
         """The row of a key. Problems: there is none."""
         query = read_query(self._reads.queries.row) if request.query_string else None
-        found = self._reads.database.read(fetch_one, key)
+        found = self._reads.database.read(fetch_one, key, current_exchange().within)
         if found is None:
             refuse_unknown(self._table, key)
         row, etag = found
@@ -38,7 +37,7 @@ class RowViews:
 
     def count(self, query: dict[str, Any]) -> Response:
         """How many rows there are."""
-        counts, which = self._reads.counts, build_predicates(self._table, query)
+        counts, which = self._reads.counts, choose_rows(self._table, query)
         count = counts.ask(which, query.get("accuracy"), current_exchange().deadline)
         as_of = count.as_of.isoformat(timespec="microseconds")
         total = f"total_{self._table.name}"
@@ -49,7 +48,7 @@ class RowViews:
 
     def sample(self, query: dict[str, Any]) -> Response:
         """A few random keys."""
-        which = build_predicates(self._table, query)
+        which = choose_rows(self._table, query)
         # Where a probe needs no arithmetic, as of an integer, it may take a walk through the table.
         is_quick = self._table.has_integer_key and not which.shape
         read = self._reads.database.read if is_quick else self._reads.database.read_long

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from lakebase_api.access.rights import Action
 from lakebase_api.http import read_texts as texts
 from lakebase_api.http.change_operations import list_changes
 from lakebase_api.http.changes import Changes
@@ -40,6 +41,7 @@ def _list_rows(reads: Reads) -> Iterator[Operation]:
         f"count_{texts.name_rows(table)}",
         views.count,
         texts.write_text(texts.COUNT, table),
+        needs=Action.READ,
         query=lambda: reads.queries.count,
         answer=lambda: reads.schemas.count,
         headers=AGE,
@@ -50,6 +52,7 @@ def _list_rows(reads: Reads) -> Iterator[Operation]:
         f"sample_{texts.name_rows(table)}",
         views.sample,
         texts.write_text(texts.SAMPLE, table),
+        needs=Action.READ,
         query=lambda: reads.queries.sample,
         answer=lambda: reads.schemas.sample,
     )
@@ -60,6 +63,7 @@ def _list_rows(reads: Reads) -> Iterator[Operation]:
         f"get_{table.one}",
         views.get,
         texts.write_text(texts.GET, table),
+        needs=Action.READ,
         parameters=(IF_NONE_MATCH, describe_fields(table), GREAT_INTEGERS),
         answer=lambda: reads.schemas.row,
         headers=ETAG,
@@ -79,6 +83,7 @@ def _list_lists(reads: Reads) -> Iterator[Operation]:
         f"get_{rows}" if rows != table.one else f"get_several_{table.one}",
         views.get_several,
         texts.write_text(texts.SEVERAL, table),
+        needs=Action.READ,
         query=lambda: reads.queries.keys,
         answer=lambda: reads.schemas.keys,
         **shared,
@@ -90,6 +95,7 @@ def _list_lists(reads: Reads) -> Iterator[Operation]:
         f"list_{table.one}_pages",
         views.list_pages,
         texts.write_text(texts.PAGES, table),
+        needs=Action.READ,
         query=lambda: reads.queries.pages,
         answer=lambda: reads.schemas.pages,
         **shared,
@@ -100,6 +106,7 @@ def _list_lists(reads: Reads) -> Iterator[Operation]:
         f"stream_{rows}",
         views.stream,
         texts.write_text(texts.STREAM, table),
+        needs=Action.READ,
         query=lambda: reads.queries.stream,
         answer=lambda: reads.schemas.stream,
         problems=(400, *QUERY_PROBLEMS),
@@ -120,6 +127,7 @@ def _describe_export(view: ExportView) -> Operation:
         f"export_{table.name}",
         view.answer,
         describe_export(table),
+        needs=Action.EXPORT,
         query=lambda: build_export_schema(table),
         answer_text=describe_result(table),
         media_types={
