@@ -144,7 +144,9 @@ def get_service(app: Flask) -> Service:
 def _register_routes(app: Flask, service: Service, rights: Rights) -> None:
     settings, lakebase = service.settings, service.lakebase
     problem_types = list_problem_types(service.tables)
-    document = register_documentation(app, service.tables, problem_types)
+    document = register_documentation(
+        app, service.tables, problem_types, takes_strangers=service.authenticator.takes_strangers
+    )
     register_home(app, service.tables, problem_types)
     secret, slots = derive_secret(settings), build_slots(settings)
     for table, overlay in service.overlays.by_table.items():

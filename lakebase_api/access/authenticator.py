@@ -37,6 +37,11 @@ class Authenticator:
         """Whether other machines reach the service, if not as the settings say. Call it before it serves."""
         self._is_closed = is_open and not self._settings.says_who_calls
 
+    @property
+    def takes_strangers(self) -> bool:
+        """Whether a request need not say who it is from."""
+        return self._stranger is not None
+
     def describe(self) -> str:
         """How callers are known, for the log."""
         if self._is_closed:

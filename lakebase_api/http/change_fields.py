@@ -49,9 +49,16 @@ class KeyText(fields.String):
 
 
 class NewInteger(fields.Integer):
-    """A whole number."""
+    """A whole number, or the text of one where that is what answers have."""
+
+    def __init__(self, *, takes_text: bool, metadata: dict[str, Any], **options: Any) -> None:
+        types = {"type": ["integer", "string"]} if takes_text else {}
+        super().__init__(metadata={**metadata, **types}, **options)
+        self._takes_text = takes_text
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if self._takes_text and isinstance(value, str) and INTEGER.fullmatch(value):
+            return str(int(value))
         whole = _read_integer(value)
         if whole is None:
             raise self.make_error("invalid", input=value)
@@ -121,7 +128,7 @@ def build_new_value(
     }
     kind = column.type.kind
     if kind is Kind.INTEGER:
-        return NewInteger(**options)
+        return NewInteger(takes_text=column.is_text_in_json, **options)
     if kind in NUMBERS:
         return NewFloat(**options) if kind is Kind.FLOAT else NewNumber(**options)
     return NewBoolean(**options) if kind is Kind.BOOLEAN else NewText(column, **options)

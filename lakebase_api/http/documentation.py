@@ -45,9 +45,16 @@ A request has 30 seconds, or fewer if its `X-Request-Timeout` says so. An export
 
 
 def register_documentation(
-    app: Flask, tables: Sequence[Table], problem_types: Mapping[str, ProblemType]
+    app: Flask,
+    tables: Sequence[Table],
+    problem_types: Mapping[str, ProblemType],
+    *,
+    takes_strangers: bool,
 ) -> Document:
-    """Serve the document at ``/openapi.json`` and its page at ``/docs``. Gives it, for parts to be added."""
+    """Serve the document at ``/openapi.json`` and its page at ``/docs``. Gives it, for parts to be added.
+
+    ``takes_strangers``: operations may be asked for without a word who calls.
+    """
     app.config.update(
         API_TITLE=name_service(tables),
         API_VERSION=__version__,
@@ -70,7 +77,7 @@ def register_documentation(
     served = Blueprint("docs-assets", __name__, static_folder=assets, static_url_path=ASSETS_PATH)
     served.after_request(lambda response: _protect(response, ASSETS_POLICY))
     app.register_blueprint(served)
-    document = Document(app, problem_types)
+    document = Document(app, problem_types, takes_strangers=takes_strangers)
     show = app.view_functions[PAGE_ENDPOINT]
     app.view_functions[PAGE_ENDPOINT] = lambda: _answer_page(str(show()))
     app.view_functions[DOCUMENT_ENDPOINT] = lambda: _answer_document(document)

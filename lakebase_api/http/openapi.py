@@ -8,11 +8,20 @@ from flask import Flask
 from flask_smorest import Api
 from marshmallow import Schema, fields
 
+from lakebase_api.access.rights import SERVICE, Audience, Duty, Need, Right
 from lakebase_api.http.json_response import JSON
 from lakebase_api.http.operation import HEADERS, Operation
 from lakebase_api.http.problem_types import ProblemType
 from lakebase_api.http.problems import CONTENT_TYPE
 from lakebase_api.http.validation import GREATEST_LIST, find_body_type
+
+# https://www.rfc-editor.org/rfc/rfc6750
+BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key, or a token of the identity provider. An operation names the right that it "
+    "needs; `/me` lists yours. On Databricks Apps the platform's own token serves, and says who you are.",
+}
 
 
 class InvalidItemSchema(Schema):
@@ -56,7 +65,10 @@ class Document:
     which never is asked. Safe to share between threads: of two that ask at once one waits for the other.
     """
 
-    def __init__(self, app: Flask, problem_types: Mapping[str, ProblemType]) -> None:
+    def __init__(
+        self, app: Flask, problem_types: Mapping[str, ProblemType], *, takes_strangers: bool
+    ) -> None:
+        self._takes_strangers = takes_strangers
         self._app = app
         self._api = DocumentedApi(app)
         self._lock = Lock()
@@ -66,6 +78,7 @@ class Document:
         del spec.components.schemas["PaginationMetadata"]
         # It would print what has been described, which is nothing.
         del app.cli.commands["openapi"]
+        spec.components.security_scheme("bearer", BEARER)
         for status in sorted({kind.status for kind in problem_types.values()}):
             kinds = [kind for kind in problem_types.values() if kind.status == status]
             spec.components.response(f"Problem{status}", _describe_problems(status, kinds), lazy=True)
@@ -96,12 +109,15 @@ class Document:
 
     def _add_operation(self, name: str, operation: Operation) -> None:
         [rule] = self._app.url_map.iter_rules(f"{name}.{operation.name}")
-        described = {operation.method.lower(): describe_operation(name, operation)}
+        described = {operation.method.lower(): describe_operation(name, operation, self._takes_strangers)}
         self._api.spec.path(rule=rule, operations=described)
 
 
-def describe_operation(tag: str, operation: Operation) -> dict[str, Any]:
-    """The operation as OpenAPI has it, with classes of schemas in the place of what is known of them."""
+def describe_operation(tag: str, operation: Operation, takes_strangers: bool) -> dict[str, Any]:
+    """The operation as OpenAPI has it, with classes of schemas in the place of what is known of them.
+
+    ``takes_strangers``: it may be asked for without a word who calls.
+    """
     summary, _, description = operation.text.strip().partition("\n\n")
     query = operation.query_schema
     return {
@@ -112,7 +128,17 @@ def describe_operation(tag: str, operation: Operation) -> dict[str, Any]:
         **({"description": description} if description else {}),
         "tags": [tag],
         "operationId": operation.name,
+        "security": _describe_need(tag, operation.needs, takes_strangers),
     }
+
+
+def _describe_need(tag: str, need: Need, takes_strangers: bool) -> list[dict[str, list[str]]]:
+    """Who may ask. https://spec.openapis.org/oas/v3.1.0#security-requirement-object"""
+    if need is Audience.EVERYBODY:
+        return []
+    place = SERVICE if isinstance(need, Duty) else tag
+    rights = [] if need is Audience.CALLERS else [str(Right(place, need))]
+    return [{"bearer": rights}, *([{}] if takes_strangers else [])]
 
 
 def _describe_answers(operation: Operation) -> dict[int, Any]:
@@ -125,9 +151,16 @@ def _describe_answers(operation: Operation) -> dict[int, Any]:
             "content": {**in_json, **operation.media_types},
         },
         **operation.others,
-        **{status: f"Problem{status}" for status in operation.problems},
+        **{status: f"Problem{status}" for status in (*operation.problems, *_find_refusals(operation.needs))},
     }
     return {status: answers[status] for status in sorted(answers)}
+
+
+def _find_refusals(need: Need) -> tuple[int, ...]:
+    """The statuses with which callers are refused."""
+    if need is Audience.EVERYBODY:
+        return ()
+    return (401,) if need is Audience.CALLERS else (401, 403)
 
 
 def _describe_body(operation: Operation) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def check_that_each_filter_is_that_of_sql(served: Served) -> None:
     """Each filter of each column, with values that the rows have and with some that they have not."""
     for column in served.table.columns:
         for declared in column.filters:
-            for query, where in FILTERS[declared](served, column):
+            for query, where in FILTERS[declared](column):
                 expected = served.expect(where)
                 found = served.read("/pages", {**query, "page_size": 1000})
                 assert served.rows_of(found) == expected, query
@@ -267,7 +267,7 @@ def _compare(column: Column, operator: str, value: str) -> sql.Composable:
     return sql.SQL("{} {} {}").format(sql.Identifier(column.name), sql.SQL(operator), sql.Literal(value))
 
 
-def _list_any(_: Served, column: Column) -> Iterator[Case]:
+def _list_any(column: Column) -> Iterator[Case]:
     values = _list_parameters(column)
     for value in values[:VALUES_A_FILTER]:
         yield {column.name: value}, _compare(column, "=", value)
@@ -277,7 +277,7 @@ def _list_any(_: Served, column: Column) -> Iterator[Case]:
     )
 
 
-def _list_ranges(_: Served, column: Column) -> Iterator[Case]:
+def _list_ranges(column: Column) -> Iterator[Case]:
     low, high = column.range_names
     values = _list_parameters(column)
     for value in values[:VALUES_A_FILTER]:
@@ -287,20 +287,20 @@ def _list_ranges(_: Served, column: Column) -> Iterator[Case]:
     yield {low: values[0], high: values[-1]}, both
 
 
-def _list_prefixes(_: Served, column: Column) -> Iterator[Case]:
+def _list_prefixes(column: Column) -> Iterator[Case]:
     for value in dict.fromkeys(text[:1] for text in _list_parameters(column) if text):
         pattern = value.translate({ord(mark): f"\\{mark}" for mark in "%_\\"}) + "%"
         where = _compare(column, "LIKE", pattern)
         yield {f"{column.name}_prefix": value}, where
 
 
-def _list_nulls(_: Served, column: Column) -> Iterator[Case]:
+def _list_nulls(column: Column) -> Iterator[Case]:
     name = sql.Identifier(column.name)
     yield {f"{column.name}_null": "true"}, sql.SQL("{} IS NULL").format(name)
     yield {f"{column.name}_null": "false"}, sql.SQL("{} IS NOT NULL").format(name)
 
 
-def _list_contained(_: Served, column: Column) -> Iterator[Case]:
+def _list_contained(column: Column) -> Iterator[Case]:
     name = f"{column.name}_contains"
     if column.type.element is None:
         for value in list_values(column):
@@ -312,7 +312,7 @@ def _list_contained(_: Served, column: Column) -> Iterator[Case]:
         yield {name: [first, second]}, _compare(column, "@>", spell_array([first, second]))
 
 
-FILTERS: dict[Filter, Callable[[Served, Column], Iterator[Case]]] = {
+FILTERS: dict[Filter, Callable[[Column], Iterator[Case]]] = {
     Filter.ANY: _list_any,
     Filter.RANGE: _list_ranges,
     Filter.PREFIX: _list_prefixes,

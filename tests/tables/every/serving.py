@@ -20,9 +20,12 @@ numbers = itertools.count(1)
 
 @contextmanager
 def serve(
-    server: EmbeddedPostgres, tables: Sequence[Table], declared: str, seed: int = 0
+    server: EmbeddedPostgres, tables: Sequence[Table], declared: str, seed: int = 0, **more: str
 ) -> Iterator[dict[str, Served]]:
-    """The tables of a declaration by name, with nasty rows, served as long as the context lasts."""
+    """The tables of a declaration by name, with nasty rows, served as long as the context lasts.
+
+    ``more`` is of the environment.
+    """
     database = _create_database(server)
     conninfo = server.conninfo(database.name)
     with (
@@ -34,7 +37,7 @@ def serve(
         create_served_tables(connection, tables, seed)
         # A count is as old as it is; exact ones are what is looked at here.
         environment = {"TABLES_FILE": str(path), "COUNT_TTL": "0", "COUNT_BUDGET": "60"}
-        app = make_app({**database.environment, **environment})
+        app = make_app({**database.environment, **environment, **more})
         get_service(app).open()
         try:
             client = app.test_client()
