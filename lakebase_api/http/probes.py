@@ -11,7 +11,7 @@ from lakebase_api.access.rights import Audience
 from lakebase_api.http.authorization import Admit
 from lakebase_api.http.json_response import JSON, answer_json
 from lakebase_api.http.openapi import Document
-from lakebase_api.http.operation import Operation
+from lakebase_api.http.operation import Operation, View
 from lakebase_api.http.resource import serve_operations
 from lakebase_api.http.validation import refuse_query
 
@@ -78,39 +78,16 @@ def list_probes(deciding: Mapping[str, Check], tell: Tell) -> list[Operation]:
             body["parts"] = parts | {name: said or "ok" for name, said in tell().items()}
         return _answer(body, 200 if ready else 503)
 
+    def describe(path: str, view: View, text: str, answer: type[Schema], **more: Any) -> Operation:
+        more |= {"needs": Audience.EVERYBODY, "answer": lambda: answer, "problems": PROBLEMS}
+        return Operation("GET", path, view.__name__, view, text, **more)
+
+    not_ready = {"description": "Not ready.", "content": {JSON: {"schema": ReadinessSchema}}}
+    readiness: dict[str, Any] = {"query": VerboseQuerySchema, "others": {503: not_ready}}
     return [
-        Operation(
-            "GET",
-            "/health",
-            "get_health",
-            get_health,
-            "Say that the service is up, and its time.",
-            answer=lambda: HealthSchema,
-            needs=Audience.EVERYBODY,
-            problems=PROBLEMS,
-        ),
-        Operation(
-            "GET",
-            "/livez",
-            "get_liveness",
-            get_liveness,
-            "Say that the process is up.",
-            answer=lambda: LiveSchema,
-            needs=Audience.EVERYBODY,
-            problems=PROBLEMS,
-        ),
-        Operation(
-            "GET",
-            "/readyz",
-            "get_readiness",
-            get_readiness,
-            READINESS_TEXT,
-            query=VerboseQuerySchema,
-            answer=lambda: ReadinessSchema,
-            others={503: {"description": "Not ready.", "content": {JSON: {"schema": ReadinessSchema}}}},
-            needs=Audience.EVERYBODY,
-            problems=PROBLEMS,
-        ),
+        describe("/health", get_health, "Say that the service is up, and its time.", HealthSchema),
+        describe("/livez", get_liveness, "Say that the process is up.", LiveSchema),
+        describe("/readyz", get_readiness, READINESS_TEXT, ReadinessSchema, **readiness),
     ]
 
 
