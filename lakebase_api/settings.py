@@ -158,6 +158,10 @@ class Settings:
         help="`true`: a status change must say in `If-Match` which order it was made from",
     )
     rights_file: str | None = setting("RIGHTS_FILE", help="File that says who may do what")
+    api_keys_file: str | None = setting(
+        "API_KEYS_FILE",
+        help="File of API keys, a line for each, in place of the table `api_key` in `STATUS_SCHEMA`",
+    )
     anonymous: str | None = setting(
         "ANONYMOUS",
         field=one_of("off", "read", "all"),
@@ -403,7 +407,7 @@ class Settings:
     @property
     def says_who_calls(self) -> bool:
         """Whether anything says how callers are known, or that they need not be."""
-        return bool(self.rights_file or self.anonymous or self.trusts_identity)
+        return bool(self.rights_file or self.api_keys_file or self.anonymous or self.trusts_identity)
 
     @property
     def lets_nobody_in(self) -> bool:
