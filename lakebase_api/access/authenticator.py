@@ -1,7 +1,7 @@
-"""Who a request is from: by the proxy in front, or by the key that it comes with."""
+"""Who a request is from: by the proxy in front, or by the key or token that it comes with."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lakebase_api.access.api_keys import PREFIX, is_same, read_id
@@ -30,11 +30,20 @@ NOT_KNOWN = "This is no API key, and there is no identity provider whose token i
 
 
 class Authenticator:
-    """Tells who a request is from. Safe to share between threads."""
+    """Tells who a request is from. Safe to share between threads.
 
-    def __init__(self, settings: Settings, keys: KeyRing) -> None:
+    ``check_token`` tells it from a token, and may wait until a time of ``time.monotonic()``.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        keys: KeyRing,
+        check_token: Callable[[str, float], Caller] | None = None,
+    ) -> None:
         self._settings = settings
         self._keys = keys
+        self._check_token = check_token
         self._forwarding = _find_forwarding(settings)
         # On Databricks Apps the header may carry a token that the platform let the caller in with.
         self._reads_authorization = settings.app_name is None and self._forwarding is None
@@ -79,7 +88,9 @@ class Authenticator:
         credential = credential.strip()
         if credential.startswith(PREFIX):
             return self._check_key(credential, deadline)
-        raise Unauthenticated(NOT_KNOWN, was_tried=True)
+        if self._check_token is None:
+            raise Unauthenticated(NOT_KNOWN, was_tried=True)
+        return self._check_token(credential, deadline)
 
     def _check_key(self, text: str, deadline: float) -> Caller:
         key_id = read_id(text)

@@ -63,8 +63,11 @@ def test_a_key_of_the_file_is_let_in_and_those_of_the_table_are_not(
 def test_a_file_that_cannot_be_read_is_no_reason_to_refuse_a_key(
     unchanged_database: OrdersDatabase, open_app: AppOpener, tmp_path: Path
 ) -> None:
-    settings = {**unchanged_database.environment, "API_KEYS_FILE": str(tmp_path / "absent")}
-    answer = open_app(settings).test_client().get("/orders/1", headers=bear(make_key()))
+    file = tmp_path / "keys"
+    file.touch()
+    client = open_app({**unchanged_database.environment, "API_KEYS_FILE": str(file)}).test_client()
+    file.unlink()
+    answer = client.get("/orders/1", headers=bear(make_key()))
     assert answer.status_code == 503
     assert answer.json is not None
     assert answer.json["type"] == "/problems/authentication-unavailable"
