@@ -38,7 +38,7 @@ def make_key() -> str:
     """A new key."""
     secret = _spell(secrets.randbits(SECRET_BITS), SECRET_LENGTH)
     body = f"{PREFIX}{make_id()}_{secret}"
-    return body + _sum(body)
+    return body + compute_checksum(body)
 
 
 def make_id() -> str:
@@ -49,7 +49,7 @@ def make_id() -> str:
 def read_id(text: str) -> str | None:
     """The id of a key, or ``None`` if the text is none, or not whole."""
     match = FORM.fullmatch(text)
-    return match[2] if match and _sum(match[1]) == match[3] else None
+    return match[2] if match and compute_checksum(match[1]) == match[3] else None
 
 
 def digest(key: str) -> bytes:
@@ -62,7 +62,8 @@ def is_same(key: str, kept: KeptKey | None) -> bool:
     return hmac.compare_digest(digest(key), kept.digest if kept else bytes(32))
 
 
-def _sum(body: str) -> str:
+def compute_checksum(body: str) -> str:
+    """The checksum of what is before it."""
     return _spell(zlib.crc32(body.encode()), CHECKSUM_LENGTH)
 
 

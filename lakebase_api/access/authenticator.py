@@ -21,7 +21,7 @@ WAYS = (
 )
 NOBODY = f"Nothing says who may call this service. Whoever runs it sets {WAYS}."
 NOT_FORWARDED = "The proxy in front did not say who calls: there is no X-Forwarded-User."
-NO_CREDENTIAL = "Send an API key or a token of the identity provider: Authorization: Bearer, and it."
+NO_CREDENTIAL = "Send an API key, or a token of the identity provider, behind Authorization: Bearer."
 NOT_BEARER = "The only scheme of Authorization is Bearer, with an API key or a token behind it."
 NOT_WHOLE = "This is no API key: it was not copied whole, or has something else in it."
 UNKNOWN_KEY = "The API key is not known, or was revoked."
@@ -53,6 +53,11 @@ class Authenticator:
     def note_reach(self, *, is_open: bool) -> None:
         """Whether other machines reach the service, if not as the settings say. Call it before it serves."""
         self._is_closed = is_open and not self._settings.says_who_calls
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nobody is let in, since nothing says who may call."""
+        return self._is_closed
 
     def describe(self) -> str:
         """How callers are known, for the log."""
