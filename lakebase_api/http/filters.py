@@ -8,7 +8,8 @@ import msgspec
 from marshmallow import ValidationError, fields, validate
 
 from lakebase_api.http.types import ASKED, describe_parameter
-from lakebase_api.sql.predicates import EVERYTHING, Operator, Predicates, restrict
+from lakebase_api.sql.filters import name_parameters, restrict_column
+from lakebase_api.sql.predicates import EVERYTHING, Operator, Predicates
 from lakebase_api.table.declaration import Column, Filter, Table
 from lakebase_api.table.types import TIMES, Kind, Type
 from lakebase_api.table.values import Value, parse_value
@@ -17,7 +18,6 @@ MAX_ALTERNATIVES = 50
 MAX_JSON = 1000
 ANY_OF_THEM = "Given several times: any of them."
 ALL_OF_THEM = "Given several times: all of them."
-LIKE_MARKS = str.maketrans({mark: f"\\{mark}" for mark in "\\%_"})
 
 Fields = dict[str, fields.Field[Any]]
 Parse = Callable[[str], Any]
@@ -54,7 +54,7 @@ def build_predicates(table: Table, query: Mapping[str, Any]) -> Predicates:
     found = EVERYTHING
     for name, column, asked, operator in _list_parameters(table):
         if name in query:
-            found += _restrict(column, asked, operator, query[name])
+            found += restrict_column(column, asked, operator, query[name])
     return found
 
 
@@ -64,44 +64,8 @@ def _list_parameters(table: Table) -> list[tuple[str, Column, Filter, Operator]]
         (name, column, asked, operator)
         for column in table.columns
         for asked in column.filters
-        for name, operator in _name_parameters(column, asked).items()
+        for name, operator in name_parameters(column, asked).items()
     ]
-
-
-def _name_parameters(column: Column, asked: Filter) -> dict[str, Operator]:
-    low, high = column.range_names
-    return {
-        Filter.ANY: {column.name: Operator.EQUAL},
-        Filter.RANGE: {low: Operator.AT_LEAST, high: Operator.AT_MOST},
-        Filter.NULL: {f"{column.name}_null": Operator.IS_NULL},
-        Filter.PREFIX: {f"{column.name}_prefix": Operator.LIKE},
-        Filter.CONTAINS: {f"{column.name}_contains": Operator.CONTAINS},
-    }[asked]
-
-
-def _restrict(column: Column, asked: Filter, operator: Operator, value: Any) -> Predicates:
-    if asked is Filter.NULL:
-        return restrict(column.name, Operator.IS_NULL if value else Operator.IS_NOT_NULL)
-    if asked is Filter.PREFIX:
-        return restrict(column.name, operator, f"{value.translate(LIKE_MARKS)}%")
-    if asked is Filter.CONTAINS and column.type.kind is Kind.ARRAY:
-        return restrict(column.name, operator, spell_array(value))
-    if asked is Filter.ANY:
-        first, *others = sorted(set(value))
-        if others:
-            return restrict(column.name, Operator.ANY_OF, (first, *others))
-        return restrict(column.name, operator, first)
-    return restrict(column.name, operator, value)
-
-
-def spell_array(values: list[Value]) -> str:
-    """An array as PostgreSQL reads it, of elements of any type."""
-    return f"{{{','.join(_spell_element(value) for value in sorted(set(values)))}}}"
-
-
-def _spell_element(value: Value) -> str:
-    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{text}"'
 
 
 def _parse(kind: Type, values: tuple[str, ...]) -> Parse:

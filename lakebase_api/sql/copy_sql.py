@@ -16,6 +16,7 @@ from lakebase_api.sql.predicates import (
     Shape,
     compose_predicates_on,
     find_cast,
+    list_predicates,
     name_columns,
 )
 from lakebase_api.sql.shown import TIME_IN_UTC, choose_array_form
@@ -133,7 +134,9 @@ def compose_values(source: Source, shape: Shape) -> bytes:
 
 def _find_types(source: Source, shape: Shape) -> Iterator[str]:
     """The types of the predicates' values, in turn."""
-    return (_find_type(source, predicate) for predicate in shape if predicate.operator.has_value)
+    return (
+        _find_type(source, predicate) for predicate in list_predicates(shape) if predicate.operator.has_value
+    )
 
 
 def _find_type(source: Source, predicate: Predicate) -> str:

@@ -1,7 +1,7 @@
 """Predicates on rows: their SQL, which is of this module alone, and their values, which are parameters."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -44,8 +44,14 @@ class Predicate(NamedTuple):
     is_own: bool = False
 
 
-# Predicates that all hold. Of one shape there is one statement.
-Shape = tuple[Predicate, ...]
+class Either(NamedTuple):
+    """Sets of predicates one of which holds as a whole; nothing does where there is none."""
+
+    alternatives: "tuple[Shape, ...]"
+
+
+# What all holds. Of one shape there is one statement.
+Shape = tuple[Predicate | Either, ...]
 
 
 @dataclass(frozen=True)
@@ -73,14 +79,29 @@ def restrict(column: str, operator: Operator, *values: object, is_own: bool = Fa
     return Predicates((Predicate(column, operator, is_own),), values)
 
 
+def either(alternatives: Sequence[Predicates]) -> Predicates:
+    """That one of them holds."""
+    shapes = tuple(predicates.shape for predicates in alternatives)
+    return Predicates((Either(shapes),), tuple(itertools.chain(*(each.values for each in alternatives))))
+
+
+def list_predicates(shape: Shape) -> Iterator[Predicate]:
+    """Each predicate, in the order of the values."""
+    for part in shape:
+        if isinstance(part, Either):
+            yield from itertools.chain.from_iterable(map(list_predicates, part.alternatives))
+        else:
+            yield part
+
+
 def name_columns(shape: Shape) -> frozenset[str]:
     """The columns that the predicates look at."""
-    return frozenset(predicate.column for predicate in shape)
+    return frozenset(predicate.column for predicate in list_predicates(shape))
 
 
 def count_values(shape: Shape) -> int:
     """How many of the predicates have a value."""
-    return sum(predicate.operator.has_value for predicate in shape)
+    return sum(predicate.operator.has_value for predicate in list_predicates(shape))
 
 
 def is_plan_reusable(shape: Shape, walked: str) -> bool:
@@ -92,7 +113,7 @@ def is_plan_reusable(shape: Shape, walked: str) -> bool:
     return all(
         operator in (Operator.EQUAL, Operator.ANY_OF, Operator.IS_NULL, Operator.IS_NOT_NULL)
         or (column == walked and operator is not Operator.LIKE)
-        for column, operator, _ in shape
+        for column, operator, _ in list_predicates(shape)
     )
 
 
@@ -103,7 +124,10 @@ def compose_predicates(source: Source, shape: Shape, first: int) -> sql.Composab
 
 def compose_predicates_on(source: Source, shape: Shape, values: Iterator[sql.Composable]) -> sql.Composable:
     """That the predicates hold for the row ``t``, with these expressions for their values in turn."""
-    composed = [_compose(source, predicate, values) for predicate in shape]
+    composed = [
+        _compose_either(source, part, values) if isinstance(part, Either) else _compose(source, part, values)
+        for part in shape
+    ]
     return sql.SQL(" AND ").join(composed or [sql.SQL("true")])
 
 
@@ -116,6 +140,12 @@ def find_cast(source: Source, predicate: Predicate) -> str:
         # An array contains those of its own type alone.
         return ""
     return "" if predicate.is_own or predicate.operator is Operator.LIKE else kind.cast
+
+
+def _compose_either(source: Source, either: Either, values: Iterator[sql.Composable]) -> sql.Composable:
+    composed = (compose_predicates_on(source, shape, values) for shape in either.alternatives)
+    alternatives: list[sql.Composable] = [sql.SQL("({})").format(alternative) for alternative in composed]
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(alternatives or [sql.SQL("false")]))
 
 
 def _compose(source: Source, predicate: Predicate, values: Iterator[sql.Composable]) -> sql.Composable:

@@ -79,14 +79,15 @@ def _read_filters(section: Section, kind: Type, *, may_be_null: bool) -> tuple[F
     for word in section.read_texts("filter"):
         if word not in tuple(Filter):
             section.refuse(f"{word} is not known{suggest(word, tuple(Filter))}", "filter")
-        elif problem := _check_filter(kind, Filter(word), may_be_null=may_be_null):
+        elif problem := check_filter(kind, Filter(word), may_be_null=may_be_null):
             section.refuse(f"{word} {problem}", "filter")
         else:
             filters.append(Filter(word))
     return tuple(filters)
 
 
-def _check_filter(kind: Type, asked: Filter, *, may_be_null: bool) -> str | None:
+def check_filter(kind: Type, asked: Filter, *, may_be_null: bool) -> str | None:
+    """Why a column of the type cannot be filtered so; ``None`` if it can."""
     if asked is Filter.NULL and not may_be_null:
         return "is for a column with null = true."
     if asked is Filter.CONTAINS:

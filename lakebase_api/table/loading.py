@@ -1,23 +1,24 @@
 """Reads the file of declared tables, and reports all mistakes at once, each with its line."""
 
-import re
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from lakebase_api.settings import Settings
 from lakebase_api.table.collisions import refuse_same_one
 from lakebase_api.table.declaration import Column, Table, Writes
 from lakebase_api.table.declared_table import read_table
 from lakebase_api.table.mistakes import Mistakes, Section, TablesError
+from lakebase_api.table.toml_file import parse_toml, read_file
 from lakebase_api.table.toml_lines import find_lines
 
 # The table that settings say more of: they were there before there were other tables.
 FIRST = "orders"
 # The change that STATUS_TRANSITIONS is about.
 STATUS_PATH = "status"
-PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+HOW_TO_BEGIN = (
+    " python -m lakebase_api introspect writes what it declares, and python -m lakebase_api new a folder "
+    "with one."
+)
 
 
 def load_tables(settings: Settings) -> tuple[Table, ...]:
@@ -25,7 +26,8 @@ def load_tables(settings: Settings) -> tuple[Table, ...]:
 
     Raises ``TablesError`` naming every mistake by its line.
     """
-    tables, mistakes = read_tables(_read_file(settings.tables_file), settings.tables_file)
+    text = read_file(settings.tables_file, "TABLES_FILE", TablesError, HOW_TO_BEGIN)
+    tables, mistakes = read_tables(text, settings.tables_file)
     if mistakes:
         raise TablesError(mistakes)
     return tuple(_apply(settings, table) if table.name == FIRST else table for table in tables)
@@ -34,9 +36,9 @@ def load_tables(settings: Settings) -> tuple[Table, ...]:
 def read_tables(text: str, file: str) -> tuple[tuple[Table, ...], list[str]]:
     """The tables that a text declares, and what is wrong with it; ``file`` is what mistakes call it."""
     try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        return (), [_spell_syntax_error(error, text, file)]
+        content = parse_toml(text, file)
+    except ValueError as error:
+        return (), [str(error)]
     mistakes = Mistakes(file, find_lines(text))
     tables = []
     for name, declared in content.items():
@@ -68,32 +70,6 @@ def find_settings_of_orders(settings: Settings, tables: Sequence[Table]) -> Iter
         ]
         if others:
             yield f"STATUS_WRITES=off is of {FIRST} alone: {', '.join(others)} may be changed"
-
-
-def _read_file(file: str) -> str:
-    path = Path(file)
-    try:
-        # Editors may put a mark before the text, which is no part of it.
-        return path.read_text("utf-8-sig")
-    except FileNotFoundError:
-        raise TablesError(
-            [
-                f"TABLES_FILE: there is no file {file}. python -m lakebase_api introspect writes what it "
-                "declares, and python -m lakebase_api new a folder with one."
-            ]
-        ) from None
-    except UnicodeDecodeError as error:
-        line = path.read_bytes().count(b"\n", 0, error.start) + 1
-        raise TablesError([f"{file} line {line}: is not UTF-8."]) from None
-    except OSError as error:
-        raise TablesError([f"TABLES_FILE: {file} cannot be read: {error.strerror}."]) from None
-
-
-def _spell_syntax_error(error: tomllib.TOMLDecodeError, text: str, file: str) -> str:
-    says = str(error)
-    place = PLACE.search(says)
-    line = (place and place[1]) or str(text.rstrip().count("\n") + 1)
-    return f"{file} line {line}: is no TOML: {PLACE.sub('', says)}. What follows was not looked at."
 
 
 def _apply(settings: Settings, table: Table) -> Table:

@@ -9,12 +9,22 @@ from lakebase_api.redaction import redact
 from lakebase_api.table.toml_lines import BARE, Path
 
 
-class TablesError(Exception):
-    """Tables are declared wrongly. The text has a line for each mistake, with the line of the file."""
+class DeclarationError(Exception):
+    """A file declares something wrongly. The text has a line for each mistake, with the line of the file."""
+
+    WHAT = ""
 
     def __init__(self, mistakes: list[str]) -> None:
         self.mistakes = [redact(line) for line in mistakes]
-        super().__init__("The tables need mending:\n" + "\n".join(f"  {line}" for line in self.mistakes))
+        super().__init__(
+            f"The {self.WHAT} need mending:\n" + "\n".join(f"  {line}" for line in self.mistakes)
+        )
+
+
+class TablesError(DeclarationError):
+    """Tables are declared wrongly."""
+
+    WHAT = "tables"
 
 
 @dataclass

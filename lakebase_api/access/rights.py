@@ -1,0 +1,230 @@
+"""What callers may do: roles, the rights they give, and what of a table they leave out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from lakebase_api.access.caller import Caller, Method
+from lakebase_api.sql.filters import restrict_column
+from lakebase_api.sql.predicates import EVERYTHING, Operator, Predicates, either
+from lakebase_api.table.declaration import Column, Filter, Table
+from lakebase_api.table.values import parse_value
+
+# The table that rights on the service itself name.
+SERVICE = "service"
+# Whoever is known.
+EVERYBODY = "*"
+# What names of callers begin with who are known by an API key, and by a claim of their token.
+OF_KEY, OF_CLAIM = "key:", "claim:"
+
+
+class Action(StrEnum):
+    """What may be done with a table."""
+
+    READ = "read"
+    EXPORT = "export"
+    CHANGE = "change"
+    HISTORY = "history"
+
+
+class Duty(StrEnum):
+    """What may be done with the service itself."""
+
+    OBSERVE = "observe"
+    AUDIT = "audit"
+
+
+@dataclass(frozen=True)
+class Right:
+    """A right as the file of rights spells it, such as ``orders:read``."""
+
+    place: str
+    action: str
+
+    def __str__(self) -> str:
+        return f"{self.place}:{self.action}"
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a caller has of a table: rows that ``rows`` lets through, without the columns ``hidden``."""
+
+    rows: Predicates = EVERYTHING
+    hidden: frozenset[str] = frozenset()
+
+
+ALL_OF_IT = Access()
+
+
+@dataclass(frozen=True)
+class OfCaller:
+    """A value that each caller has another of: their subject, or the claim at a path."""
+
+    claim: tuple[str, ...] = ()
+
+    def find(self, caller: Caller) -> list[str]:
+        """The values as texts; none if there is no such claim."""
+        return find_claim(caller.claims, self.claim) if self.claim else [caller.subject]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition on rows: a filter by its column, and its value or who has it."""
+
+    column: Column
+    asked: Filter
+    operator: Operator
+    value: Any
+
+    def fill(self, caller: Caller) -> Predicates | None:
+        """The predicate for the caller; ``None`` if no row fulfils it."""
+        if not isinstance(self.value, OfCaller):
+            return restrict_column(self.column, self.asked, self.operator, self.value)
+        values = list(self._read(self.value.find(caller)))
+        if not values:
+            return None
+        several = self.asked is Filter.ANY
+        return restrict_column(self.column, self.asked, self.operator, values if several else values[0])
+
+    def _read(self, texts: Sequence[str]) -> Iterator[Any]:
+        for text in texts:
+            try:
+                yield parse_value(self.column.type, text)
+            except ValueError:
+                continue  # no row has such a value
+
+
+# All of them hold.
+RowFilter = tuple[Condition, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Role:
+    """What one role gives. ``rows`` and ``hidden`` are by the name of the table."""
+
+    name: str
+    rights: frozenset[Right] = frozenset()
+    rows: Mapping[str, RowFilter] = field(default_factory=dict)
+    hidden: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+class Rights:
+    """Who may do what. Immutable, and so safe to share between threads.
+
+    ``roles`` is ``None`` where there is no file of rights: then whoever is known may do everything.
+    ``anonymous`` is what callers may do whom nobody knows: ``read`` tables, ``all``, or nothing.
+    """
+
+    def __init__(
+        self,
+        roles: Mapping[str, Role] | None = None,
+        callers: Mapping[str, frozenset[str]] | None = None,
+        anonymous: str | None = None,
+    ) -> None:
+        self._roles = roles
+        self._anonymous = anonymous
+        callers = callers or {}
+        self._everybody = callers.get(EVERYBODY, frozenset())
+        self._by_subject = {who: named for who, named in callers.items() if who != EVERYBODY}
+        self._by_claim = [
+            (tuple(path.split(".")), value, named)
+            for who, named in callers.items()
+            if who.startswith(OF_CLAIM)
+            for path, _, value in [who.removeprefix(OF_CLAIM).partition("=")]
+        ]
+
+    def find_roles(self, caller: Caller) -> frozenset[str]:
+        """The roles that are known here of a caller who is known."""
+        if self._roles is None or caller.method in (Method.ANONYMOUS, Method.LOCAL):
+            return frozenset()
+        found = self._everybody | (caller.roles & self._roles.keys())
+        # Only a key is a key, whatever a subject is called.
+        if caller.subject.startswith(OF_KEY) is (caller.method is Method.API_KEY):
+            found |= self._by_subject.get(caller.subject, frozenset())
+        for path, value, named in self._by_claim:
+            if value in find_claim(caller.claims, path):
+                found |= named
+        return found
+
+    def allows(self, caller: Caller, duty: Duty) -> bool:
+        """Whether the caller may do this with the service itself."""
+        if (general := self._find_general(caller, duty)) is not None:
+            return general
+        return any(self._find_granting(caller, Right(SERVICE, duty)))
+
+    def find_access(self, caller: Caller, table: Table, action: Action) -> Access | None:
+        """What the caller has of a table for this; ``None`` if nothing.
+
+        Rights of several roles add up: a row is there that one of them lets through, and a column is hidden
+        that all of them hide.
+        """
+        if (general := self._find_general(caller, action)) is not None:
+            return ALL_OF_IT if general else None
+        granting = list(self._find_granting(caller, Right(table.name, action)))
+        if not granting:
+            return None
+        hidden = frozenset.intersection(*(role.hidden.get(table.name, frozenset()) for role in granting))
+        filters = [role.rows.get(table.name) for role in granting]
+        if not hidden and None in filters:
+            return ALL_OF_IT
+        return Access(_fill(caller, filters), hidden)
+
+    def list_rights(self, caller: Caller, tables: Sequence[Table]) -> list[str]:
+        """Everything that the caller may do, as the file of rights spells it."""
+        of_tables = [
+            Right(table.name, action)
+            for table in tables
+            for action in Action
+            if self.find_access(caller, table, action) is not None
+        ]
+        of_service = [Right(SERVICE, duty) for duty in Duty if self.allows(caller, duty)]
+        return [str(right) for right in (*of_tables, *of_service)]
+
+    def _find_general(self, caller: Caller, action: Action | Duty) -> bool | None:
+        """Whether the caller may do it wherever it may be done; ``None`` if that is for roles to say."""
+        if caller.method is Method.LOCAL:
+            return True
+        if caller.method is Method.ANONYMOUS:
+            return self._anonymous == "all" or (self._anonymous == "read" and action is Action.READ)
+        return True if self._roles is None else None
+
+    def _find_granting(self, caller: Caller, right: Right) -> Iterator[Role]:
+        roles = self._roles or {}
+        # In one order: the same rights make the same statement.
+        return (role for role in roles.values() if role.name in caller.roles and right in role.rights)
+
+
+def find_claim(claims: Mapping[str, Any], path: Sequence[str]) -> list[str]:
+    """The values of the claim at a path as texts: of a list each; none if there is none, or an object."""
+    found: Any = claims
+    for name in path:
+        if not isinstance(found, Mapping) or name not in found:
+            return []
+        found = found[name]
+    values = found if isinstance(found, list) else [found]
+    return [_spell(value) for value in values if isinstance(value, str | int | float)]
+
+
+def _spell(value: str | float) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _fill(caller: Caller, filters: Sequence[RowFilter | None]) -> Predicates:
+    """That one of the filters lets a row through."""
+    found = [_fill_one(caller, conditions or ()) for conditions in filters]
+    alternatives = [predicates for predicates in found if predicates is not None]
+    if len(alternatives) == 1 or EVERYTHING in alternatives:
+        return min(alternatives, key=lambda predicates: len(predicates.shape))
+    return either(alternatives)
+
+
+def _fill_one(caller: Caller, conditions: RowFilter) -> Predicates | None:
+    """That a row fulfils all conditions; ``None`` if none can."""
+    all_of_them = EVERYTHING
+    for condition in conditions:
+        predicates = condition.fill(caller)
+        if predicates is None:
+            return None
+        all_of_them += predicates
+    return all_of_them
