@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from lakebase_api.doctor.key_commands import KeyCommands, KeysRefused
 from lakebase_api.doctor.report import run_checks
 from lakebase_api.doctor.setting_up import SetupRefused, set_up
 from lakebase_api.introspection.command import Refused, check_declared, introspect, warn_of_same
@@ -30,6 +31,8 @@ def main(arguments: Sequence[str]) -> int:
         return _run_setup(options.role)
     if options.command == "introspect":
         return _run_introspect(options)
+    if options.command == "keys":
+        return _run_keys(options)
     if options.command == "new":
         return _run_new(Path(options.folder))
     parser.print_help()
@@ -54,6 +57,7 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     setup.add_argument("--role", help="grant the tables to this role, such as the client id of the app")
     _add_introspect(commands)
+    _add_keys(commands)
     new = commands.add_parser(
         "new",
         help="begin a service in a folder of its own",
@@ -81,6 +85,25 @@ def _add_introspect(commands: Any) -> None:
     introspect.add_argument(
         "--check", action="store_true", help="compare TABLES_FILE with the database; status 1 if it differs"
     )
+
+
+def _add_keys(commands: Any) -> None:
+    keys = commands.add_parser(
+        "keys",
+        help="make, list, rotate or revoke API keys",
+        description="A new key is shown once, alone on the last line of standard output.",
+    )
+    actions = keys.add_subparsers(dest="action", title="actions", required=True)
+    create = actions.add_parser("create", help="make a key, and the table of keys where there is none")
+    create.add_argument(
+        "--days", type=int, metavar="N", help="accept it for so many days; by default until it is revoked"
+    )
+    create.add_argument("--role", help="grant the table to this role, such as the client id of the app")
+    rotate = actions.add_parser("rotate", help="make another key of the name; the old one ends in 24 hours")
+    revoke = actions.add_parser("revoke", help="end all keys of the name")
+    for action in (create, rotate, revoke):
+        action.add_argument("name", help="who it is for: the caller is key:NAME")
+    actions.add_parser("list", help="what is known of each key")
 
 
 def _print_lines(checks: Iterable[Check]) -> int:
@@ -131,6 +154,23 @@ def _run_introspect(options: argparse.Namespace) -> int:
         for warning in warn_of_same(os.environ, text):
             print(warning, file=sys.stderr)
     except Refused as refusal:
+        print(refusal, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run_keys(options: argparse.Namespace) -> int:
+    try:
+        keys = KeyCommands(os.environ)
+        if options.action == "create":
+            keys.create(options.name, options.days, options.role)
+        elif options.action == "rotate":
+            keys.rotate(options.name)
+        elif options.action == "revoke":
+            keys.revoke(options.name)
+        else:
+            keys.list()
+    except KeysRefused as refusal:
         print(refusal, file=sys.stderr)
         return 1
     return 0

@@ -19,6 +19,7 @@ HOST = rf"(?:{NAME}|\[[0-9A-Fa-f:.]+\])"
 # A host with or without its port, as `Host` has it. Containers have names with an underscore.
 AUTHORITY = re.compile(rf"({HOST})(?::{PORT})?")
 ORIGIN = re.compile(rf"([a-z][a-z0-9+.-]*)://({HOST})(?::({PORT}))?", re.IGNORECASE)
+PROVIDER = re.compile(rf"(https?)://({HOST})(?::{PORT})?(?:[/?][!$-;=?-Z_a-z~]*)?")
 TCP = re.compile(rf"(?:tcp://)?({HOST})?:({PORT})")
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 ALL_ADDRESSES = "0.0.0.0"  # noqa: S104  who asks for it by ":port" means it
@@ -46,6 +47,14 @@ def _find_origin(url: str) -> str:
         return ""
     match = ORIGIN.fullmatch(f"{parts.scheme}://{parts.netloc}")
     return match[0].lower() if match and _is_host(match[2]) else ""
+
+
+def read_provider_url(text: str) -> str:
+    """An address of the identity provider, to the letter. What it says of its keys decides who is let in."""
+    match = PROVIDER.fullmatch(text)
+    if not match or not _is_host(match[2]) or (match[1] == "http" and not is_loopback(match[2])):
+        raise ValidationError("Must be a URL that begins with https://, without a user.")
+    return text
 
 
 def read_origin(text: str) -> str:

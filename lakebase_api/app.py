@@ -11,6 +11,10 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
 
 from lakebase_api.access.authenticator import Authenticator
+from lakebase_api.access.caller import Caller
+from lakebase_api.access.key_file import read_key_file
+from lakebase_api.access.key_ring import KeyRing
+from lakebase_api.access.key_table import TableKeys
 from lakebase_api.access.rights import Rights
 from lakebase_api.addresses import is_open_to_others
 from lakebase_api.doctor.examination import Examination
@@ -71,8 +75,23 @@ class Service:
             Examination(settings, tables),
             self.overlays.find_or_make,
         )
-        self.authenticator = Authenticator(settings)
+        self.authenticator = Authenticator(settings, self._build_key_ring(), self._build_check())
         self._report = TrafficReport(self.traffic, self.lakebase.stats)
+
+    def _build_key_ring(self) -> KeyRing:
+        file = self.settings.api_keys_file
+        if file:
+            return KeyRing(lambda used: read_key_file(file))
+        schema, time_limit = self.settings.status_schema, self.settings.request_timeout
+        return KeyRing(TableKeys(self.lakebase.database, schema, time_limit).load)
+
+    def _build_check(self) -> Callable[[str, float], Caller] | None:
+        if not self.settings.jwt_issuer:
+            return None
+        # Imports PyJWT and what checks signatures, which a service without tokens does without.
+        from lakebase_api.access.tokens import build_tokens
+
+        return build_tokens(self.settings).check
 
     def note_addresses(self, addresses: Iterable[str]) -> None:
         """Take over where the server listens, which may not be where the settings say. Call it at first."""

@@ -85,6 +85,26 @@ def _cors_mistakes(settings: Settings) -> Iterator[str]:
         yield "CORS_CREDENTIALS, CORS_ORIGINS: no browser sends logins to any page; name the origins."
 
 
+def _token_mistakes(settings: Settings) -> Iterator[str]:
+    if settings.jwt_issuer and not settings.jwt_audience:
+        yield (
+            "JWT_AUDIENCE: must be set together with JWT_ISSUER: tokens that the provider gave for another "
+            "service would be accepted else."
+        )
+    if not settings.jwt_issuer:
+        given = {
+            "JWT_AUDIENCE": settings.jwt_audience,
+            "JWT_JWKS_URL": settings.jwt_jwks_url,
+            "JWT_ROLES_CLAIM": settings.jwt_roles_claim,
+        }
+        yield from (f"{name}: goes with JWT_ISSUER only." for name, value in given.items() if value)
+
+
+def _key_mistakes(settings: Settings) -> Iterator[str]:
+    if settings.api_keys_file and not Path(settings.api_keys_file).is_file():
+        yield f"API_KEYS_FILE: there is no file {settings.api_keys_file}."
+
+
 # With the settings that each looks at: where one is wrong by itself, more words on it would mislead.
 CONTRADICTIONS: tuple[tuple[tuple[str, ...], Callable[[Settings], Iterator[str]]], ...] = (
     (("lakebase_endpoint", "database_instance", "pg_host", "pg_user", "pg_password"), _target_mistakes),
@@ -92,4 +112,6 @@ CONTRADICTIONS: tuple[tuple[tuple[str, ...], Callable[[Settings], Iterator[str]]
     (("databricks_client_id", "databricks_client_secret", "databricks_token"), _login_mistakes),
     (("pool_size", "pool_max_overflow"), _pool_mistakes),
     (("cors_origins", "cors_credentials"), _cors_mistakes),
+    (("jwt_issuer", "jwt_audience", "jwt_jwks_url", "jwt_roles_claim"), _token_mistakes),
+    (("api_keys_file",), _key_mistakes),
 )

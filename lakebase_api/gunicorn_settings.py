@@ -77,7 +77,8 @@ def when_ready(server: Any) -> None:
     values = " ".join(f"{name}={value}" for name, value in settings.describe().items())
     logger = logging.getLogger("lakebase_api")
     logger.info("Settings: %s", values)
-    logger.warning("Access: %s", get_service(app).authenticator.describe())
+    access = get_service(app).authenticator
+    logger.log(logging.WARNING if access.is_closed else logging.INFO, "Access: %s", access.describe())
     for risk in (*find_risks(settings), *find_settings_of_orders(settings, tables)):
         logger.warning("Settings: %s", risk)
 

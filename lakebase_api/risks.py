@@ -15,6 +15,13 @@ def find_risks(settings: Settings) -> Iterator[str]:
         )
     for name in _find_unused(settings):
         yield f"{name} is not used, since {settings.target} comes first"
+    if settings.app_name or settings.trusts_identity:
+        given = {"API_KEYS_FILE": settings.api_keys_file, "JWT_ISSUER": settings.jwt_issuer}
+        yield from (
+            f"{name} is not used, since the proxy in front says who calls"
+            for name, value in given.items()
+            if value
+        )
 
 
 def _find_unused(settings: Settings) -> Iterator[str]:

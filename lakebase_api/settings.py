@@ -13,6 +13,7 @@ from lakebase_api.addresses import (
     read_database_host,
     read_host,
     read_origin,
+    read_provider_url,
     read_workspace_url,
 )
 from lakebase_api.variables import (
@@ -39,6 +40,11 @@ SHORTEST_CURSOR_SECRET = 16
 # What may stand in a header of HTTP: ASCII letters, digits and signs.
 VISIBLE = "[!-~]+"
 NOT_VISIBLE = "Must have letters, digits and signs of ASCII only."
+# Those with a public key that verifies. https://www.rfc-editor.org/rfc/rfc7518#section-3.1
+JWT_ALGORITHMS = (
+    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    *("ES256", "ES384", "ES512", "EdDSA"),
+)
 # The default of what settings may say of orders.
 AS_DECLARED = "what `TABLES_FILE` says"
 
@@ -158,6 +164,36 @@ class Settings:
         help="`true`: a status change must say in `If-Match` which order it was made from",
     )
     rights_file: str | None = setting("RIGHTS_FILE", help="File that says who may do what")
+    api_keys_file: str | None = setting(
+        "API_KEYS_FILE",
+        help="File of API keys, a line for each, in place of the table `api_key` in `STATUS_SCHEMA`",
+    )
+    jwt_issuer: str | None = setting(
+        "JWT_ISSUER",
+        field=read_by(read_provider_url),
+        help="The identity provider whose tokens say who calls, as their `iss` has it",
+    )
+    jwt_audience: str | None = setting(
+        "JWT_AUDIENCE", help="What the tokens must have in `aud`: this service, as the provider calls it"
+    )
+    jwt_jwks_url: str | None = setting(
+        "JWT_JWKS_URL",
+        field=read_by(read_provider_url),
+        help="Where the keys of the identity provider are",
+        shown_default="what `.well-known/openid-configuration` below `JWT_ISSUER` says",
+    )
+    jwt_algorithms: Sequence[str] = setting(
+        "JWT_ALGORITHMS",
+        field=several(one_of(*JWT_ALGORITHMS).deserialize),
+        default=("RS256", "ES256"),
+        help="Algorithms of signatures that are accepted, separated by commas; none with a shared secret is",
+        shown_default="`RS256,ES256`",
+    )
+    jwt_roles_claim: str | None = setting(
+        "JWT_ROLES_CLAIM",
+        help="The claim that has the roles of the caller, such as `scope` or `realm_access.roles`: a list, "
+        "or a text with blanks between them",
+    )
     anonymous: str | None = setting(
         "ANONYMOUS",
         field=one_of("off", "read", "all"),
@@ -403,7 +439,13 @@ class Settings:
     @property
     def says_who_calls(self) -> bool:
         """Whether anything says how callers are known, or that they need not be."""
-        return bool(self.rights_file or self.anonymous or self.trusts_identity)
+        return bool(
+            self.rights_file
+            or self.api_keys_file
+            or self.jwt_issuer
+            or self.anonymous
+            or self.trusts_identity
+        )
 
     @property
     def lets_nobody_in(self) -> bool:

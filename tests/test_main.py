@@ -30,7 +30,7 @@ def test_the_doctor_prints_a_line_for_each_check_and_ends_well(unchanged_databas
     ended = run(unchanged_database.environment, "doctor")
     assert ended.stderr == ""
     assert ended.returncode == 0
-    assert [line[:2] for line in ended.stdout.splitlines()] == ["✓ "] * 14
+    assert [line[:2] for line in ended.stdout.splitlines()] == ["✓ "] * 16
 
 
 def test_the_doctor_ends_with_status_1_and_says_what_mends_each_fault() -> None:

@@ -1,11 +1,15 @@
-"""Who a request is from: by the proxy in front, or else nobody that is known."""
+"""Who a request is from: by the proxy in front, or by the key or token that it comes with."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from lakebase_api.access.api_keys import PREFIX, is_same, read_id
 from lakebase_api.access.caller import ANONYMOUS, Caller, Method
 from lakebase_api.access.forwarded import read_forwarded
+from lakebase_api.access.key_ring import KeyRing
 from lakebase_api.access.refusals import Unauthenticated
+from lakebase_api.access.subjects import KEY_PREFIX
 from lakebase_api.settings import Settings
 
 LOCAL = Caller("local", "local", Method.LOCAL)
@@ -17,16 +21,29 @@ WAYS = (
 )
 NOBODY = f"Nothing says who may call this service. Whoever runs it sets {WAYS}."
 NOT_FORWARDED = "The proxy in front did not say who calls: there is no X-Forwarded-User."
-NO_CREDENTIAL = "Send an API key or a token of the identity provider: Authorization: Bearer, and it."
+NO_CREDENTIAL = "Send an API key, or a token of the identity provider, behind Authorization: Bearer."
 NOT_BEARER = "The only scheme of Authorization is Bearer, with an API key or a token behind it."
+NOT_WHOLE = "This is no API key: it was not copied whole, or has something else in it."
+UNKNOWN_KEY = "The API key is not known, or was revoked."
+EXPIRED_KEY = "The API key has expired."
 NOT_KNOWN = "This is no API key, and there is no identity provider whose token it could be."
 
 
 class Authenticator:
-    """Tells who a request is from. Safe to share between threads."""
+    """Tells who a request is from. Safe to share between threads.
 
-    def __init__(self, settings: Settings) -> None:
+    ``check_token`` tells it from a token, and may wait until a time of ``time.monotonic()``.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        keys: KeyRing,
+        check_token: Callable[[str, float], Caller] | None = None,
+    ) -> None:
         self._settings = settings
+        self._keys = keys
+        self._check_token = check_token
         self._forwarding = _find_forwarding(settings)
         # On Databricks Apps the header may carry a token that the platform let the caller in with.
         self._reads_authorization = settings.app_name is None and self._forwarding is None
@@ -41,6 +58,11 @@ class Authenticator:
     def takes_strangers(self) -> bool:
         """Whether a request need not say who it is from."""
         return self._stranger is not None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nobody is let in, since nothing says who may call."""
+        return self._is_closed
 
     def describe(self) -> str:
         """How callers are known, for the log."""
@@ -70,10 +92,27 @@ class Authenticator:
         raise Unauthenticated(NOT_FORWARDED if self._forwarding else NO_CREDENTIAL)
 
     def _check(self, authorization: str, deadline: float) -> Caller:
-        scheme = authorization.partition(" ")[0]
+        scheme, _, credential = authorization.partition(" ")
         if scheme.casefold() != "bearer":
             raise Unauthenticated(NOT_BEARER, was_tried=True)
-        raise Unauthenticated(NOT_KNOWN, was_tried=True)
+        credential = credential.strip()
+        if credential.startswith(PREFIX):
+            return self._check_key(credential, deadline)
+        if self._check_token is None:
+            raise Unauthenticated(NOT_KNOWN, was_tried=True)
+        return self._check_token(credential, deadline)
+
+    def _check_key(self, text: str, deadline: float) -> Caller:
+        key_id = read_id(text)
+        if key_id is None:
+            raise Unauthenticated(NOT_WHOLE, was_tried=True)
+        key = self._keys.find(key_id, deadline)
+        if not is_same(text, key) or key is None:
+            raise Unauthenticated(UNKNOWN_KEY, was_tried=True)
+        if key.expires_at is not None and time.time() >= key.expires_at:
+            raise Unauthenticated(EXPIRED_KEY, was_tried=True)
+        self._keys.note_use(key)
+        return Caller(f"{KEY_PREFIX}{key.name}", key.name, Method.API_KEY)
 
 
 def _find_forwarding(settings: Settings) -> Method | None:

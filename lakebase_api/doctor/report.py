@@ -6,6 +6,7 @@ from dataclasses import replace
 import psycopg
 
 from lakebase_api.doctor import login
+from lakebase_api.doctor.access import judge_access, judge_key_table
 from lakebase_api.doctor.app_role import find_app_role
 from lakebase_api.doctor.examination import Examination
 from lakebase_api.environment import SettingsError, load_settings
@@ -48,6 +49,7 @@ def _run_checks(environ: Mapping[str, str], role: str | None) -> Iterator[Check]
         hint = "" if settings.cursor_secret else "; several hosts need a CURSOR_SECRET, which is not set"
         yield passed("settings", f"{settings.target}{hint}")
         mistakes = []
+    yield from judge_access(settings)
     tables = yield from _check_tables(settings)
     if tables:
         yield from _check_database(settings, tables, role, is_sized=not _mention(mistakes, SIZES))
@@ -87,11 +89,14 @@ def _check_database(
     connection = yield from login.log_in(settings)
     if connection is None:
         yield from _skip_database(examination, "no connection")
+        yield from judge_key_table(None, settings)
         return
     with connection:
         for check in _examine(settings, examination, connection, role):
             is_guess = check.name == CONNECTIONS and not is_sized
             yield skipped(check.name, MEND_FIRST) if is_guess else check
+        if role is None:
+            yield from judge_key_table(connection, settings)
 
 
 def _skip_database(examination: Examination, reason: str) -> Iterator[Check]:

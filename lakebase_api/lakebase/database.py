@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from copy import copy
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -37,6 +38,16 @@ class Caller(Protocol):
     def record_use(self, waited: float, held: float) -> None:
         """Note one use of a connection: the seconds waited for it and the seconds it was held."""
         ...
+
+
+@dataclass(frozen=True)
+class Background:
+    """On whose behalf a query runs that several requests wait for."""
+
+    deadline: float
+
+    def record_use(self, waited: float, held: float) -> None:
+        """It is nobody's own."""
 
 
 class Database:

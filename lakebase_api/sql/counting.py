@@ -12,6 +12,7 @@ from functools import lru_cache
 from psycopg import errors
 from psycopg_pool import TooManyRequests
 
+from lakebase_api.lakebase.database import Background
 from lakebase_api.lakebase.failures import first_line
 from lakebase_api.lakebase.pool import DeadlineExceeded
 from lakebase_api.settings import Settings
@@ -54,16 +55,6 @@ class Count:
 
 class NotStarted(Exception):
     """The system has no thread for a count."""
-
-
-@dataclass(frozen=True)
-class Background:
-    """On whose behalf a count runs that several requests wait for."""
-
-    deadline: float
-
-    def record_use(self, waited: float, held: float) -> None:
-        """It is nobody's own."""
 
 
 def build_slots(settings: Settings) -> threading.BoundedSemaphore:

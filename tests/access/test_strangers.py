@@ -87,7 +87,7 @@ def test_strangers_are_not_let_in_on_a_loopback_address_either_once_something_is
     connect: Any, settings: dict[str, str]
 ) -> None:
     said = assert_unauthenticated(connect(**settings), "/orders/1")
-    assert said.startswith("Send an API key or a token")
+    assert said.startswith("Send an API key, or a token")
 
 
 @pytest.mark.parametrize("settings", [ON_APPS, {"TRUST_FORWARDED_IDENTITY": "true"}])

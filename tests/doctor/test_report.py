@@ -8,8 +8,8 @@ from lakebase_api.lakebase.findings import Check, State
 from tests.doctor.conftest import APP, PERSON, Shop
 from tests.lakebase_stand_in import LakebaseStandIn
 
-STEPS = "settings workspace token host TLS login database"
-RIGHTS = "schema table columns index filters status_changes max_connections"
+STEPS = "settings access workspace token host TLS login database"
+RIGHTS = "schema table columns index filters status_changes max_connections api_keys"
 ORDER = [*STEPS.split(), *RIGHTS.split()]
 
 
@@ -33,13 +33,13 @@ def test_broken_settings_are_listed_by_name_and_the_rest_is_not_checked(shop: Sh
     checks = list(run_checks({**shop.environment, **wrong}))
     faults = [check.says for check in checks if check.state is State.FAILED]
     assert [says.partition(":")[0] for says in faults] == ["ENV_FILE", "PGPORT", "WEB_THREADS"]
-    assert find(checks, State.NOT_CHECKED) == ORDER[1:]
+    assert find(checks, State.NOT_CHECKED) == ORDER[2:-1]
 
 
 def test_no_settings_at_all_are_said_to_be_missing() -> None:
     checks = list(run_checks({"ENV_FILE": "/dev/null"}))
     assert find(checks, State.FAILED) == ["settings"]
-    assert find(checks, State.NOT_CHECKED) == ORDER[1:]
+    assert find(checks, State.NOT_CHECKED) == ORDER[2:-1]
 
 
 def test_settings_that_connecting_does_not_need_may_be_broken(shop: Shop) -> None:
@@ -54,7 +54,7 @@ def test_settings_that_connecting_does_not_need_may_be_broken(shop: Shop) -> Non
 def test_without_a_connection_nothing_more_is_checked(shop: Shop) -> None:
     checks = list(run_checks({**shop.environment, "PGPASSWORD": "hunter2-hunter2"}))
     assert find(checks, State.FAILED) == ["login"]
-    assert find(checks, State.NOT_CHECKED) == ORDER[6:]
+    assert find(checks, State.NOT_CHECKED) == ORDER[7:]
     assert "hunter2" not in str(checks)
 
 
@@ -95,4 +95,4 @@ def test_mistakes_in_the_declared_tables_are_listed_by_line_and_the_rest_is_not_
     told = [check for check in checks if check.state is State.FAILED]
     assert {check.name for check in told} == {"tables"}
     assert f"{file} line 2: orders.sorce: is not known here; did you mean `source`?" in told[-1].says
-    assert find(checks, State.NOT_CHECKED) == [*STEPS.split()[1:], "max_connections"]
+    assert find(checks, State.NOT_CHECKED) == [*STEPS.split()[2:], "max_connections"]
