@@ -1,7 +1,7 @@
 """Predicates on rows: their SQL, which is of this module alone, and their values, which are parameters."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from psycopg import sql
 
 from lakebase_api.sql.source import Source
-from lakebase_api.table.types import Kind
+from lakebase_api.table.types import Kind, Type
 
 
 class Operator(StrEnum):
@@ -101,9 +101,17 @@ def compose_predicates(source: Source, shape: Shape, first: int) -> sql.Composab
     return compose_predicates_on(source, shape, (sql.SQL(f"${number}") for number in itertools.count(first)))
 
 
-def compose_predicates_on(source: Source, shape: Shape, values: Iterator[sql.Composable]) -> sql.Composable:
-    """That the predicates hold for the row ``t``, with these expressions for their values in turn."""
-    composed = [_compose(source, predicate, values) for predicate in shape]
+def compose_predicates_on(
+    source: Source,
+    shape: Shape,
+    values: Iterator[sql.Composable],
+    name_type: Callable[[Type], str] | None = None,
+) -> sql.Composable:
+    """That the predicates hold for the row ``t``, with these expressions for their values in turn.
+
+    ``name_type`` names the type that the expressions have, of a declared one; without it they have none yet.
+    """
+    composed = [_compose(source, predicate, values, name_type) for predicate in shape]
     return sql.SQL(" AND ").join(composed or [sql.SQL("true")])
 
 
@@ -118,9 +126,16 @@ def find_cast(source: Source, predicate: Predicate) -> str:
     return "" if predicate.is_own or predicate.operator is Operator.LIKE else kind.cast
 
 
-def _compose(source: Source, predicate: Predicate, values: Iterator[sql.Composable]) -> sql.Composable:
+def _compose(
+    source: Source,
+    predicate: Predicate,
+    values: Iterator[sql.Composable],
+    name_type: Callable[[Type], str] | None,
+) -> sql.Composable:
     value = next(values) if predicate.operator.has_value else sql.SQL("")
     if predicate.operator.has_value and (cast := find_cast(source, predicate)):
         value = sql.SQL("{}::{}").format(value, sql.SQL(cast))
-    column = source.show_column(predicate.column)
+    column, kind = source.show_column(predicate.column), source.table.by_name[predicate.column].type
+    if name_type and predicate.operator is Operator.CONTAINS and kind.kind is Kind.ARRAY:
+        column = sql.SQL("({})::{}").format(column, sql.SQL(name_type(kind)))
     return sql.SQL(predicate.operator.value).format(column=column, value=value, values=value)
