@@ -4,11 +4,11 @@ import re
 
 from lakebase_api.doctor.facts import Column, Facts
 from lakebase_api.doctor.names import name_setting, quote, quote_source
-from lakebase_api.lakebase.findings import Blocks, Check, failed, passed
+from lakebase_api.lakebase.findings import Blocks, Check, advised, failed, passed
 from lakebase_api.settings import Settings
 from lakebase_api.table import declaration
 from lakebase_api.table.declaration import Table
-from lakebase_api.table.types import WHOLE, Kind, Type
+from lakebase_api.table.types import WHOLE, Kind, Type, has_other_numbers
 
 # What a name of a type is made of: words, and texts in quotes.
 PART = re.compile(r'"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>[^".]+)')
@@ -32,6 +32,9 @@ def judge_columns(facts: Facts, settings: Settings) -> Check:
     }
     if hidden:
         return _demand_usage(facts, sorted(hidden))
+    narrow = [(column.type, found) for column, found in there if has_other_numbers(column.type, found.type)]
+    if narrow:
+        return _advise_wider(narrow, settings)
     return passed("columns", f"the {len(there)} that are declared")
 
 
@@ -93,6 +96,16 @@ def _refuse(
         sql=(f"ALTER TABLE {table} {', '.join(changes)}",) if changes else (),
         fault="the table has other columns" if lacking or wrong else "the key may be NULL",
         blocks=Blocks.EVERYTHING,
+    )
+
+
+def _advise_wider(narrow: list[tuple[Type, Column]], settings: Settings) -> Check:
+    says = [f"{found.name} is {found.type}, declared as {declared.name}" for declared, found in narrow]
+    return advised(
+        "columns",
+        f"{', '.join(says)}: numbers may be shown that the documentation rules out",
+        mend=f"Declare in {settings.tables_file} what the database has",
+        sql=(),
     )
 
 

@@ -97,7 +97,11 @@ def _connect(settings: Settings, arguments: dict[str, Any]) -> Steps:
                 continue
             yield from _judge_failure(settings, arguments, error)
             return None
-        yield from _judge_connection(settings, arguments, connection)
+        try:
+            yield from _judge_connection(settings, arguments, connection)
+        except GeneratorExit:  # nobody asks for more, such as when what is printed is read no longer
+            connection.close()
+            raise
         return connection
 
 

@@ -11,6 +11,7 @@ from lakebase_api.http.filters import Fields, build_boolean, build_filter_fields
 from lakebase_api.http.paging import GREATEST_KEY, LEAST_KEY, QueryInteger
 from lakebase_api.table.declaration import Table
 from lakebase_api.table.key_text import parse_cursor, spell_cursor
+from lakebase_api.table.types import Kind
 
 FORMATS = {"csv": CSV, "ndjson": NDJSON}
 EXAMPLE_KEY = 388
@@ -19,7 +20,8 @@ TRAILER = (
     "In NDJSON, whether a last line says where to go on. Without it every line is {one}, and one goes on as "
     "in CSV."
 )
-PARTS = " Its parts are {names}, joined by `/`; in those that are texts `/` is `%2F`, and `%` is `%25`."
+PARTS = " Its parts are {names}, joined by `/`; in one that is a text `/` is `~2F`."
+TILDE = " In a text `~` is `~7E`."
 
 
 class KeyCursor(fields.String):
@@ -88,6 +90,8 @@ def _build_cursor(table: Table) -> fields.Field[Any]:
         )
     if len(table.key) > 1:
         description += PARTS.format(names=", ".join(f"`{name}`" for name in table.key_names))
+    if any(column.type.kind is Kind.TEXT for column in table.key):
+        description += TILDE
     examples = [column.example for column in table.key]
     known = {} if None in examples else {"example": spell_cursor(table, tuple(map(str, examples)))}
     return KeyCursor(table, metadata={"description": description, **known})

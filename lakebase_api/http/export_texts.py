@@ -23,8 +23,8 @@ follows the last whole row and go on after that one, in either format.
 """
 # The cursor of a number is what it is in any URL.
 ENCODED = """
-The cursors of lists are others. One of an export is a key that anybody can write: have it encoded, as any
-value of a query.
+The cursors of lists are others. One of an export is a key: `next_cursor` can stand in a URL as it is; have
+one that you make of a row encoded, as any value of a query.
 """
 ESCAPED = """
 With `quote_formulas` the key in a row may have an apostrophe more than its {one}: go on without it.

@@ -8,6 +8,7 @@ from lakebase_api import __version__
 from lakebase_api.http import problem_types as kinds
 from lakebase_api.http.base_path import API_BASE
 from lakebase_api.http.json_response import answer_json
+from lakebase_api.http.links import find_prefix
 from lakebase_api.http.problem_types import ProblemType
 from lakebase_api.http.problems import Problem
 from lakebase_api.http.service_name import describe_service, name_service
@@ -19,13 +20,14 @@ def register_home(app: Flask, tables: Sequence[Table], problem_types: Mapping[st
     """Serve ``/`` and ``/problems``."""
     home = Blueprint("home", __name__)
     home.before_request(refuse_query)
-    front_page = _describe_front_page(tables)
+    front_page, links = _describe_front_page(tables), _list_links(tables)
     problems = {slug: _describe(kind) for slug, kind in problem_types.items()}
 
     @home.get("/")
     def show_home() -> Response:
         """What this is, and where to go."""
-        return answer_json(front_page)
+        prefix = find_prefix()
+        return answer_json({**front_page, "links": {name: prefix + path for name, path in links.items()}})
 
     @home.get("/problems")
     def list_problems() -> Response:
@@ -43,19 +45,21 @@ def register_home(app: Flask, tables: Sequence[Table], problem_types: Mapping[st
 
 
 def _describe_front_page(tables: Sequence[Table]) -> dict[str, object]:
-    links = {
+    return {
+        "name": name_service(tables),
+        "version": __version__,
+        "description": f"{describe_service(tables)} over HTTP.",
+    }
+
+
+def _list_links(tables: Sequence[Table]) -> dict[str, str]:
+    return {
         "documentation": "/docs",
         "openapi": "/openapi.json",
         **{table.name: f"/{table.name}/stream" for table in tables},
         "health": "/health",
         "problems": "/problems",
         "bearer_token_base": API_BASE,
-    }
-    return {
-        "name": name_service(tables),
-        "version": __version__,
-        "description": f"{describe_service(tables)} over HTTP.",
-        "links": links,
     }
 
 

@@ -8,6 +8,7 @@ from flask import Response, request
 from marshmallow import Schema, fields
 
 from lakebase_api.addresses import AUTHORITY
+from lakebase_api.http.base_path import API_BASE
 
 # Proxies take 4 or 8 KiB for all headers of an answer, and answer 502 to more.
 GREATEST_HEADER = 2000
@@ -76,6 +77,11 @@ def add_link_header(response: Response, links: Mapping[str, str | None]) -> None
                 header = f"{header}, {link}" if header else link
     if header:
         response.headers.add("Link", header)
+
+
+def find_prefix() -> str:
+    """The path below which a proxy serves the service to the current request, without the second base."""
+    return quote(request.environ["SCRIPT_NAME"].removesuffix(API_BASE).encode("latin-1"))
 
 
 def _find_url() -> str:

@@ -21,6 +21,7 @@ from lakebase_api.lakebase.dedicated import LimitReached
 from lakebase_api.lakebase.findings import STATUS_CHANGES
 from lakebase_api.lakebase.pool import DatabaseUnavailable, DeadlineExceeded
 from lakebase_api.lakebase.setup_faults import NotSetUp
+from lakebase_api.sql.change_request import ValueNotTaken
 
 logger = logging.getLogger(__name__)
 
@@ -50,10 +51,10 @@ DATABASE_PROBLEMS: dict[type[Exception], ProblemType] = {
     DeadlineExceeded: kinds.DEADLINE,
     OutcomeUnknown: kinds.OUTCOME_UNKNOWN,
     errors.QueryCanceled: kinds.DEADLINE,
+    ValueNotTaken: kinds.INVALID,
     errors.SerializationFailure: kinds.CONFLICT,
     errors.DeadlockDetected: kinds.CONFLICT,
     errors.LockNotAvailable: kinds.CONFLICT,
-    errors.UniqueViolation: kinds.CONFLICT,
     errors.InsufficientPrivilege: kinds.NOT_SET_UP,
     errors.UndefinedTable: kinds.NOT_SET_UP,
     errors.UndefinedColumn: kinds.NOT_SET_UP,

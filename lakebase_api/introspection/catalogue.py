@@ -41,6 +41,8 @@ FIND_COLUMNS = """
 SELECT attname::text AS name,
        format_type(base.oid, base.modifier) AS type,
        coalesce(element.typname, own.typname)::text AS type_name,
+       (SELECT nspname::text FROM pg_namespace
+        WHERE oid = coalesce(element.typnamespace, own.typnamespace)) AS type_schema,
        coalesce(element.typtype, own.typtype)::text AS type_kind,
        NOT (attnotnull OR base.is_not_null) AS may_be_null,
        ARRAY(SELECT enumlabel::text FROM pg_enum
@@ -91,13 +93,14 @@ ORDER BY indisprimary DESC, indnkeyatts, relname
 class FoundColumn:
     """A column: its type, of a domain the one below, and what is in it by the statistics.
 
-    ``type_name`` and ``type_kind`` are of an array's elements; ``labels`` those of an enum. ``distinct`` is
-    how many different values there are; ``None`` without statistics.
+    ``type_name``, ``type_schema`` and ``type_kind`` are of an array's elements; ``labels`` those of an enum.
+    ``distinct`` is how many different values there are; ``None`` without statistics.
     """
 
     name: str
     type: str
     type_name: str
+    type_schema: str
     type_kind: str
     may_be_null: bool
     labels: list[str]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lakebase_api.introspection.catalogue import FoundColumn, FoundTable
 from lakebase_api.introspection.draft import read_type, shorten
 from lakebase_api.table.declaration import Column, Table
-from lakebase_api.table.types import Kind, Type, UnknownType
+from lakebase_api.table.types import Kind, Type, UnknownType, has_other_numbers
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _compare_column(
 
 
 def _serves_as(declared: Type, column: FoundColumn) -> bool:
-    """Whether a column holds what is declared: one of the types that serve as well, and nothing longer."""
+    """Whether a column holds what is declared: one of the types that serve as well, and nothing wider."""
     try:
         kind = read_type(column)
     except UnknownType:
@@ -74,9 +74,9 @@ def _serves_as(declared: Type, column: FoundColumn) -> bool:
     if (declared.element or declared).kind is Kind.ENUM:
         return (kind.element or kind).kind is Kind.ENUM and _split(declared.name) == _split(kind.name)
     # As regtype prints it: without a length.
-    is_of_family = re.sub(r"\(.*?\)", "", column.type) in declared.family
+    plain = re.sub(r"\(.*?\)", "", column.type)
     is_shorter = declared.length is None or (kind.length is not None and kind.length <= declared.length)
-    return is_of_family and is_shorter
+    return plain in declared.family and is_shorter and not has_other_numbers(declared, plain)
 
 
 def _split(name: str) -> str:

@@ -36,7 +36,8 @@ def write_table(draft: Draft, *, shows_all: bool) -> str:
 def write_grants(tables: Iterable[FoundTable], role: str) -> str:
     """The rights that the app's role must have, as comments."""
     found = list(tables)
-    schemas = sorted({table.schema for table in found})
+    enums = {column.type_schema for table in found for column in table.columns if column.type_kind == "e"}
+    schemas = sorted({table.schema for table in found} | enums)
     grants = [
         sql.SQL("GRANT USAGE ON SCHEMA {} TO {};").format(sql.Identifier(schema), sql.Identifier(role))
         for schema in schemas

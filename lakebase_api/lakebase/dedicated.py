@@ -55,8 +55,8 @@ class _Slot:
 class DedicatedConnections:
     """A few connections beside those of the pool, shared by exports of all tables.
 
-    Safe to share between threads once ``watchdog`` is open. A connection is lent for one query: whoever does
-    something else in between, such as to wait for a client, keeps nobody from it.
+    Safe to share between threads once ``watchdog`` is open; close it on the way out. A connection is lent for
+    one query: whoever does something else in between, such as to wait for a client, keeps nobody from it.
     """
 
     def __init__(
@@ -65,8 +65,9 @@ class DedicatedConnections:
         self._slots = [_Slot() for _ in range(settings.export_concurrency)]
         self._lock = threading.Lock()
         self._under_way = 0
+        self._is_closed = False
         self._max_work = settings.most_exports
-        self.turns = Turns(self._slots)
+        self._turns = Turns(self._slots)
         self.wake_budget = settings.wake_budget
         self.pool = pool
         self.setups = setups
@@ -86,6 +87,23 @@ class DedicatedConnections:
             yield DedicatedWork(self, self.setups[table], prepare, deadline)
         finally:
             self._end()
+
+    @contextmanager
+    def lend(self, seconds: float) -> Iterator[_Slot]:
+        """A slot, which nobody else has meanwhile. Raises ``TimeoutError`` after so many seconds."""
+        with self._turns.take(seconds) as slot:
+            try:
+                yield slot
+            finally:
+                if self._is_closed:
+                    slot.close()
+
+    def close(self) -> None:
+        """Close every connection; one that is in use, as soon as its query has ended."""
+        self._is_closed = True
+        with ExitStack() as held, suppress(TimeoutError):
+            while True:
+                held.enter_context(self.lend(0))
 
     def _end(self) -> None:
         with self._lock:
@@ -134,7 +152,7 @@ class DedicatedWork:
         longest = self._deadline - began
         try:
             return held.enter_context(
-                self._connections.turns.take(min(longest, MAX_WAIT) if self._is_new else longest)
+                self._connections.lend(min(longest, MAX_WAIT) if self._is_new else longest)
             )
         except TimeoutError:
             raise LimitReached from None

@@ -66,6 +66,7 @@ class Lakebase:
 
     def close(self) -> None:
         """Close every connection."""
+        self.dedicated.close()
         self.database.close()
 
     def stats(self) -> dict[str, int]:

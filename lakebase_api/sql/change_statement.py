@@ -163,7 +163,7 @@ class _Parts:
             return condition
         numbers = itertools.count(FIRST_OF_ITEMS + len(self._list_typed()))
         values = (sql.SQL(f"${number}") for number in numbers)
-        holds = compose_predicates_on(self.source, self.shape.within, values, show)
+        holds = compose_predicates_on(self.source, self.shape.within, values, show=show)
         return sql.SQL("({} AND coalesce({}, false))").format(condition, holds)
 
     def _name_needed(self) -> Iterable[str]:

@@ -22,7 +22,7 @@ from lakebase_api.sql.predicates import (
 from lakebase_api.sql.shown import TIME_IN_UTC, choose_array_form
 from lakebase_api.sql.source import Source
 from lakebase_api.table.declaration import Column
-from lakebase_api.table.types import Kind, Type
+from lakebase_api.table.types import TIMES, Kind, Type
 
 ROWS = "current_setting('lakebase_api.rows')::bigint"
 # The planner knows the values of the range. Those of filters are subqueries, to be read once and not for each
@@ -94,10 +94,10 @@ def name_type(kind: Type) -> str:
 
 
 def _name_element(kind: Type) -> str:
-    """The type itself, without a length: arrays of no other contain those of this one."""
-    if PADDED.fullmatch(kind.name):
-        return "bpchar"
-    return kind.name if kind.kind is Kind.ENUM else LENGTH.sub("", kind.name)
+    """The widest of its kind, without a length: the column may be of a narrower one than is declared."""
+    if kind.kind in (Kind.INTEGER, Kind.NUMERIC):
+        return "numeric"
+    return LENGTH.sub("", kind.name) if kind.kind in TIMES else name_type(kind)
 
 
 def name_key_setting(edge: str, place: int) -> str:
@@ -116,7 +116,7 @@ def compose_copy(source: Source, shape: Shape, form: Form) -> bytes:
         columns=sql.SQL(", ").join(cells),
         rows=source.show_rows(columns, bound=_compose_range(source, "s")),
         range=_compose_range(source, "t"),
-        predicates=compose_predicates_on(source, shape, values),
+        predicates=compose_predicates_on(source, shape, values, name_type=name_type),
         as_declared=source.as_declared(),
         order=source.key_of(),
         limit=sql.SQL(ROWS),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from psycopg import sql
 
 from lakebase_api.sql.source import Source
-from lakebase_api.table.types import Kind
+from lakebase_api.table.types import Kind, Type
 
 
 class Operator(StrEnum):
@@ -126,20 +126,16 @@ def compose_predicates_on(
     source: Source,
     shape: Shape,
     values: Iterator[sql.Composable],
+    *,
     show: Callable[[str], sql.Composable] | None = None,
+    name_type: Callable[[Type], str] | None = None,
 ) -> sql.Composable:
     """That the predicates hold for the row ``t``, with these expressions for their values in turn.
 
-    ``show`` gives the expression of a column, if it is not the column as it is shown.
+    ``show`` gives the expression of a column, if it is not the column as it is shown. ``name_type`` names the
+    type that the expressions have, of a declared one; without it they have none yet.
     """
-    show = show or source.show_column
-    composed = [
-        _compose_either(source, part, values, show)
-        if isinstance(part, Either)
-        else _compose(source, part, values, show)
-        for part in shape
-    ]
-    return sql.SQL(" AND ").join(composed or [sql.SQL("true")])
+    return _Composer(source, values, show or source.show_column, name_type).compose_all(shape)
 
 
 def find_cast(source: Source, predicate: Predicate) -> str:
@@ -153,22 +149,33 @@ def find_cast(source: Source, predicate: Predicate) -> str:
     return "" if predicate.is_own or predicate.operator is Operator.LIKE else kind.cast
 
 
-def _compose_either(
-    source: Source, either: Either, values: Iterator[sql.Composable], show: Callable[[str], sql.Composable]
-) -> sql.Composable:
-    composed = (compose_predicates_on(source, shape, values, show) for shape in either.alternatives)
-    alternatives: list[sql.Composable] = [sql.SQL("({})").format(alternative) for alternative in composed]
-    return sql.SQL("({})").format(sql.SQL(" OR ").join(alternatives or [sql.SQL("false")]))
+@dataclass(frozen=True)
+class _Composer:
+    """Composes predicates, which take the expressions for their values in turn."""
 
+    source: Source
+    values: Iterator[sql.Composable]
+    show: Callable[[str], sql.Composable]
+    name_type: Callable[[Type], str] | None
 
-def _compose(
-    source: Source,
-    predicate: Predicate,
-    values: Iterator[sql.Composable],
-    show: Callable[[str], sql.Composable],
-) -> sql.Composable:
-    value = next(values) if predicate.operator.has_value else sql.SQL("")
-    if predicate.operator.has_value and (cast := find_cast(source, predicate)):
-        value = sql.SQL("{}::{}").format(value, sql.SQL(cast))
-    column = show(predicate.column)
-    return sql.SQL(predicate.operator.value).format(column=column, value=value, values=value)
+    def compose_all(self, shape: Shape) -> sql.Composable:
+        composed = [
+            self._compose_either(part) if isinstance(part, Either) else self._compose(part) for part in shape
+        ]
+        return sql.SQL(" AND ").join(composed or [sql.SQL("true")])
+
+    def _compose_either(self, either: Either) -> sql.Composable:
+        alternatives: list[sql.Composable] = [
+            sql.SQL("({})").format(self.compose_all(shape)) for shape in either.alternatives
+        ]
+        return sql.SQL("({})").format(sql.SQL(" OR ").join(alternatives or [sql.SQL("false")]))
+
+    def _compose(self, predicate: Predicate) -> sql.Composable:
+        name, operator, _ = predicate
+        value = next(self.values) if operator.has_value else sql.SQL("")
+        if operator.has_value and (cast := find_cast(self.source, predicate)):
+            value = sql.SQL("{}::{}").format(value, sql.SQL(cast))
+        column, kind = self.show(name), self.source.table.by_name[name].type
+        if self.name_type and operator is Operator.CONTAINS and kind.kind is Kind.ARRAY:
+            column = sql.SQL("({})::{}").format(column, sql.SQL(self.name_type(kind)))
+        return sql.SQL(operator.value).format(column=column, value=value, values=value)

@@ -1,19 +1,26 @@
 """The database as one declared table is read and changed in it."""
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Concatenate, ParamSpec, TypeVar
 
+import psycopg
 from psycopg import errors
 
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.database import Caller, Database
+from lakebase_api.sql.change_request import ValueNotTaken
 from lakebase_api.sql.overlay import Overlay
 from lakebase_api.sql.source import Source, narrow
 from lakebase_api.table.declaration import Table
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+# Where an error says that it is of a parameter, in whichever language: of a value that a column cannot have
+# whose type is narrower than is declared.
+PARAMETER = re.compile(r"\$[0-9]")
 
 Query = Callable[Concatenate[Connection, Source, P], T]
 
@@ -22,8 +29,8 @@ class TableDatabase:
     """Runs queries on a declared table, which are refused while it is not as declared. Thread-safe.
 
     A query gets a connection, the table as it is to be read now, and what else it was called with; it may be
-    called again. Each method raises as the one of ``Database`` with its name. ``table`` is the declared one,
-    or as it is to callers who do not see all of its columns.
+    called again. Each method raises as the one of ``Database`` with its name, and ``ValueNotTaken``.
+    ``table`` is the declared one, or as it is to callers who do not see all of its columns.
     """
 
     def __init__(self, database: Database, overlay: Overlay, table: Table | None = None) -> None:
@@ -65,6 +72,10 @@ class TableDatabase:
             source = self.overlay.find_source(connection)
             try:
                 return query(connection, narrow(source, self.table), *args, **kwargs)
+            except psycopg.DataError as error:
+                if PARAMETER.search(error.diag.context or ""):
+                    raise ValueNotTaken from error
+                raise
             except (errors.UndefinedTable, errors.UndefinedColumn):
                 # Unless somebody removed the tables of changes.
                 self.overlay.look(connection)

@@ -166,6 +166,14 @@ def find_type(text: str, *, is_enum: bool = False) -> Type:
     raise UnknownType(_explain_unknown(text))
 
 
+def has_other_numbers(declared: Type, actual: str) -> bool:
+    """Whether a column of a family type may have numbers that are none of the declared whole numbers."""
+    declared, other = declared.element or declared, BUILT_IN.get(actual.removesuffix("[]"))
+    if declared.kind is not Kind.INTEGER or other is None:
+        return False
+    return other.kind is not Kind.INTEGER or other.bits > declared.bits
+
+
 def _with_modifier(built_in: Type, text: str, modifier: str | None) -> Type:
     length = None
     if built_in.kind is Kind.TEXT and built_in.name != "text":

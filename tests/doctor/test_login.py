@@ -10,6 +10,7 @@ from lakebase_api.environment import load_settings
 from lakebase_api.lakebase.findings import Check, State
 from tests.doctor.conftest import APP, Shop
 from tests.lakebase_stand_in import LakebaseStandIn
+from tests.waiting import wait_until
 
 STATES = {State.OK: "+", State.FAILED: "x", State.NOT_CHECKED: "-"}
 FREE_PORT = "9"
@@ -51,6 +52,16 @@ def test_a_database_with_a_password_needs_no_workspace(shop: Shop) -> None:
     assert marks(checks) == "++++++"
     assert checks[0].says == "not needed, since PGPASSWORD is set"
     assert checks[3].says == "not in use, PGSSLMODE is disable"
+
+
+def test_who_asks_for_no_more_steps_leaves_no_connection_open(shop: Shop) -> None:
+    steps = log_in(load_settings({**shop.environment, "PGAPPNAME": "leaving"}))
+    while next(steps).name != "login":
+        pass
+    sessions = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'leaving'"
+    assert shop.execute(sessions)
+    steps.close()
+    wait_until(lambda: not shop.execute(sessions))
 
 
 @pytest.mark.parametrize(

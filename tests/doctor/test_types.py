@@ -4,6 +4,7 @@ import pytest
 from psycopg import errors, sql
 
 from lakebase_api.doctor.examination import Examination
+from lakebase_api.lakebase.findings import State
 from lakebase_api.lakebase.setup_faults import SETUP_FAULTS
 from lakebase_api.sql.source import Source
 from lakebase_api.table.declaration import Column, Table
@@ -79,8 +80,9 @@ def test_what_doctor_accepts_is_what_each_statement_accepts(shop: Shop, types: l
     for name in DECLARED:
         kind = find_type(name, is_enum="ood" in name)
         checks = Examination(shop.settings, [declare(kind, range(len(types)))]).examine(session)
-        [said] = [check.says for check in checks if check.name == "columns"]
-        refused = {part.split()[0] for part in said.split(", ")}
+        [check] = [check for check in checks if check.name == "columns"]
+        assert check.state is State.FAILED
+        refused = {part.split()[0] for part in check.says.split(", ")}
         statements = [
             sql.SQL("SELECT WHERE {}")
             .format(Source(declare(kind, range(number, number + 1))).as_declared())
@@ -104,7 +106,7 @@ def test_a_type_serves_as_itself_and_below_a_domain(shop: Shop, types: list[str]
         "words": "text",
         "words[]": "text[]",
         "lines": "text[]",
-        "small_number": "smallint",
+        "small_number": "integer",
         "amount": "numeric",
         "document": "jsonb",
     }.items():
@@ -128,3 +130,13 @@ def test_a_type_in_a_schema_that_the_role_may_not_use_is_granted_by_the_sql_that
     [check] = [check for check in checks if check.name == "columns"]
     shop.mend(check)
     shop.log_in().execute(statement)
+
+
+def test_a_whole_number_that_is_declared_narrower_than_it_is_is_told(shop: Shop, types: list[str]) -> None:
+    for actual, declared in {"bigint": "integer", "numeric": "bigint", "integer[]": "smallint[]"}.items():
+        number = types.index(actual)
+        table = declare(find_type(declared), range(number, number + 1))
+        checks = Examination(shop.settings, [table]).examine(shop.log_in())
+        [check] = [check for check in checks if check.name == "columns"]
+        assert check.state is State.ADVICE
+        assert check.says.startswith(f"c{number} is {actual}, declared as {declared}: ")

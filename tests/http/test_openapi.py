@@ -82,7 +82,7 @@ def test_of_two_that_ask_for_the_document_at_once_one_describes_it(
     described: list[str] = []
     begun, second_asks, comes_again = threading.Event(), threading.Event(), threading.Event()
 
-    def describe(tag: str, operation: Operation) -> dict[str, Any]:
+    def describe(tag: str, operation: Operation, takes_strangers: bool) -> dict[str, Any]:
         described.append(operation.name)
         if begun.is_set():
             comes_again.set()
@@ -91,7 +91,7 @@ def test_of_two_that_ask_for_the_document_at_once_one_describes_it(
             assert second_asks.wait(PATIENCE)
             # Long enough for one that does not wait for its turn to come here.
             comes_again.wait(0.3)
-        return describe_operation(tag, operation)
+        return describe_operation(tag, operation, takes_strangers)
 
     monkeypatch.setattr(openapi, "describe_operation", describe)
     documents: list[Any] = []

@@ -79,6 +79,7 @@ def fail_with(app: Flask, error: Exception) -> TestResponse:
         (errors.UndefinedColumn(SECRETIVE), 503, "database-not-set-up", 30),
         (errors.InvalidSchemaName(SECRETIVE), 503, "database-not-set-up", 30),
         (errors.DataException(SECRETIVE), 500, "internal-error", None),
+        (errors.UniqueViolation(SECRETIVE), 500, "internal-error", None),
         (errors.ProgramLimitExceeded(SECRETIVE), 500, "internal-error", None),
         (errors.StatementTooComplex(SECRETIVE), 500, "internal-error", None),
         (errors.ObjectNotInPrerequisiteState(SECRETIVE), 500, "internal-error", None),

@@ -51,6 +51,16 @@ def test_links_lead_through_the_proxy_at_both_bases(base: str) -> None:
 
 
 @pytest.mark.parametrize("base", ["", "/api/v1"])
+def test_the_front_page_leads_through_the_proxy_at_both_bases(base: str) -> None:
+    client = open_client(FORWARDED_HOPS="1")
+    direct, proxied = (client.get(f"{base}/", headers=headers).json for headers in ({}, SHOP))
+    assert direct is not None
+    assert proxied is not None
+    assert direct["links"]["documentation"] == "/docs"
+    assert proxied["links"] == {name: f"/shop{path}" for name, path in direct["links"].items()}
+
+
+@pytest.mark.parametrize("base", ["", "/api/v1"])
 def test_what_a_stranger_forwards_is_ignored_unless_a_proxy_is_trusted(base: str) -> None:
     for client in (
         open_client(),

@@ -4,12 +4,13 @@ from itertools import zip_longest
 import pytest
 from flask.testing import FlaskClient
 
+from lakebase_api.app import get_service
 from lakebase_api.http.csv_ndjson import FORMULA_STARTS
 from lakebase_api.http.logs import RequestIdFilter
 from lakebase_api.local.postgres import EmbeddedPostgres
 from lakebase_api.sql import key_ranges
 from lakebase_api.sql.export_chunks import Size
-from tests.conftest import AppOpener, OrdersDatabase, clone_database
+from tests.conftest import AppOpener, OrdersDatabase, clone_database, make_app
 from tests.http.unopened import build_app
 from tests.orders.changing import set_status
 from tests.orders.exporting import (
@@ -299,6 +300,17 @@ def test_the_connection_is_not_the_pools_and_is_closed_in_the_end(
         assert count_sessions(database, "exporting") == 2
         assert client.get("/orders/1").status_code == 200
     wait_until(lambda: count_sessions(database, "exporting") == 1)
+
+
+def test_a_service_that_closes_leaves_no_connection_of_an_export_that_nobody_ended(
+    database: OrdersDatabase,
+) -> None:
+    app = make_app({**database.environment, "PGAPPNAME": "closing"})
+    get_service(app).open()
+    unread = app.test_client().get("/orders/export", buffered=False)
+    get_service(app).close()
+    wait_until(lambda: count_sessions(database, "closing") == 0)
+    unread.close()
 
 
 def count_sessions(database: OrdersDatabase, name: str) -> int:

@@ -266,6 +266,11 @@ def test_the_rights_are_at_the_end(written: str) -> None:
     assert f'# GRANT USAGE ON SCHEMA "My Schema" TO "{ROLE}";' in written
 
 
+def test_the_rights_are_also_those_on_the_schema_of_an_enum(varied: OrdersDatabase) -> None:
+    text = introspect(varied.environment, ["public.customer_synced"])
+    assert f'# GRANT USAGE ON SCHEMA "app" TO "{ROLE}";\n# GRANT USAGE ON SCHEMA "public"' in text
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [
@@ -357,6 +362,8 @@ def test_the_differences_are_shown_and_nothing_is_rewritten(changing: OrdersData
         "  + name varchar(9)",
         "  - name null = false",
         "  + name null = true",
+        "  - wide integer",
+        "  + wide bigint",
         "  - key [id]",
         "  + key no unique index",
         "  not declared: added date",

@@ -25,6 +25,7 @@ level = {{ type = "text", null = true, values = ["low", "high", "top"], change =
 budget = {{ type = "numeric(18,2)", null = true, change = {{ path = "budget" }} }}
 opened = {{ type = "date", null = true, change = {{ path = "opened" }} }}
 is_open = {{ type = "boolean", change = {{ path = "is-open" }} }}
+rate = {{ type = "double precision", null = true, as = "string", change = {{ path = "rate" }} }}
 note = {{ type = "text", null = true }}
 
 [stocks]
@@ -43,7 +44,8 @@ CREATE = f"""
 CREATE SCHEMA app;
 GRANT USAGE ON SCHEMA app TO {ROLE};
 CREATE TABLE app.shops (
-    code text PRIMARY KEY, level text, budget numeric(18,2), opened date, is_open boolean NOT NULL, note text
+    code text PRIMARY KEY, level text, budget numeric(18,2), opened date, is_open boolean NOT NULL, note text,
+    rate double precision
 );
 INSERT INTO app.shops VALUES
     ('b', 'low', 1.50, '1996-01-02', true, 'first'), ('c', NULL, NULL, 'infinity', false, NULL);

@@ -122,6 +122,8 @@ def test_what_is_null_already_is_not_changed_to_null(changer: FlaskClient) -> No
         (A_SHOP, '{"budget":9999999999999999.99}'),
         (A_SHOP, '{"opened":"2024-02-29"}'),
         (A_SHOP, '{"is_open":true}'),
+        (A_SHOP, '{"rate":"1e-30"}'),
+        (A_SHOP, '{"rate":"-Infinity"}'),
     ],
 )
 def test_a_value_comes_back_as_it_was_sent(changer: FlaskClient, path: str, body: str) -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -32,6 +33,9 @@ TEXTS = [
     "%2F",
     "a%2Fb",
     "100%25",
+    "~",
+    "~2F",
+    "a?b=c",
     "a b",
     "a+b",
     "&cursor=1#",
@@ -83,7 +87,7 @@ CASES = {
     "times": Case(("timestamptz",), TIMES),
     "numbers_and_numbers": Case(("bigint", "integer"), BIGINTS, [-(2**31), -1, 0, 3, 2**31 - 1]),
     "texts_and_texts": Case(
-        ("text", "text"), ["", "/", "%", "a/b", "a%2Fb", "é"], ["", "/", "%2F", "\n", '"']
+        ("text", "text"), ["", "/", "%", "~2F", "a/b", "a%2Fb", "é"], ["", "/", "%2F", "~", "\n", '"']
     ),
     "uuids_and_times": Case(("uuid", "timestamptz"), UUIDS[:3], TIMES),
     "days_and_texts": Case(("date", "text"), DAYS, ["", "/", "x"]),
@@ -176,8 +180,8 @@ def export(client: FlaskClient, table: Table, **query: str) -> bytes:
 def write_cursor(parts: Sequence[str]) -> str:
     """The key as somebody writes it who has nothing but the row."""
     if len(parts) == 1:
-        return parts[0]
-    return "/".join(part.replace("%", "%25").replace("/", "%2F") for part in parts)
+        return parts[0].replace("~", "~7E")
+    return "/".join(part.replace("~", "~7E").replace("/", "~2F") for part in parts)
 
 
 @pytest.fixture(params=["usual chunks", "small chunks"])
@@ -210,6 +214,18 @@ def test_one_goes_on_from_the_key_of_any_row_of_either_form(client: FlaskClient,
         following = export(client, table, format="csv", cursor=write_cursor(row[-size:])).decode()
         assert list(csv.reader(io.StringIO(following, newline=""))) == rows[number:]
         assert whole.endswith(following)
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_a_cursor_that_is_told_goes_on_as_it_is_and_encoded(
+    client: FlaskClient, stopping: FlaskClient, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "PIECE_BYTES", 1)
+    for cursor in map(str, follow(stopping, table)[1][:-1]):
+        assert re.fullmatch("[A-Za-z0-9._~:/-]*", cursor)
+        with client.get(f"/{table.name}/export?format=ndjson&cursor={cursor}") as as_it_is:
+            assert as_it_is.data == export(client, table, format="ndjson", cursor=cursor)
+            assert as_it_is.status_code == 200
 
 
 def follow(client: FlaskClient, table: Table) -> tuple[list[bytes], list[object]]:
@@ -264,7 +280,11 @@ def test_the_cursor_is_the_same_behind_a_chunk_and_within_one(
         ("numbers_and_numbers", "1/2/3"),
         ("numbers_and_numbers", "1/x"),
         ("texts_and_texts", "a/b/c"),
-        ("texts_and_texts", "%FF/b"),
+        ("texts", "~"),
+        ("texts", "a~2"),
+        ("texts", "a~00b"),
+        ("texts", "~FF"),
+        ("texts_and_texts", "~FF/b"),
     ],
 )
 def test_what_is_no_key_is_refused(client: FlaskClient, name: str, cursor: str) -> None:
