@@ -139,6 +139,8 @@ def build_dear_paths(gunicorn: GunicornProcess) -> Mapping[str, str]:
         "three columns": f"/orders/stream?sort={SORT}&page_size=1&cursor={cursor}",
         "far page": "/orders/pages?sort=o_comment&page=140000&page_size=1&include_count=false",
         "sample of none": "/orders/sample?o_totalprice_min=1&o_clerk=nobody",
+        # PostgreSQL expects a third of the orders, but none of those dates is fulfilled.
+        "sample of many that are none": "/orders/sample?o_orderstatus=F&o_orderdate_from=1996-01-01",
         "filter of none": "/orders/stream?o_clerk=nobody",
         "exact count": "/orders/count?accuracy=exact&o_totalprice_min={}",
     }

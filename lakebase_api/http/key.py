@@ -18,7 +18,6 @@ Key = tuple[Value, ...]
 class KeyConverter(BaseConverter):
     """One column of a key. What is none of its type is 422."""
 
-    part_isolating = True
     column: Column
     parameter: str
 
@@ -37,7 +36,13 @@ def build_converter(table: Table, column: Column, siblings: tuple[str, ...]) -> 
     either.
     """
     others = f"(?!(?:{'|'.join(siblings)})$)" if len(table.key) == 1 else ""
-    names = {"regex": f"{others}[^/]+", "column": column, "parameter": name_parameter(table, column)}
+    names = {
+        "regex": f"{others}[^/]+",
+        # werkzeug works it out anew for each class with a regex: with a slash in it, it is taken for a path.
+        "part_isolating": True,
+        "column": column,
+        "parameter": name_parameter(table, column),
+    }
     return type(_name_converter(table, column), (KeyConverter,), names)
 
 

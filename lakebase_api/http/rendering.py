@@ -18,8 +18,10 @@ from lakebase_api.table.types import NUMBERS, Kind
 Rows = Sequence[Sequence[Any]]
 Cells = list[Any]
 
-# What a decimal's text has that is no number of JSON, or has an exponent, which PostgreSQL does not write.
-DECIMAL_MARKS = ("E", "I", "aN")
+# Where a decimal's first digit stands behind the point, at the least, for Python to write it without an
+# exponent, as PostgreSQL does.
+# https://docs.python.org/3/library/decimal.html#decimal.Decimal.adjusted
+LEAST_PLACE = -6
 
 
 class Renderer:
@@ -103,15 +105,17 @@ def _choose_change(column: Column) -> Callable[[Cells], Cells] | None:
 
 
 def _show_numbers(cells: Cells) -> Cells:
-    # Every row has to be looked at, and the usual one must not cost more.
-    example = next((cell for cell in cells if cell is not None), None)
-    if type(example) is Decimal:
-        joined = "".join(map(str, cells))
-        if any(mark in joined for mark in DECIMAL_MARKS):
-            return [None if cell is None else _show_decimal(cell) for cell in cells]
-    elif type(example) is str:
+    numbers = [cell for cell in cells if cell is not None]
+    if numbers and type(numbers[0]) is str:
         return [None if cell is None else _show_float(cell) for cell in cells]
+    if numbers and type(numbers[0]) is Decimal and not _are_usual(numbers):
+        return [None if cell is None else _show_decimal(cell) for cell in cells]
     return cells
+
+
+def _are_usual(numbers: Sequence[Decimal]) -> bool:
+    """Whether the encoder writes them as PostgreSQL does. Each has to be looked at, for little."""
+    return all(map(Decimal.is_finite, numbers)) and min(map(Decimal.adjusted, numbers)) >= LEAST_PLACE
 
 
 def _show_decimal(number: Decimal) -> Any:

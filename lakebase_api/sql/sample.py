@@ -19,6 +19,8 @@ from lakebase_api.sql.source import Source
 SAMPLE_SIZE = 5
 # Random keys tried for a sample: several fall into one gap of the keys and count once.
 SAMPLE_PROBES = 15
+# Rows that each probe looks at. What is rarer than one in as many is found by looking at all.
+SAMPLE_WALK = 1000
 # Up to as many rows, all are looked at for a sample.
 SAMPLED_WHOLE = 5000
 # Rows that a sample is drawn from where there is no arithmetic of keys.
@@ -26,28 +28,26 @@ DRAWN_FROM = 1000
 
 # Each probe is a random number in the range of the keys and finds the first key from there on, so that
 # a key is found in proportion to the gap before it. The keys beside one of them fill up the sample
-# where gaps make the probes meet. Every part reads a few entries of the key's index.
+# where gaps make the probes meet. Every part reads a few entries of the key's index: where the filters let
+# few of the next rows through it ends without a key.
 BY_PROBES = """
 WITH bounds AS (
     SELECT
-        (SELECT {key} FROM {rows} WHERE {predicates} ORDER BY {key} LIMIT 1) AS low,
-        (SELECT {key} FROM {rows} WHERE {predicates} ORDER BY {key} DESC LIMIT 1) AS high
+        (SELECT {key} FROM {all_rows} ORDER BY {key} LIMIT 1) AS low,
+        (SELECT {key} FROM {all_rows} ORDER BY {key} DESC LIMIT 1) AS high
 ), probe AS MATERIALIZED (
     SELECT least(high, low + floor(random()::numeric * (high::numeric - low + 1)))::bigint AS at
     FROM bounds, generate_series(1, {probes})
 ), found AS MATERIALIZED (
     SELECT DISTINCT key FROM probe, LATERAL (
-        SELECT {key} AS key FROM {rows} WHERE {key} >= probe.at AND {predicates}
-        ORDER BY {key} LIMIT 1
+        SELECT key FROM ({from_probe}) AS walked WHERE is_asked ORDER BY key LIMIT 1
     ) AS first
 ), chosen AS MATERIALIZED (
     SELECT key, 0 AS rank FROM found ORDER BY random() LIMIT {size}
 ), beside AS (
-    (SELECT {key} AS key FROM {rows} WHERE {key} > (SELECT min(key) FROM chosen)
-     AND {predicates} ORDER BY {key} LIMIT {size} * 2)
+    (SELECT key FROM ({after_first}) AS walked WHERE is_asked ORDER BY key LIMIT {size} * 2)
     UNION ALL
-    (SELECT {key} FROM {rows} WHERE {key} < (SELECT min(key) FROM chosen)
-     AND {predicates} ORDER BY {key} DESC LIMIT {size})
+    (SELECT key FROM ({before_first}) AS walked WHERE is_asked ORDER BY key DESC LIMIT {size})
 )
 SELECT key FROM (
     SELECT key, rank FROM chosen
@@ -56,6 +56,12 @@ SELECT key FROM (
 ) AS candidate
 WHERE {as_declared} ORDER BY rank, random() LIMIT {size}
 """
+WALK = """
+SELECT {key} AS key, {predicates} AS is_asked FROM {rows}
+WHERE {key} {bound} ORDER BY {key} {direction} LIMIT {walked}
+"""
+# The least of the keys that the probes found.
+FIRST_FOUND = "(SELECT min(chosen.key) FROM chosen)"
 
 OF_ALL = "SELECT {key} FROM {rows} WHERE {predicates} AND {as_declared} ORDER BY random() LIMIT {size}"
 
@@ -80,9 +86,11 @@ def sample_keys(connection: Connection, source: Source, which: Predicates) -> li
     estimate = estimate_rows(connection, source, which)
     if estimate <= SAMPLED_WHOLE:
         return _fetch(connection, source, OF_ALL, which)
-    if has_arithmetic:
-        return _fetch(connection, source, BY_PROBES, which)
-    return _draw(connection, source, which, estimate)
+    if not has_arithmetic:
+        return _draw(connection, source, which, estimate)
+    found = _fetch(connection, source, BY_PROBES, which)
+    # The estimate may be far off.
+    return found if len(found) == SAMPLE_SIZE else _fetch(connection, source, OF_ALL, which)
 
 
 def _draw(connection: Connection, source: Source, which: Predicates, estimate: int) -> list[Key]:
@@ -117,7 +125,29 @@ def _compose(source: Source, template: str, shape: Shape) -> bytes:
         predicates=compose_predicates(source, shape, first=1),
         as_declared=source.as_declared(),
         size=sql.Literal(SAMPLE_SIZE),
-        probes=sql.Literal(SAMPLE_PROBES),
         percent=percent,
+        **_compose_probes(source, shape),
     )
     return statement.as_bytes(None)
+
+
+def _compose_probes(source: Source, shape: Shape) -> dict[str, sql.Composable]:
+    return {
+        "all_rows": source.show_rows(()),
+        "probes": sql.Literal(SAMPLE_PROBES),
+        "from_probe": _compose_walk(source, shape, ">= probe.at"),
+        "after_first": _compose_walk(source, shape, f"> {FIRST_FOUND}"),
+        "before_first": _compose_walk(source, shape, f"< {FIRST_FOUND}", "DESC"),
+    }
+
+
+def _compose_walk(source: Source, shape: Shape, bound: str, direction: str = "ASC") -> sql.Composable:
+    """The next rows from a key on, and whether each is asked for."""
+    return sql.SQL(WALK).format(
+        key=source.key_of(),
+        rows=source.show_rows(name_columns(shape), bound=source.key_of("s") + sql.SQL(f" {bound}")),
+        predicates=compose_predicates(source, shape, first=1),
+        bound=sql.SQL(bound),
+        direction=sql.SQL(direction),
+        walked=sql.Literal(SAMPLE_WALK),
+    )

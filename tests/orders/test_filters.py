@@ -121,6 +121,7 @@ def test_orders_are_sampled_from_all_that_a_filter_lets_through_where_they_are_m
     where: str,
 ) -> None:
     monkeypatch.setattr(sampling, "SAMPLED_WHOLE", 0)
+    monkeypatch.setattr(sampling, "SAMPLE_WALK", 3)
     expected = find_keys(varied_database, f"WHERE {where}")
     sample = read(lister, f"/orders/sample?{query}")["sample_order_keys"]
     assert len(set(sample)) == min(5, len(expected))
