@@ -220,4 +220,6 @@ def test_the_page_of_settings_documents_each_with_its_default() -> None:
 
 
 def _format(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
