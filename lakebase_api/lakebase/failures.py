@@ -102,6 +102,21 @@ NOT_LOGGED_IN = Failure(
 MAY_BE_PASSWORD = (LOGIN_REFUSED, NOT_LOGGED_IN)
 MAY_BE_FULL = (NO_CONNECTION_LEFT, NOT_LET_IN, NOT_LOGGED_IN)
 
+NO_LOGIN = Failure(
+    "not permitted to log in",
+    "login",
+    "the role may not log in",
+    "Who may alter roles runs",
+    "ALTER ROLE {role} LOGIN",
+)
+NO_CONNECT = Failure(
+    "permission denied for database",
+    "database",
+    "the role may not connect to the database",
+    "The owner of the database runs",
+    "GRANT CONNECT ON DATABASE {database} TO {role}",
+)
+
 # As PostgreSQL and poolers word them; the first that fits.
 # https://github.com/postgres/postgres/blob/REL_16_STABLE/src/backend/libpq/auth.c
 SAID_BY_SERVER = (
@@ -111,26 +126,14 @@ SAID_BY_SERVER = (
     POOLER,
     Failure("is starting up", "login", "the database is starting up", "That mends itself", passes=True),
     Failure("is shutting down", "login", "the database is shutting down", "That mends itself", passes=True),
-    Failure(
-        "not permitted to log in",
-        "login",
-        "the role may not log in",
-        "Who may alter roles runs",
-        "ALTER ROLE {role} LOGIN",
-    ),
+    NO_LOGIN,
     Failure(
         r"pg_hba\.conf",
         "login",
         "the database does not let the role in from here",
         "Have pg_hba.conf of the server let the role in with a password",
     ),
-    Failure(
-        "permission denied for database",
-        "database",
-        "the role may not connect to the database",
-        "The owner of the database runs",
-        "GRANT CONNECT ON DATABASE {database} TO {role}",
-    ),
+    NO_CONNECT,
     Failure(
         'database ".*does not exist',
         "database",
