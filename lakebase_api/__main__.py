@@ -23,16 +23,25 @@ def main(arguments: Sequence[str]) -> int:
     """Run a command; returns the exit status: 0 when all is well, else 1."""
     parser = _build_parser()
     options = parser.parse_args(arguments)
+    try:
+        return _run_command(options, parser)
+    except (SetupRefused, Refused, FolderRefused) as refusal:
+        print(refusal, file=sys.stderr)
+        return 1
+
+
+def _run_command(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if options.command == "doctor":
         checks = run_checks(os.environ, options.role)
         return _print_json(checks) if options.json else _print_lines(checks)
     if options.command == "setup":
-        return _run_setup(options.role)
-    if options.command == "introspect":
-        return _run_introspect(options)
-    if options.command == "new":
-        return _run_new(Path(options.folder))
-    parser.print_help()
+        print(set_up(os.environ, options.role))
+    elif options.command == "introspect":
+        return _introspect(options)
+    elif options.command == "new":
+        _begin_folder(Path(options.folder))
+    else:
+        parser.print_help()
     return 0
 
 
@@ -110,42 +119,24 @@ def _print_json(checks: Iterable[Check]) -> int:
     return 0 if is_ok else 1
 
 
-def _run_setup(role: str | None) -> int:
-    try:
-        print(set_up(os.environ, role))
-    except SetupRefused as refusal:
-        print(refusal, file=sys.stderr)
-        return 1
+def _introspect(options: argparse.Namespace) -> int:
+    if options.check:
+        return 0 if check_declared(os.environ, options.tables) else 1
+    if not options.tables:
+        raise Refused("Name a table: introspect SCHEMA.TABLE=NAME.")
+    key = options.key.split(",") if options.key else ()
+    text = introspect(os.environ, options.tables, key=key, shows_all=options.all)
+    print(text, end="")
+    for warning in warn_of_same(os.environ, text):
+        print(warning, file=sys.stderr)
     return 0
 
 
-def _run_introspect(options: argparse.Namespace) -> int:
-    try:
-        if options.check:
-            return 0 if check_declared(os.environ, options.tables) else 1
-        if not options.tables:
-            raise Refused("Name a table: introspect SCHEMA.TABLE=NAME.")
-        key = options.key.split(",") if options.key else ()
-        text = introspect(os.environ, options.tables, key=key, shows_all=options.all)
-        print(text, end="")
-        for warning in warn_of_same(os.environ, text):
-            print(warning, file=sys.stderr)
-    except Refused as refusal:
-        print(refusal, file=sys.stderr)
-        return 1
-    return 0
-
-
-def _run_new(folder: Path) -> int:
-    try:
-        for path in write_folder(folder):
-            print(path)
-    except FolderRefused as refusal:
-        print(refusal, file=sys.stderr)
-        return 1
+def _begin_folder(folder: Path) -> None:
+    for path in write_folder(folder):
+        print(path)
     print(f"Next: cd {folder}, fill in requirements.txt and .env (see .env.example), then declare tables:")
     print("python -m lakebase_api introspect SCHEMA.TABLE=NAME >> tables.toml")
-    return 0
 
 
 def run() -> NoReturn:

@@ -4,8 +4,8 @@ from pathlib import Path
 import certifi
 import pytest
 
+from lakebase_api.contradictions import find_risks
 from lakebase_api.environment import load_settings
-from lakebase_api.risks import find_risks
 from lakebase_api.settings import VARIABLES, Settings, TargetKind
 from tests.environments import ENDPOINT, EVERYTHING, INSTANCE, STATIC, mistakes
 
