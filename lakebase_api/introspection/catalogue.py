@@ -135,25 +135,18 @@ class FoundTable:
         return self.kind in ("v", "m")
 
 
-@dataclass(frozen=True)
-class _Relation:
-    oid: int
-    kind: str
-    rows: int | None
-
-
 def find_relation(connection: Connection, schema: str, name: str) -> FoundTable | None:
     """What there is of that name; ``None`` if nothing that has rows. Raises psycopg's errors."""
     names = {"schema": schema, "table": name}
     with connection.transaction():
         connection.execute(QUALIFY)
-        cursor = connection.cursor(row_factory=class_row(_Relation))
-        relation = cursor.execute(FIND_RELATION, names).fetchone()
+        relation = connection.execute(FIND_RELATION, names).fetchone()
         if relation is None:
             return None
-        values = {**names, "oid": relation.oid, "rows": relation.rows or 0}
+        oid, kind, rows = relation
+        values = {**names, "oid": oid, "rows": rows or 0}
         of_columns = connection.cursor(row_factory=class_row(FoundColumn))
         columns = of_columns.execute(FIND_COLUMNS, values).fetchall()
         of_indexes = connection.cursor(row_factory=class_row(FoundIndex))
         indexes = of_indexes.execute(FIND_INDEXES, values).fetchall()
-    return FoundTable(schema, name, relation.kind, relation.rows, columns, indexes)
+    return FoundTable(schema, name, kind, rows, columns, indexes)
