@@ -1,4 +1,4 @@
-"""The one place that uses a connection: lends it to a query, and decides what a failure means."""
+"""Lends pooled connections to queries, and decides what a failure means."""
 
 import itertools
 import time
