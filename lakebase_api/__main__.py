@@ -24,18 +24,27 @@ def main(arguments: Sequence[str]) -> int:
     """Run a command; returns the exit status: 0 when all is well, else 1."""
     parser = _build_parser()
     options = parser.parse_args(arguments)
+    try:
+        return _run_command(options, parser)
+    except (SetupRefused, Refused, KeysRefused, FolderRefused) as refusal:
+        print(refusal, file=sys.stderr)
+        return 1
+
+
+def _run_command(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if options.command == "doctor":
         checks = run_checks(os.environ, options.role)
         return _print_json(checks) if options.json else _print_lines(checks)
     if options.command == "setup":
-        return _run_setup(options.role)
-    if options.command == "introspect":
-        return _run_introspect(options)
-    if options.command == "keys":
-        return _run_keys(options)
-    if options.command == "new":
-        return _run_new(Path(options.folder))
-    parser.print_help()
+        print(set_up(os.environ, options.role))
+    elif options.command == "introspect":
+        return _introspect(options)
+    elif options.command == "keys":
+        _run_keys(options)
+    elif options.command == "new":
+        _begin_folder(Path(options.folder))
+    else:
+        parser.print_help()
     return 0
 
 
@@ -57,14 +66,33 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     setup.add_argument("--role", help="grant the tables to this role, such as the client id of the app")
     _add_introspect(commands)
-    _add_keys(commands)
     new = commands.add_parser(
         "new",
         help="begin a service in a folder of its own",
         description=f"Writes {', '.join(FILES)}: all that a service needs beside this package.",
     )
     new.add_argument("folder", help="a folder that is not there, or empty")
+    _add_keys(commands)
     return parser
+
+
+def _add_keys(commands: Any) -> None:
+    keys = commands.add_parser(
+        "keys",
+        help="make, list, rotate or revoke API keys",
+        description="A new key is shown once, alone on the last line of standard output.",
+    )
+    actions = keys.add_subparsers(dest="action", title="actions", required=True)
+    create = actions.add_parser("create", help="make a key, and the table of keys where there is none")
+    create.add_argument(
+        "--days", type=int, metavar="N", help="accept it for so many days; by default until it is revoked"
+    )
+    create.add_argument("--role", help="grant the table to this role, such as the client id of the app")
+    rotate = actions.add_parser("rotate", help="make another key of the name; the old one ends in 24 hours")
+    revoke = actions.add_parser("revoke", help="end all keys of the name")
+    for action in (create, rotate, revoke):
+        action.add_argument("name", help="who it is for: the caller is key:NAME")
+    actions.add_parser("list", help="what is known of each key")
 
 
 def _add_introspect(commands: Any) -> None:
@@ -85,25 +113,6 @@ def _add_introspect(commands: Any) -> None:
     introspect.add_argument(
         "--check", action="store_true", help="compare TABLES_FILE with the database; status 1 if it differs"
     )
-
-
-def _add_keys(commands: Any) -> None:
-    keys = commands.add_parser(
-        "keys",
-        help="make, list, rotate or revoke API keys",
-        description="A new key is shown once, alone on the last line of standard output.",
-    )
-    actions = keys.add_subparsers(dest="action", title="actions", required=True)
-    create = actions.add_parser("create", help="make a key, and the table of keys where there is none")
-    create.add_argument(
-        "--days", type=int, metavar="N", help="accept it for so many days; by default until it is revoked"
-    )
-    create.add_argument("--role", help="grant the table to this role, such as the client id of the app")
-    rotate = actions.add_parser("rotate", help="make another key of the name; the old one ends in 24 hours")
-    revoke = actions.add_parser("revoke", help="end all keys of the name")
-    for action in (create, rotate, revoke):
-        action.add_argument("name", help="who it is for: the caller is key:NAME")
-    actions.add_parser("list", help="what is known of each key")
 
 
 def _print_lines(checks: Iterable[Check]) -> int:
@@ -133,59 +142,36 @@ def _print_json(checks: Iterable[Check]) -> int:
     return 0 if is_ok else 1
 
 
-def _run_setup(role: str | None) -> int:
-    try:
-        print(set_up(os.environ, role))
-    except SetupRefused as refusal:
-        print(refusal, file=sys.stderr)
-        return 1
+def _run_keys(options: argparse.Namespace) -> None:
+    keys = KeyCommands(os.environ)
+    if options.action == "create":
+        keys.create(options.name, options.days, options.role)
+    elif options.action == "rotate":
+        keys.rotate(options.name)
+    elif options.action == "revoke":
+        keys.revoke(options.name)
+    else:
+        keys.list()
+
+
+def _introspect(options: argparse.Namespace) -> int:
+    if options.check:
+        return 0 if check_declared(os.environ, options.tables) else 1
+    if not options.tables:
+        raise Refused("Name a table: introspect SCHEMA.TABLE=NAME.")
+    key = options.key.split(",") if options.key else ()
+    text = introspect(os.environ, options.tables, key=key, shows_all=options.all)
+    print(text, end="")
+    for warning in warn_of_same(os.environ, text):
+        print(warning, file=sys.stderr)
     return 0
 
 
-def _run_introspect(options: argparse.Namespace) -> int:
-    try:
-        if options.check:
-            return 0 if check_declared(os.environ, options.tables) else 1
-        if not options.tables:
-            raise Refused("Name a table: introspect SCHEMA.TABLE=NAME.")
-        key = options.key.split(",") if options.key else ()
-        text = introspect(os.environ, options.tables, key=key, shows_all=options.all)
-        print(text, end="")
-        for warning in warn_of_same(os.environ, text):
-            print(warning, file=sys.stderr)
-    except Refused as refusal:
-        print(refusal, file=sys.stderr)
-        return 1
-    return 0
-
-
-def _run_keys(options: argparse.Namespace) -> int:
-    try:
-        keys = KeyCommands(os.environ)
-        if options.action == "create":
-            keys.create(options.name, options.days, options.role)
-        elif options.action == "rotate":
-            keys.rotate(options.name)
-        elif options.action == "revoke":
-            keys.revoke(options.name)
-        else:
-            keys.list()
-    except KeysRefused as refusal:
-        print(refusal, file=sys.stderr)
-        return 1
-    return 0
-
-
-def _run_new(folder: Path) -> int:
-    try:
-        for path in write_folder(folder):
-            print(path)
-    except FolderRefused as refusal:
-        print(refusal, file=sys.stderr)
-        return 1
+def _begin_folder(folder: Path) -> None:
+    for path in write_folder(folder):
+        print(path)
     print(f"Next: cd {folder}, fill in requirements.txt and .env (see .env.example), then declare tables:")
     print("python -m lakebase_api introspect SCHEMA.TABLE=NAME >> tables.toml")
-    return 0
 
 
 def run() -> NoReturn:

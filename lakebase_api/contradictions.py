@@ -1,11 +1,17 @@
-"""Says what is wrong with settings that are each right by themselves."""
+"""Says what is wrong, or breaks a promise, with settings that are each right by themselves."""
 
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lakebase_api.addresses import is_loopback
-from lakebase_api.settings import CA_VERIFYING_MODES, UNENCRYPTED_MODES, Settings, TargetKind
+from lakebase_api.settings import (
+    CA_VERIFYING_MODES,
+    EXPORTS_PER_CONNECTION,
+    UNENCRYPTED_MODES,
+    Settings,
+    TargetKind,
+)
 
 
 def find_contradictions(settings: Settings, wrong: set[str]) -> Iterator[str]:
@@ -13,6 +19,33 @@ def find_contradictions(settings: Settings, wrong: set[str]) -> Iterator[str]:
     for look_at, find_mistakes in CONTRADICTIONS:
         if not wrong.intersection(look_at):
             yield from find_mistakes(settings)
+
+
+def find_risks(settings: Settings) -> Iterator[str]:
+    """What may be meant, and the log should warn of at start."""
+    if settings.threads <= settings.most_others:
+        yield (
+            f"WEB_THREADS={settings.threads} does not exceed DB_POOL_SIZE + DB_MAX_OVERFLOW + "
+            f"DB_POOL_MAX_WAITING + {EXPORTS_PER_CONNECTION} x EXPORT_CONCURRENCY={settings.most_others}: "
+            "probes may have to wait behind requests"
+        )
+    for name in _find_unused(settings):
+        yield f"{name} is not used, since {settings.target} comes first"
+    if settings.app_name or settings.trusts_identity:
+        given = {"API_KEYS_FILE": settings.api_keys_file, "JWT_ISSUER": settings.jwt_issuer}
+        yield from (
+            f"{name} is not used, since the proxy in front says who calls"
+            for name, value in given.items()
+            if value
+        )
+
+
+def _find_unused(settings: Settings) -> Iterator[str]:
+    """Settings of a database that is not the one served."""
+    if settings.target is TargetKind.AUTOSCALING and settings.database_instance:
+        yield "DATABRICKS_DATABASE_INSTANCE"
+    if settings.target is not TargetKind.STATIC and settings.pg_password:
+        yield "PGPASSWORD"
 
 
 def _target_mistakes(settings: Settings) -> Iterator[str]:

@@ -5,7 +5,7 @@ import io
 import os
 import string
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             values[attribute] = variable.field.deserialize(environ[name])
         except ValidationError as error:
             wrong.add(attribute)
-            mistakes.append(f"{name}: {' '.join(_flatten(error.messages))}")
+            mistakes.append(f"{name}: {' '.join(error.messages)}")
     settings = Settings(**values)
     mistakes += find_contradictions(settings, wrong)
     if environ.get("PGHOSTADDR"):
@@ -113,11 +113,3 @@ def _with_env_file(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str
 def _trim(variables: Mapping[str, str]) -> dict[str, str]:
     trimmed = {name: value.strip(UNSEEN) for name, value in variables.items()}
     return {name: value for name, value in trimmed.items() if value}
-
-
-def _flatten(messages: Any) -> Iterator[str]:
-    if isinstance(messages, str):
-        yield messages
-    else:
-        for message in messages.values() if isinstance(messages, dict) else messages:
-            yield from _flatten(message)

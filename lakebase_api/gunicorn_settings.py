@@ -11,9 +11,9 @@ from typing import Any
 gc.disable()
 
 from lakebase_api.app import get_service
+from lakebase_api.contradictions import find_risks
 from lakebase_api.environment import SettingsError
 from lakebase_api.http.logs import build_logging_config
-from lakebase_api.risks import find_risks
 from lakebase_api.server.client_socket import ClientSocket, ClientTLSSocket
 from lakebase_api.server.exits import CLOSE_TIMEOUT, exit_if_terminated, exit_soon
 from lakebase_api.server.processors import choose_first, pin

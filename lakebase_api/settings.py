@@ -57,14 +57,6 @@ class TargetKind(StrEnum):
     STATIC = "PostgreSQL with a password"
 
 
-class StatusWrites(StrEnum):
-    """Where a status change goes."""
-
-    OVERLAY = "overlay"
-    DIRECT = "direct"
-    OFF = "off"
-
-
 @dataclass(frozen=True)
 class Settings:
     """The settings of one process. Immutable and so safe to share between threads.
@@ -139,7 +131,7 @@ class Settings:
     )
     orders_writes: str | None = setting(
         "STATUS_WRITES",
-        field=one_of(*StatusWrites),
+        field=one_of("overlay", "direct", "off"),
         help="Where status changes go: `overlay`, into tables of the app's own, shown over the orders table; "
         "`direct`, into the orders table, which must be the app's to update; `off`, nowhere",
         shown_default=AS_DECLARED,
@@ -160,7 +152,6 @@ class Settings:
         "REQUIRE_IF_MATCH",
         field=fields.Boolean(),
         default=False,
-        shown_default="`false`",
         help="`true`: a status change must say in `If-Match` which order it was made from",
     )
     rights_file: str | None = setting("RIGHTS_FILE", help="File that says who may do what")
@@ -352,7 +343,6 @@ class Settings:
         "PIN_WORKERS",
         field=fields.Boolean(),
         default=True,
-        shown_default="`true`",
         help="`false`: the system chooses anew where each thread of a worker runs",
     )
     drain_delay: float = setting(
@@ -399,7 +389,6 @@ class Settings:
         "CORS_CREDENTIALS",
         field=fields.Boolean(),
         default=False,
-        shown_default="`false`",
         help="`true`: those pages may send cookies and logins, such as the platform's; not with `*`",
     )
     env_file: str = setting(

@@ -12,6 +12,7 @@ from psycopg import sql
 from lakebase_api.local import tpch
 from lakebase_api.local.postgres import EmbeddedPostgres
 from tests.fault_proxy import FaultProxy
+from tests.login_rules import replace_hba
 from tests.stand_in import Identity, Workspace, create_login_role, pg_hba
 
 DATABASE = "databricks_postgres"
@@ -72,7 +73,7 @@ class LakebaseStandIn:
                 create_login_role(connection, identity.name)
                 for grant in GRANTS:
                     connection.execute(sql.SQL(grant).format(role=sql.Identifier(identity.name)))
-        self.server.replace_hba(pg_hba(self.workspace))
+        replace_hba(self.server, pg_hba(self.workspace))
 
 
 @contextmanager

@@ -4,8 +4,8 @@ from pathlib import Path
 import certifi
 import pytest
 
+from lakebase_api.contradictions import find_risks
 from lakebase_api.environment import load_settings
-from lakebase_api.risks import find_risks
 from lakebase_api.settings import VARIABLES, Settings, TargetKind
 from tests.environments import ENDPOINT, EVERYTHING, INSTANCE, STATIC, mistakes
 
@@ -220,4 +220,6 @@ def test_the_page_of_settings_documents_each_with_its_default() -> None:
 
 
 def _format(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)

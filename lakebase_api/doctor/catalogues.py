@@ -18,10 +18,9 @@ from psycopg.types.json import Jsonb
 from lakebase_api.doctor import statements
 from lakebase_api.doctor.facts import Column, Facts, Index, Key, Own, Relation, Role, Seen, Use
 from lakebase_api.doctor.marks import name_source
-from lakebase_api.doctor.own_tables import find_own_tables
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.settings import Settings
-from lakebase_api.sql.overlay_tables import find_tables, read_version
+from lakebase_api.sql.overlay_tables import find_tables, list_privileges, read_version
 from lakebase_api.table import declaration
 from lakebase_api.table.declaration import Filter, Table
 
@@ -108,25 +107,21 @@ class Catalogues:
         return found
 
     def _find_own(self, tables: Sequence[Table], role: Role) -> Own:
-        wanted = dict.fromkeys(
-            (own.name, privilege)
-            for table in tables
-            for own in find_own_tables(table)
-            for privilege in own.privileges
-        )
+        changeable = [table for table in tables if table.changeable]
+        if not changeable:
+            return Own({}, {}, None)
+        wanted = [(name, each) for name, needed in list_privileges(changeable).items() for each in needed]
+        schema = self.settings.status_schema
         values = {
             "role": role.role_oid,
-            "schema": self.settings.status_schema,
+            "schema": schema,
             "tables": [name for name, _ in wanted],
             "privileges": [privilege for _, privilege in wanted],
         }
-        if not wanted:
-            return Own({}, {}, None)
         rows = self.connection.execute(statements.FIND_PRIVILEGES, values)
-        schema = self.settings.status_schema
         return Own(
             privileges={(name, privilege): is_granted for name, privilege, is_granted in rows},
-            found=find_tables(self.connection, schema, tables),
+            found=find_tables(self.connection, schema, changeable),
             # The session's own rights decide, whichever role is looked at.
             version=read_version(self.connection, schema),
         )

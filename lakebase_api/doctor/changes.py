@@ -3,20 +3,21 @@
 from collections.abc import Iterator
 
 from lakebase_api.doctor.facts import Facts
-from lakebase_api.doctor.names import quote
-from lakebase_api.doctor.own_tables import (
-    VERSION,
-    OwnTable,
-    find_lacking_columns,
-    find_other_types,
-    find_own_tables,
-    name_changes,
-)
+from lakebase_api.doctor.names import name_changes, quote
 from lakebase_api.lakebase.findings import Blocks, Check, failed, name_changes_check, passed
 from lakebase_api.settings import Settings
+from lakebase_api.sql.overlay_tables import (
+    IDEMPOTENCY_TABLE,
+    MIGRATIONS,
+    find_lacking,
+    find_other_types,
+    list_privileges,
+    spell_storage_type,
+)
 from lakebase_api.table.declaration import Writes
 
 SETUP = "python -m lakebase_api setup"
+VERSION = len(MIGRATIONS)
 NONE_ARE_KEPT = "none are kept, and none are made"
 
 
@@ -25,7 +26,7 @@ def judge_changes(facts: Facts, settings: Settings, *, for_reading: bool | None 
     if for_reading is None:
         for_reading = facts.table.writes is Writes.OFF
     name = name_changes_check(facts.table.name)
-    if not find_own_tables(facts.table):
+    if not facts.table.changeable:
         return passed(name, NONE_ARE_KEPT)
     if facts.role.status_schema_owner is None:
         return _judge_absence(facts, settings, for_reading=for_reading)
@@ -42,7 +43,7 @@ def is_current(facts: Facts) -> bool:
         and _may_all(facts, for_reading=False)
         and version is not None
         and version >= VERSION
-        and not find_lacking_columns(facts.own.found, facts.table)
+        and not find_lacking(facts.own.found, facts.table)
     )
 
 
@@ -80,8 +81,8 @@ def _judge_grants(facts: Facts, settings: Settings, *, for_reading: bool) -> Che
     for table in dict.fromkeys(table for table, _, _ in needed):
         lacking = [privilege for own, privilege, is_granted in needed if own == table and is_granted is False]
         if lacking:
-            name = quote(settings.status_schema, table.name)
-            grants.append(f"GRANT {', '.join(lacking)} ON {name} TO {quote(role.role)}")
+            own = quote(settings.status_schema, table)
+            grants.append(f"GRANT {', '.join(lacking)} ON {own} TO {quote(role.role)}")
     reads_fail = not role.may_use_status_schema or not _may_all(facts, for_reading=True)
     return failed(
         name_changes_check(facts.table.name),
@@ -122,7 +123,8 @@ def _judge_form(facts: Facts, settings: Settings, *, for_reading: bool) -> Check
             blocks=Blocks.CHANGES,
         )
     if not for_reading and (others := find_other_types(facts.own.found, facts.table)):
-        kept = ", ".join(f"{other.column} as {other.type}, not {other.wanted}" for other in others)
+        wanted = {name: spell_storage_type(facts.table.by_name[name].type).as_string(None) for name in others}
+        kept = ", ".join(f"{name} as {kind}, not {wanted[name]}" for name, kind in others.items())
         return failed(
             name_changes_check(facts.table.name),
             f"the tables in {schema} keep {kept}",
@@ -144,16 +146,16 @@ def _find_old(facts: Facts, settings: Settings) -> str:
     # The owner adds them when it connects the first time.
     if facts.role.status_schema_owner == facts.role.role:
         return ""
-    lacking = ", ".join(find_lacking_columns(facts.own.found, facts.table))
+    lacking = ", ".join(find_lacking(facts.own.found, facts.table))
     return f"the tables in {schema} have no columns for changes of {lacking}" if lacking else ""
 
 
-def _needed(facts: Facts, *, for_reading: bool) -> Iterator[tuple[OwnTable, str, bool | None]]:
-    """The privileges that are needed, and whether each is granted; ``None`` where there is no table."""
-    for table in find_own_tables(facts.table):
-        for privilege in table.privileges:
-            if not for_reading or (table.is_read and privilege == "SELECT"):
-                yield table, privilege, facts.own.privileges[table.name, privilege]
+def _needed(facts: Facts, *, for_reading: bool) -> Iterator[tuple[str, str, bool | None]]:
+    """The tables, their privileges, and whether each is granted; ``None`` where there is no such table."""
+    for table, privileges in list_privileges([facts.table]).items():
+        for privilege in privileges:
+            if not for_reading or (table != IDEMPOTENCY_TABLE and privilege == "SELECT"):
+                yield table, privilege, facts.own.privileges[table, privilege]
 
 
 def _may_all(facts: Facts, *, for_reading: bool) -> bool:

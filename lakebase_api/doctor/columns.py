@@ -1,17 +1,13 @@
 """Judges whether the columns are those that are declared, and of their types."""
 
-import re
-
 from lakebase_api.doctor.facts import Column, Facts
 from lakebase_api.doctor.names import name_setting, quote, quote_source
 from lakebase_api.lakebase.findings import Blocks, Check, advised, failed, passed
 from lakebase_api.settings import Settings
 from lakebase_api.table import declaration
 from lakebase_api.table.declaration import Table
+from lakebase_api.table.names import IDENTIFIER, unquote
 from lakebase_api.table.types import WHOLE, Kind, Type, has_other_numbers
-
-# What a name of a type is made of: words, and texts in quotes.
-PART = re.compile(r'"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>[^".]+)')
 
 
 def judge_columns(facts: Facts, settings: Settings) -> Check:
@@ -27,9 +23,7 @@ def judge_columns(facts: Facts, settings: Settings) -> Check:
     ]
     if lacking or wrong or may_be_null:
         return _refuse(facts, settings, lacking, wrong, may_be_null)
-    hidden = {
-        found.type_schema for column, found in there if _find_enum(column.type) and not found.may_use_type
-    }
+    hidden = {found.type_schema for column, found in there if column.type.enum and not found.may_use_type}
     if hidden:
         return _demand_usage(facts, sorted(hidden))
     narrow = [(column.type, found) for column, found in there if has_other_numbers(column.type, found.type)]
@@ -43,7 +37,7 @@ def serves(table: Table, column: declaration.Column, found: Column) -> bool:
 
     Of an integer key only those do that hold nothing which a bigint does not.
     """
-    enum = _find_enum(column.type)
+    enum = column.type.enum
     if enum is not None:
         is_array = column.type.kind is Kind.ARRAY
         return found.type.endswith("[]") is is_array and _is_named(found, enum)
@@ -52,18 +46,9 @@ def serves(table: Table, column: declaration.Column, found: Column) -> bool:
     return found.type in column.type.family
 
 
-def _find_enum(declared: Type) -> Type | None:
-    """The enum that values, or the elements of arrays, are of."""
-    kind = declared.element or declared
-    return kind if kind.kind is Kind.ENUM else None
-
-
 def _is_named(found: Column, enum: Type) -> bool:
     """Whether the declared name is that of the type: with its schema, or where it is found without."""
-    parts = [
-        part["quoted"].replace('""', '"') if part["quoted"] else part["plain"]
-        for part in PART.finditer(enum.name)
-    ]
+    parts = [unquote(part) for part in IDENTIFIER.findall(enum.name)]
     if len(parts) == 1:
         return parts == [found.type_name] and found.is_type_visible
     return parts == [found.type_schema, found.type_name]

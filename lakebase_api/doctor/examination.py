@@ -12,6 +12,7 @@ from lakebase_api.doctor.facts import Facts, Role
 from lakebase_api.doctor.marks import find_marks
 from lakebase_api.doctor.relation import judge_table
 from lakebase_api.lakebase.connection import Connection
+from lakebase_api.lakebase.failures import NO_CONNECT, NO_LOGIN, Failure
 from lakebase_api.lakebase.findings import KEY, Check, failed, name_changes_check, passed, skipped
 from lakebase_api.lakebase.setup_logs import AT_ANY_TIME
 from lakebase_api.settings import Settings
@@ -92,19 +93,13 @@ def miss_role(role: str) -> Check:
 
 
 def _judge_role(found: Role) -> Check:
-    role, database = (sql.Identifier(name).as_string(None) for name in (found.role, found.database))
     if not found.may_log_in:
-        return failed(
-            "role",
-            f"{found.role} may not log in",
-            mend="Who may alter roles runs",
-            sql=(f"ALTER ROLE {role} LOGIN",),
-        )
+        return _refuse_role(found, "log in", NO_LOGIN)
     if not found.may_connect:
-        return failed(
-            "role",
-            f"{found.role} may not connect to {found.database}",
-            mend="The owner of the database runs",
-            sql=(f"GRANT CONNECT ON DATABASE {database} TO {role}",),
-        )
+        return _refuse_role(found, f"connect to {found.database}", NO_CONNECT)
     return passed("role", f"{found.role} may connect")
+
+
+def _refuse_role(found: Role, what: str, failure: Failure) -> Check:
+    sql_that_mends = failure.build_sql(found.role, found.database)
+    return failed("role", f"{found.role} may not {what}", mend=failure.mend, sql=sql_that_mends)

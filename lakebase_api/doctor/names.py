@@ -30,6 +30,11 @@ def name_setting(table: Table, settings: Settings) -> str:
     return NAMES if table.name == FIRST else f"`source` of [{table.name}] in {settings.tables_file}"
 
 
+def name_changes(table: Table) -> str:
+    """What the tables that keep changes of a declared table keep."""
+    return "status changes" if table.name == FIRST else f"changes of {table.name}"
+
+
 def suggest(table: Table, similar: list[tuple[str, str]]) -> str:
     """Tables that may have been meant, as what names the source has them."""
     if table.name == FIRST:

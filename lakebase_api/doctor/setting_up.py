@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import psycopg
 
-from lakebase_api.doctor import own_tables
 from lakebase_api.doctor.app_role import find_app_role
 from lakebase_api.doctor.catalogues import Catalogues
 from lakebase_api.doctor.changes import SETUP, is_current, judge_changes
@@ -20,6 +19,7 @@ from lakebase_api.lakebase.findings import State
 from lakebase_api.lakebase.setup_logs import AT_NO_ROWS
 from lakebase_api.redaction import redact
 from lakebase_api.settings import Settings
+from lakebase_api.sql import overlay_tables
 from lakebase_api.table.declaration import Table
 from lakebase_api.table.loading import load_tables
 from lakebase_api.table.mistakes import TablesError
@@ -99,9 +99,9 @@ class _Setup:
         """Migrate and grant in one transaction, which also keeps the lock to its end."""
         schema = self.settings.status_schema
         with self.connection.transaction():
-            steps = own_tables.make(self.connection, schema, self.tables)
+            steps = sum(overlay_tables.set_up(self.connection, schema, [table]) > 0 for table in self.tables)
             if self.role != self.connection.info.user:
-                for statement in own_tables.compose_grants(schema, self.role, self.tables):
+                for statement in overlay_tables.grants(schema, self.role, self.tables):
                     self.connection.execute(statement.encode())
         return "1 migration" if steps == 1 else f"{steps} migrations"
 

@@ -7,9 +7,9 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from lakebase_api.http.json_response import GREATEST_EXACT
+from lakebase_api.table.values import MAX_BIGINT, MIN_BIGINT
 
-# What a PostgreSQL bigint holds.
-LEAST_KEY, GREATEST_KEY = -(2**63), 2**63 - 1
+LEAST_KEY, GREATEST_KEY = MIN_BIGINT, MAX_BIGINT
 # Times the largest page it stays a bigint.
 GREATEST_PAGE = GREATEST_EXACT
 GREATEST_PAGE_SIZE = 1000

@@ -10,9 +10,6 @@ from psycopg.rows import class_row
 
 from lakebase_api.lakebase.connection import Connection
 
-VIEWS = ("v", "m")
-PARTITIONED = "p"
-
 # So that the names of all types but PostgreSQL's own are printed with their schema.
 QUALIFY = b"SET LOCAL search_path = pg_catalog"
 
@@ -138,14 +135,7 @@ class FoundTable:
     @property
     def is_view(self) -> bool:
         """Whether no column of it can be NOT NULL, as far as PostgreSQL knows."""
-        return self.kind in VIEWS
-
-
-@dataclass(frozen=True)
-class _Relation:
-    oid: int
-    kind: str
-    rows: int | None
+        return self.kind in ("v", "m")
 
 
 def find_relation(connection: Connection, schema: str, name: str) -> FoundTable | None:
@@ -153,16 +143,13 @@ def find_relation(connection: Connection, schema: str, name: str) -> FoundTable 
     names = {"schema": schema, "table": name}
     with connection.transaction():
         connection.execute(QUALIFY)
-        relation = (
-            connection.cursor(row_factory=class_row(_Relation)).execute(FIND_RELATION, names).fetchone()
-        )
+        relation = connection.execute(FIND_RELATION, names).fetchone()
         if relation is None:
             return None
-        values = {**names, "oid": relation.oid, "rows": relation.rows or 0}
-        columns = (
-            connection.cursor(row_factory=class_row(FoundColumn)).execute(FIND_COLUMNS, values).fetchall()
-        )
-        indexes = (
-            connection.cursor(row_factory=class_row(FoundIndex)).execute(FIND_INDEXES, values).fetchall()
-        )
-    return FoundTable(schema, name, relation.kind, relation.rows, columns, indexes)
+        oid, kind, rows = relation
+        values = {**names, "oid": oid, "rows": rows or 0}
+        of_columns = connection.cursor(row_factory=class_row(FoundColumn))
+        columns = of_columns.execute(FIND_COLUMNS, values).fetchall()
+        of_indexes = connection.cursor(row_factory=class_row(FoundIndex))
+        indexes = of_indexes.execute(FIND_INDEXES, values).fetchall()
+    return FoundTable(schema, name, kind, rows, columns, indexes)

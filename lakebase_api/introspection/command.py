@@ -22,7 +22,7 @@ from lakebase_api.settings import Settings
 from lakebase_api.table.declaration import Table
 from lakebase_api.table.loading import load_tables, read_tables
 from lakebase_api.table.mistakes import TablesError
-from lakebase_api.table.names import QUOTED
+from lakebase_api.table.names import QUOTED, unquote
 
 UNKNOWN_ROLE = "the client id of the app"
 PART = rf'{QUOTED}|[^".=]+'
@@ -130,13 +130,9 @@ def _parse(text: str) -> Wanted:
     found = WANTED.fullmatch(text)
     if found is None:
         raise Refused(f"{text}: must be SCHEMA.TABLE or SCHEMA.TABLE=NAME.")
-    schema, table = (_unquote(found[part]) for part in ("schema", "table"))
+    schema, table = (unquote(found[part]) for part in ("schema", "table"))
     name = found["name"] or re.sub(r"[^a-z0-9_-]+", "_", table.lower())
     return Wanted(schema, table, name)
-
-
-def _unquote(part: str) -> str:
-    return part[1:-1].replace('""', '"') if part.startswith('"') else part
 
 
 def _find(connection: Connection, wanted: Wanted) -> FoundTable:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lakebase_api.introspection.catalogue import FoundColumn, FoundTable
 from lakebase_api.introspection.draft import read_type, shorten
 from lakebase_api.table.declaration import Column, Table
-from lakebase_api.table.types import Kind, Type, UnknownType, has_other_numbers
+from lakebase_api.table.types import Type, UnknownType, has_other_numbers
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def _compare_column(
         return
     if not _serves_as(declared.type, column):
         yield Difference(declared.name, shorten(declared.type.name), shorten(column.type))
-    elif unknown := [value for value in declared.values if _is_unknown(declared, column, value)]:
+    elif unknown := _find_unknown(declared, column):
         yield Difference(declared.name, f"values {', '.join(unknown)}", f"values {', '.join(column.labels)}")
     # No column of a view is NOT NULL, as far as PostgreSQL knows.
     if column.may_be_null and not declared.may_be_null and not found.is_view:
@@ -71,8 +71,8 @@ def _serves_as(declared: Type, column: FoundColumn) -> bool:
         kind = read_type(column)
     except UnknownType:
         return False
-    if (declared.element or declared).kind is Kind.ENUM:
-        return (kind.element or kind).kind is Kind.ENUM and _split(declared.name) == _split(kind.name)
+    if declared.enum:
+        return kind.enum is not None and _split(declared.name) == _split(kind.name)
     # As regtype prints it: without a length.
     plain = re.sub(r"\(.*?\)", "", column.type)
     is_shorter = declared.length is None or (kind.length is not None and kind.length <= declared.length)
@@ -84,9 +84,9 @@ def _split(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def _is_unknown(declared: Column, column: FoundColumn, value: str) -> bool:
-    is_enum = (declared.type.element or declared.type).kind is Kind.ENUM
-    return is_enum and value not in column.labels
+def _find_unknown(declared: Column, column: FoundColumn) -> list[str]:
+    """The values that the enum of the database has not."""
+    return [value for value in declared.values if declared.type.enum and value not in column.labels]
 
 
 def _compare_key(table: Table, found: FoundTable) -> Iterator[Difference]:

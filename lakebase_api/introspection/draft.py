@@ -116,12 +116,11 @@ def _draft_column(table: FoundTable, found: FoundColumn, key: Sequence[str]) -> 
         kind = read_type(found)
     except UnknownType as refusal:
         return DraftColumn(found.name, shorten(found.type), refusal=str(refusal))
-    is_enum = (kind.element or kind).kind is Kind.ENUM
     draft = DraftColumn(
         found.name,
         shorten(found.type),
         may_be_null=found.may_be_null and found.name not in key,
-        labels=found.labels if is_enum else (),
+        labels=found.labels if kind.enum else (),
         kind=kind.kind,
     )
     return _guess_use(table, found, kind, draft, key)

@@ -2,12 +2,11 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from psycopg import sql
-
-from lakebase_api.introspection.catalogue import PARTITIONED, FoundTable
+from lakebase_api.doctor.names import name_kind, quote
+from lakebase_api.introspection.catalogue import FoundTable
 from lakebase_api.introspection.draft import Draft, DraftColumn, NotServed
 from lakebase_api.table.loading import read_tables
 from lakebase_api.table.names import UNQUOTED, guess_one
@@ -33,23 +32,14 @@ def write_table(draft: Draft, *, shows_all: bool) -> str:
     return "\n".join([*_write_head(draft), *columns, *_write_rest(draft)]) + "\n"
 
 
-def write_grants(tables: Iterable[FoundTable], role: str) -> str:
+def write_grants(tables: Sequence[FoundTable], role: str) -> str:
     """The rights that the app's role must have, as comments."""
-    found = list(tables)
-    enums = {column.type_schema for table in found for column in table.columns if column.type_kind == "e"}
-    schemas = sorted({table.schema for table in found} | enums)
-    grants = [
-        sql.SQL("GRANT USAGE ON SCHEMA {} TO {};").format(sql.Identifier(schema), sql.Identifier(role))
-        for schema in schemas
-    ]
-    grants += [
-        sql.SQL("GRANT SELECT ON {} TO {};").format(
-            sql.Identifier(table.schema, table.name), sql.Identifier(role)
-        )
-        for table in found
-    ]
+    enums = {column.type_schema for table in tables for column in table.columns if column.type_kind == "e"}
+    schemas = sorted({table.schema for table in tables} | enums)
+    grants = [f"GRANT USAGE ON SCHEMA {quote(schema)} TO {quote(role)};" for schema in schemas]
+    grants += [f"GRANT SELECT ON {quote(table.schema, table.name)} TO {quote(role)};" for table in tables]
     lines = ["# What the owner of the tables runs for the app to read them; doctor says what is missing:"]
-    return "\n".join([*lines, *(f"# {_clean(grant.as_string(None))}" for grant in grants)]) + "\n"
+    return "\n".join([*lines, *(f"# {_clean(grant)}" for grant in grants)]) + "\n"
 
 
 def spell_source(found: FoundTable) -> str:
@@ -83,11 +73,10 @@ def _served(draft: Draft) -> list[DraftColumn]:
 def _write_head(draft: Draft) -> list[str]:
     found = draft.found
     rows = "" if found.rows is None else f", some {found.rows:,} rows"
-    kinds = {"v": "view", "m": "materialized view", "p": "partitioned table", "f": "foreign table"}
     key = ", ".join(_quote(name) for name in draft.key)
     return [
         f"[{draft.name}]",
-        f"source = {_quote(spell_source(found))}  # {kinds.get(found.kind, 'table')}{rows}",
+        f"source = {_quote(spell_source(found))}  # {name_kind(found.kind)}{rows}",
         f"key = [{key}]  # {_clean(draft.key_reason)}",
         f"one = {_quote(guess_one(draft.name))}  # a row of it, in texts and names",
         '# writes = "overlay"  # where changes go: beside the table; or "direct", into it; or "off"',
@@ -149,13 +138,13 @@ def _write_indexes(found: FoundTable, columns: Sequence[DraftColumn]) -> Iterato
     if found.kind == "v":
         return
     # None of a partitioned table can be made concurrently.
-    how = "" if found.kind == PARTITIONED else " CONCURRENTLY"
-    table = sql.Identifier(found.schema, found.name)
+    how = "" if found.kind == "p" else " CONCURRENTLY"
+    table = quote(found.schema, found.name)
     for column in columns:
         is_contained = column.kind is Kind.ARRAY or column.type == "jsonb"
         if not column.is_sortable or (is_contained and not column.filters):
-            text = f"CREATE INDEX{how} ON {{}}{' USING gin' if is_contained else ''} ({{}});"
-            yield sql.SQL(text).format(table, sql.Identifier(column.name)).as_string(None)
+            using = " USING gin" if is_contained else ""
+            yield f"CREATE INDEX{how} ON {table}{using} ({quote(column.name)});"
 
 
 def _spell_key(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The one place that uses a connection: lends it to a query, and decides what a failure means."""
+"""Lends pooled connections to queries, and decides what a failure means."""
 
 import itertools
 import time
@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import psycopg
 
@@ -19,8 +19,10 @@ from lakebase_api.lakebase.setup_faults import FAULTS_MET, NotSetUp, SetupLog
 from lakebase_api.lakebase.watchdog import Watchdog
 from lakebase_api.settings import Settings
 
-P = ParamSpec("P")
 T = TypeVar("T")
+
+# What is asked on a connection that is lent for it. It may be called again.
+Query = Callable[[Connection], T]
 
 
 class OutcomeUnknown(Exception):
@@ -94,33 +96,25 @@ class Database:
         self._pool.close()
         self.watchdog.close()
 
-    def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The result of ``query(connection, …)``, tried again as long as it may when a connection is lost.
+    def read(self, query: Query[T]) -> T:
+        """The result of the query, tried again as long as it may when a connection is lost.
 
         Raises ``DatabaseUnavailable``, ``DeadlineExceeded``, ``PoolTimeout``, ``TooManyRequests``, and what
         the query raises, except that ``NotSetUp`` takes the place of ``FAULTS_MET``.
         """
-        return self.read_for(self._find_caller(), query, *args, **kwargs)
+        return self._run(self._find_caller(), query)
 
-    def read_for(
-        self,
-        caller: Caller,
-        query: Callable[Concatenate[Connection, P], T],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
+    def read_for(self, caller: Caller, query: Query[T]) -> T:
         """As ``read``, on behalf of somebody else than the current thread's caller."""
-        return self._run(caller, lambda connection: query(connection, *args, **kwargs))
+        return self._run(caller, query)
 
-    def read_long(
-        self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    def read_long(self, query: Query[T]) -> T:
         """As ``read``, for a statement that may go through the whole table: few of those run at once."""
         caller = self._find_caller()
         began = time.monotonic()
         with self._pool.take_long_turn(caller.deadline):
             caller.record_use(time.monotonic() - began, 0.0)
-            return self.read_for(caller, query, *args, **kwargs)
+            return self._run(caller, query)
 
     def wait_long(self, deadline: float) -> AbstractContextManager[None]:
         """Count as one who waits for what may take long, as few may.
@@ -129,30 +123,19 @@ class Database:
         """
         return self._pool.wait_long(deadline)
 
-    def write(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def write(self, query: Query[T]) -> T:
         """As ``read``, but a query that may have reached the server is not tried again.
 
         Raises ``OutcomeUnknown`` too, when the connection was lost meanwhile.
         """
-        caller = self._find_caller()
-        return self._run(
-            caller, lambda connection: query(connection, *args, **kwargs), is_change=True, is_repeatable=False
-        )
+        return self._run(self._find_caller(), query, is_change=True, is_repeatable=False)
 
-    def write_repeatably(
-        self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    def write_repeatably(self, query: Query[T]) -> T:
         """As ``read``, for a write that does nothing when it was done already."""
-        caller = self._find_caller()
-        return self._run(caller, lambda connection: query(connection, *args, **kwargs), is_change=True)
+        return self._run(self._find_caller(), query, is_change=True)
 
     def _run(
-        self,
-        caller: Caller,
-        query: Callable[[Connection], T],
-        *,
-        is_change: bool = False,
-        is_repeatable: bool = True,
+        self, caller: Caller, query: Query[T], *, is_change: bool = False, is_repeatable: bool = True
     ) -> T:
         retries, was_at_a_loss = Retries(caller.deadline), False
         while True:
@@ -175,7 +158,7 @@ class Database:
             self._retries.step()
             retries.pause()
 
-    def _use(self, query: Callable[[Connection], T], caller: Caller, use: "_Use") -> T:
+    def _use(self, query: Query[T], caller: Caller, use: "_Use") -> T:
         """Run the query once, and note in ``use`` how far it came."""
         started = time.monotonic()
         connection = None
@@ -223,14 +206,13 @@ class Database:
             connection.statement_timeout = limit
 
 
+@dataclass
 class _Use:
     """How far one use of a connection came."""
 
-    def __init__(self, *, is_change: bool) -> None:
-        self.is_change = is_change
-
-    sent = False
-    lost = False
+    is_change: bool
+    sent: bool = False
+    lost: bool = False
 
 
 class _Count:

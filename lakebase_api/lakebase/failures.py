@@ -7,7 +7,7 @@ language is known who said them, and whether the password had been sent.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
@@ -23,13 +23,15 @@ REACH = "Correct PGHOST and PGPORT, and see that they can be reached from here"
 
 @dataclass(frozen=True)
 class Failure:
-    """A way to fail: words that the error has all of, the step of connecting they mean, and what mends it.
+    """A way to fail: a pattern of the error's words, the step of connecting they mean, and what mends it.
+
+    Without ``words`` something else tells it apart.
 
     ``said`` is for anybody, without a name of a host, a role or a database. ``passes`` by itself: a database
     that wakes up or fails over is like that for a while.
     """
 
-    words: tuple[str, ...]
+    words: str
     step: str
     said: str
     mend: str
@@ -53,88 +55,87 @@ class Unsuitable(psycopg.OperationalError):
 
 
 LOGIN_REFUSED = Failure(
-    ("authentication failed",),
+    "authentication failed",
     "login",
     "the login was refused",
     "Correct PGUSER, or in its absence DATABRICKS_CLIENT_ID, and PGPASSWORD, where there is one",
 )
-NO_ROLE = Failure(('role "', "does not exist"), "login", "the role does not exist", "Correct PGUSER")
-NO_CONNECTION_LEFT = (
-    Failure(("too many",), "login", "the database has no connection left", LESS, passes=True),
-    Failure(("slots are reserved",), "login", "the database has no connection left", LESS, passes=True),
+NO_ROLE = Failure('role ".*does not exist', "login", "the role does not exist", "Correct PGUSER")
+NO_CONNECTION_LEFT = Failure(
+    "too many|slots are reserved", "login", "the database has no connection left", LESS, passes=True
 )
 NO_TOKEN = Failure(
-    (),
+    "",
     "workspace",
     "the workspace gave no token, host or user",
     "See DATABRICKS_HOST and what the app may do there",
 )
-UNREACHED = Failure((), "host", "the last connect failed", REACH)
+UNREACHED = Failure("", "host", "the last connect failed", REACH)
 
 POOLER = Failure(
-    ("startup parameter",),
+    "startup parameter|command-line options",
     "host",
     "what answers is a connection pooler, which this service cannot use",
     "Set PGHOST and PGPORT to those of the database itself, not of its pooler",
 )
 NOT_UTF8 = Failure(
-    (),
+    "",
     "database",
     "the encoding of the database is not UTF8",
     "Serve a database that was made with ENCODING 'UTF8': dump this one, and restore it into such a one",
 )
 # What a server says in words that are not known, before it has the password and after.
 NOT_LET_IN = Failure(
-    (),
+    "",
     "login",
     "the database did not let the service in",
     "What the server says has to be mended there, unless it passes by itself",
     passes=True,
 )
 NOT_LOGGED_IN = Failure(
-    (),
+    "",
     "login",
     "the database refused the login",
     "Correct PGUSER, PGDATABASE or PGPASSWORD, where there is one, or whatever the server names",
 )
 # What a new password, or fewer connections, may help against.
 MAY_BE_PASSWORD = (LOGIN_REFUSED, NOT_LOGGED_IN)
-MAY_BE_FULL = (*NO_CONNECTION_LEFT, NOT_LET_IN, NOT_LOGGED_IN)
+MAY_BE_FULL = (NO_CONNECTION_LEFT, NOT_LET_IN, NOT_LOGGED_IN)
+
+NO_LOGIN = Failure(
+    "not permitted to log in",
+    "login",
+    "the role may not log in",
+    "Who may alter roles runs",
+    "ALTER ROLE {role} LOGIN",
+)
+NO_CONNECT = Failure(
+    "permission denied for database",
+    "database",
+    "the role may not connect to the database",
+    "The owner of the database runs",
+    "GRANT CONNECT ON DATABASE {database} TO {role}",
+)
 
 # As PostgreSQL and poolers word them; the first that fits.
 # https://github.com/postgres/postgres/blob/REL_16_STABLE/src/backend/libpq/auth.c
 SAID_BY_SERVER = (
     LOGIN_REFUSED,
     NO_ROLE,
-    *NO_CONNECTION_LEFT,
+    NO_CONNECTION_LEFT,
     POOLER,
-    replace(POOLER, words=("command-line options",)),
-    Failure(("is starting up",), "login", "the database is starting up", "That mends itself", passes=True),
+    Failure("is starting up", "login", "the database is starting up", "That mends itself", passes=True),
+    Failure("is shutting down", "login", "the database is shutting down", "That mends itself", passes=True),
+    NO_LOGIN,
     Failure(
-        ("is shutting down",), "login", "the database is shutting down", "That mends itself", passes=True
-    ),
-    Failure(
-        ("not permitted to log in",),
-        "login",
-        "the role may not log in",
-        "Who may alter roles runs",
-        "ALTER ROLE {role} LOGIN",
-    ),
-    Failure(
-        ("pg_hba.conf",),
+        r"pg_hba\.conf",
         "login",
         "the database does not let the role in from here",
         "Have pg_hba.conf of the server let the role in with a password",
     ),
+    NO_CONNECT,
     Failure(
-        ("permission denied for database",),
-        "database",
-        "the role may not connect to the database",
-        "The owner of the database runs",
-        "GRANT CONNECT ON DATABASE {database} TO {role}",
-    ),
-    Failure(
-        ('database "', "does not exist"),
+        'database ".*does not exist',
         "database",
         "the database does not exist",
         "Set PGDATABASE to the name of a database that is there",
@@ -143,35 +144,34 @@ SAID_BY_SERVER = (
 # As libpq words them; the first that fits.
 SAID_BY_LIBPQ = (
     Failure(
-        ("does not match host name",),
+        "does not match host name",
         "TLS",
         "the certificate of the database was not accepted",
         "Set PGHOST to a name that the certificate has, or PGSSLMODE=verify-ca",
     ),
     Failure(
-        ("certificate",),
+        "certificate",
         "TLS",
         "the certificate of the database was not accepted",
         "Set PGSSLROOTCERT to a file with the authority that signed it, or PGSSLMODE=require",
     ),
     Failure(
-        ("does not support ssl",),
+        "does not support ssl",
         "TLS",
         "TLS could not be agreed on",
         "Have the server offer TLS or, for one on this machine, set PGSSLMODE=disable",
     ),
     Failure(
-        ("ssl",),
+        "ssl",
         "TLS",
         "TLS could not be agreed on",
         "Correct PGHOST and PGPORT: what listens there does not agree on TLS",
     ),
-    Failure(("timeout expired",), "host", "the database did not answer", REACH, passes=True),
-    Failure(("unreachable",), "host", "the database did not answer", REACH),
-    Failure(("no route to host",), "host", "the database did not answer", REACH),
-    Failure(("resolve host",), "host", "the host of the database is not known", "Correct PGHOST"),
+    Failure("timeout expired", "host", "the database did not answer", REACH, passes=True),
+    Failure("unreachable|no route to host", "host", "the database did not answer", REACH),
+    Failure("resolve host", "host", "the host of the database is not known", "Correct PGHOST"),
     Failure(
-        ("refused",),
+        "refused",
         "host",
         "the database refused the connection",
         f"{REACH}; its compute may be stopped",
@@ -195,8 +195,7 @@ def classify(error: psycopg.Error | CredentialError) -> Failure:
 
 
 def _find(said: str, failures: Sequence[Failure], otherwise: Failure) -> Failure:
-    words = said.lower()
-    return next((each for each in failures if all(word in words for word in each.words)), otherwise)
+    return next((each for each in failures if re.search(each.words, said, re.IGNORECASE)), otherwise)
 
 
 def first_line(error: Exception) -> str:

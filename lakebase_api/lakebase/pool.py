@@ -99,15 +99,16 @@ class Pool:
         outage is younger than ``WAKE_BUDGET``. Raises ``DeadlineExceeded``, ``DatabaseUnavailable``, and
         psycopg_pool's ``PoolTimeout`` and ``TooManyRequests``.
         """
-        asked_before, self._asked_at = self._asked_at, time.monotonic()
+        asked_at = time.monotonic()
+        asked_before, self._asked_at = self._asked_at, asked_at
         self._end_relief()
         # After so long without a request nobody tries to connect any more: this one has to set it off.
-        if self._asked_at - asked_before < PATIENCE and self._is_given_up():
+        if asked_at - asked_before < PATIENCE and self._is_given_up():
             raise DatabaseUnavailable("no connection could be opened") from self.connects.error
         if not self._places.acquire(blocking=False):
-            self._judge(TooManyRequests("the queue is full"), deadline, self._asked_at)
+            self._judge(TooManyRequests("the queue is full"), deadline, asked_at)
         try:
-            return self._wait_for_connection(deadline)
+            return self._wait_for_connection(deadline, asked_at)
         except BaseException:
             self._places.release()
             raise
@@ -159,8 +160,8 @@ class Pool:
         self._note_connection(connection)
         return connection
 
-    def _wait_for_connection(self, deadline: float) -> LakebaseConnection:
-        patience_ends = min(deadline, self._asked_at + self._settings.pool_timeout)
+    def _wait_for_connection(self, deadline: float, asked_at: float) -> LakebaseConnection:
+        patience_ends = min(deadline, asked_at + self._settings.pool_timeout)
         while True:
             try:
                 connection = self._pool.getconn(self._longest_wait(patience_ends))

@@ -14,7 +14,6 @@ from lakebase_api.lakebase.pool import Pool
 from lakebase_api.lakebase.rotation import Rotation
 from lakebase_api.lakebase.setup_faults import SetupLog
 from lakebase_api.lakebase.setup_logs import Examiner, SetupLogs
-from lakebase_api.lakebase.startup_report import BootReport
 from lakebase_api.lakebase.target import Target
 from lakebase_api.settings import Settings, TargetKind
 
@@ -42,11 +41,10 @@ class Lakebase:
         self._unused_variables = target.unused_variables
         self._rotation = Rotation(self._holder, scheduler) if self._holder else None
         self.setups = SetupLogs(examiner)
-        report = BootReport(self.setups)
 
         def greet_and_report(connection: Connection) -> None:
             greet(connection)
-            report.log(connection)
+            self.setups.report(connection)
 
         self.pool = Pool(settings, target, greet_and_report)
         of_no_table = SetupLog(lambda connection: ())

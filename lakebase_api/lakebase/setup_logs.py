@@ -1,12 +1,18 @@
-"""How the database was last found to be set up for each of the declared tables."""
+"""How each declared table was last found to be set up, and what the log says of that at first."""
 
+import logging
+import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+import psycopg
+
 from lakebase_api.lakebase.connection import Connection
-from lakebase_api.lakebase.findings import KEY, Check, State
+from lakebase_api.lakebase.findings import CONNECTIONS, KEY, Blocks, Check, State
 from lakebase_api.lakebase.setup_faults import SetupLog
+
+logger = logging.getLogger(__name__)
 
 # Seconds in which the rows of views are looked at when the service starts.
 LONGEST_START = 10.0
@@ -39,8 +45,19 @@ class SetupLogs:
 
     def __init__(self, examiner: Examiner) -> None:
         self._examiner = examiner
+        self._first = threading.Lock()
         names = examiner.names
         self.by_table = {name: self._build(name, is_one_of_several=len(names) > 1) for name in names}
+
+    def report(self, connection: Connection) -> None:
+        """At the first connection of a worker, look at all tables and log what is wrong."""
+        if not self._first.acquire(blocking=False):
+            return
+        try:
+            for check in self.examine(connection):
+                _log_check(check)
+        except (psycopg.Error, ValueError, LookupError) as error:
+            logger.warning("The boot report was cut short: %s", error)
 
     def examine(self, connection: Connection) -> Sequence[Check]:
         """Look at all tables now, and note what was found. Raises psycopg's errors."""
@@ -81,3 +98,12 @@ class SetupLogs:
                 own = [check for check in found if check.table == name]
                 self.by_table[name].note(own, after[name], (time.monotonic() - began) / len(names))
         return found
+
+
+def _log_check(check: Check) -> None:
+    is_wrong = check.state is State.FAILED
+    if check.name == CONNECTIONS:
+        logger.log(logging.WARNING if is_wrong else logging.INFO, "Connections: %s", check.says)
+    elif is_wrong:
+        level = logging.WARNING if check.blocks is Blocks.NOTHING else logging.ERROR
+        logger.log(level, "Not set up: %s", check.line)

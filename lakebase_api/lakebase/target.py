@@ -43,11 +43,6 @@ class Target:
         # Variables of the environment that somebody may expect to matter.
         self.unused_variables = forget_variables()
 
-    @property
-    def user(self) -> str | None:
-        """The role that logs in; ``None`` until it was asked for once."""
-        return self._user
-
     def connect_arguments(self) -> dict[str, Any]:
         """Keyword arguments for one new connection, with a password that is live now.
 

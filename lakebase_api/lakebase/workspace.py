@@ -24,6 +24,8 @@ from lakebase_api.settings import Settings, TargetKind
 
 T = TypeVar("T")
 
+logger = logging.getLogger(__name__)
+
 HTTP_TIMEOUT = 3
 # The rotation tries again by itself: the SDK's own retries, up to 300 s otherwise, only hide a failure. It
 # sleeps for a second or two after each in any case.
@@ -34,9 +36,11 @@ CALL_DEADLINE = 3.5
 # Calls that were given up and go on. Each ends soon by its own time limits, but for the SDK's less usual ways
 # to log in, some of which have none.
 MOST_HUNG = 4
-# What the SDK and requests raise: a refusal and an unreachable host are OSErrors, a refused OAuth login is a
-# ValueError, and malformed answers surface as the others.
-SDK_ERRORS = (OSError, ValueError, RuntimeError, KeyError, AttributeError, TypeError)
+# How malformed answers surface, and mistakes of the SDK or of ours: the log has a traceback of them.
+MISTAKES = (KeyError, AttributeError, TypeError)
+# What the SDK and requests raise besides: a refusal and an unreachable host are OSErrors, a refused OAuth
+# login is a ValueError.
+SDK_ERRORS = (OSError, ValueError, RuntimeError, *MISTAKES)
 # The longest life that Lakebase gives a credential.
 # https://docs.databricks.com/api/workspace/postgres/generatedatabasecredential
 LONGEST_TOKEN_LIFE = 3600
@@ -122,6 +126,8 @@ class Workspace:
             raise CredentialError(f"{what}: no answer within {CALL_DEADLINE:g} s")
         # Not raised here and caught, which would leave it, and what it says, with the error that is raised.
         if isinstance(reason := answer.exception(), SDK_ERRORS):
+            if isinstance(reason, MISTAKES):
+                logger.warning("Asking for %s went wrong", what, exc_info=reason)
             raise CredentialError(f"{what}: {self._explain(reason)}")
         found = answer.result()
         if not found:

@@ -4,10 +4,8 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
-import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -16,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 
 from lakebase_api.local.binaries import Binaries, find_binaries, usable_binaries
 from lakebase_api.local.child_process import Leash, Step
-from lakebase_api.local.cluster import BYTES, HBA, SUPERUSER, create_cluster, write_hba
+from lakebase_api.local.cluster import BYTES, SUPERUSER, create_cluster
 from lakebase_api.local.data_folder import choose_home, lock_home, read_password, unlock_home
 from lakebase_api.local.disk import FULL, full_disk, require_space
 from lakebase_api.local.failure import LocalFailure
@@ -37,7 +35,6 @@ SETTINGS = {
 STOP = (Step(signal.SIGINT, 15), Step(signal.SIGQUIT, 5))
 START_PATIENCE = 60.0  # seconds; recovery after a crash is part of a start
 PID_FILE = "postmaster.pid"
-SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 
 class EmbeddedPostgres:
@@ -124,25 +121,6 @@ class EmbeddedPostgres:
         if self._lock is not None:
             unlock_home(self._lock)
             self._lock = None
-
-    def replace_hba(self, lines: Sequence[str] = HBA) -> None:
-        """Make these lines pg_hba.conf, in force on return. Raises ValueError if the server rejects them."""
-        write_hba(self.data, lines)
-        self.reload()
-
-    def reload(self) -> None:
-        """Have the server read its files again, done on return. Raises ValueError if it rejects one."""
-        if self._pid is None:
-            raise RuntimeError("the server is not running")
-        log = LogExcerpt(self.log_path)
-        os.kill(self._pid, signal.SIGHUP)
-        # The server answers this only after it has done what the signal asks: it does one thing at a time.
-        with socket.create_connection((HOST, self.port), timeout=START_PATIENCE) as connection:
-            connection.sendall(SSL_REQUEST)
-            connection.recv(1)
-        news = log.read()
-        if "not reloaded" in news or "contains errors" in news:
-            raise ValueError(f"PostgreSQL does not take the new configuration: {news.strip()}")
 
     def explain(self, error: Exception) -> LocalFailure:
         """The failure to raise when the server ended the work of a client, with the client's `error`."""

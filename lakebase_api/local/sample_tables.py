@@ -10,7 +10,7 @@ from psycopg import sql
 
 from lakebase_api.local.sample_rows import make_rows
 from lakebase_api.table.declaration import Table
-from lakebase_api.table.types import IDENTIFIER, Kind
+from lakebase_api.table.types import IDENTIFIER
 
 PREFIX = "declared_"
 EXISTS = "SELECT to_regclass(%s) IS NOT NULL"
@@ -106,9 +106,8 @@ def _find_enums(table: Table) -> dict[str, list[str]]:
     """The enum types of the table's columns, by their names, each with its values."""
     values: dict[str, list[str]] = {}
     for column in table.columns:
-        kind = column.type.element or column.type
-        if kind.kind is Kind.ENUM:
-            known = values.setdefault(kind.name, [])
+        if enum := column.type.enum:
+            known = values.setdefault(enum.name, [])
             known += (value for value in column.values if value not in known)
     return values
 

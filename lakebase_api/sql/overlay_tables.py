@@ -19,9 +19,12 @@ IDEMPOTENCY_TABLE = "idempotency"
 VERSION_TABLE = "schema_version"
 
 # What the app does with each table; the history is append-only.
-CHANGES_PRIVILEGES = "SELECT, INSERT, UPDATE"
-HISTORY_PRIVILEGES = "SELECT, INSERT"
-SHARED_PRIVILEGES = {VERSION_TABLE: "SELECT", IDEMPOTENCY_TABLE: "SELECT, INSERT, UPDATE, DELETE"}
+CHANGES_PRIVILEGES = ("SELECT", "INSERT", "UPDATE")
+HISTORY_PRIVILEGES = ("SELECT", "INSERT")
+SHARED_PRIVILEGES = {
+    VERSION_TABLE: ("SELECT",),
+    IDEMPOTENCY_TABLE: ("SELECT", "INSERT", "UPDATE", "DELETE"),
+}
 
 # Each entry brings what is there from the version before to its own, counted from 1. A released entry never
 # changes, and what it does must leave the release before it working: hosts are replaced one by one. The
@@ -111,7 +114,7 @@ def find_storage_type(kind: Type) -> str:
     return name if kind.kind is Kind.FLOAT else kind.family[0]
 
 
-def list_privileges(tables: Sequence[Table]) -> dict[str, str]:
+def list_privileges(tables: Sequence[Table]) -> dict[str, tuple[str, ...]]:
     """The privileges that the app needs on each table that keeps changes of these."""
     own = {
         name: privileges
@@ -208,7 +211,7 @@ def grants(schema: str, role: str, tables: Sequence[Table]) -> list[str]:
     names = {"schema": sql.Identifier(schema), "role": sql.Identifier(role)}
     statements = [sql.SQL("GRANT USAGE ON SCHEMA {schema} TO {role}").format(**names)]
     for table, privileges in list_privileges(tables).items():
-        statement = sql.SQL(f"GRANT {privileges} ON {{table}} TO {{role}}")
+        statement = sql.SQL(f"GRANT {', '.join(privileges)} ON {{table}} TO {{role}}")
         statements.append(statement.format(table=sql.Identifier(schema, table), **names))
     return [statement.as_string(None) for statement in statements]
 

@@ -60,10 +60,15 @@ def _read_identifier(part: str) -> str:
     if not part.startswith('"') and not UNQUOTED.fullmatch(part):
         # Unquoted, PostgreSQL would read small letters, or nothing that is a name.
         raise ValueError(f"must have {part} in double quotes, as SQL has: '\"{part}\"'.")
-    name = part[1:-1].replace('""', '"') if part.startswith('"') else part
+    name = unquote(part)
     if problem := check_identifier(name):
         raise ValueError(f"{problem}.")
     return name
+
+
+def unquote(part: str) -> str:
+    """The name that an identifier of SQL is, which need not be in double quotes."""
+    return part[1:-1].replace('""', '"') if part.startswith('"') else part
 
 
 def guess_one(name: str) -> str:

@@ -61,6 +61,12 @@ class Type:
     length: int | None = None
     element: "Type | None" = None
 
+    @property
+    def enum(self) -> "Type | None":
+        """The enum that values, or the elements of arrays, are of, if they are."""
+        kind = self.element or self
+        return kind if kind.kind is Kind.ENUM else None
+
 
 WHOLE = ("bigint", "integer", "smallint")
 CHARACTERS = ("text", "character varying", "character", "name")

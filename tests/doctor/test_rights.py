@@ -15,7 +15,7 @@ MAKE = "CREATE SCHEMA lakebase_api"
 PRIVILEGES = [
     (table, privilege)
     for table, privileges in overlay_tables.list_privileges(load_tables(Settings())).items()
-    for privilege in privileges.split(", ")
+    for privilege in privileges
 ]
 
 

@@ -128,6 +128,6 @@ def test_a_database_that_is_set_up_says_nothing_but_its_connections(
     caplog.set_level("INFO")
     client = open_client()
     assert client.get("/orders/1").status_code == 200
-    said = [record.getMessage() for record in caplog.records if record.name.endswith(".startup_report")]
+    said = [record.getMessage() for record in caplog.records if record.name.endswith(".setup_logs")]
     assert [line.partition(":")[0] for line in said] == ["Connections"]
     assert tell(client) == "ok"

@@ -33,6 +33,11 @@ def connect(
     return Database(settings, pool, setup or SetupLog(lambda connection: []), lambda: caller)
 
 
-def ask(connection: Connection, statement: str) -> object:
-    [(value,)] = connection.execute(statement.encode()).fetchall()
-    return value
+def ask(statement: str) -> Callable[[Connection], object]:
+    """The query of a statement's one value."""
+
+    def run(connection: Connection) -> object:
+        [(value,)] = connection.execute(statement.encode()).fetchall()
+        return value
+
+    return run

@@ -17,9 +17,9 @@ from tests.waiting import wait_until
 
 
 def test_a_connection_is_what_the_settings_say(database: Database) -> None:
-    assert database.read(ask, "SHOW application_name") == "a-test"
-    assert database.read(ask, "SHOW statement_timeout") == "300ms"
-    assert database.read(ask, "SELECT current_user") == "orders_app"
+    assert database.read(ask("SHOW application_name")) == "a-test"
+    assert database.read(ask("SHOW statement_timeout")) == "300ms"
+    assert database.read(ask("SELECT current_user")) == "orders_app"
 
 
 def test_the_server_ends_a_statement_that_takes_too_long_and_the_connection_serves_the_next(
@@ -27,10 +27,10 @@ def test_the_server_ends_a_statement_that_takes_too_long_and_the_connection_serv
 ) -> None:
     database = connect(replace(settings, pool_size=1, pool_max_overflow=0))
     database.open()
-    pid = database.read(ask, "SELECT pg_backend_pid()")
+    pid = database.read(ask("SELECT pg_backend_pid()"))
     with pytest.raises(errors.QueryCanceled):
-        database.read(ask, "SELECT pg_sleep(30)")
-    assert database.read(ask, "SELECT pg_backend_pid()") == pid
+        database.read(ask("SELECT pg_sleep(30)"))
+    assert database.read(ask("SELECT pg_backend_pid()")) == pid
     database.close()
 
 
@@ -38,9 +38,9 @@ def test_waiting_and_holding_are_recorded(settings: Settings) -> None:
     request = Request()
     database = connect(settings, request)
     database.open()
-    database.read(ask, "SELECT pg_sleep(0.05)::text")
+    database.read(ask("SELECT pg_sleep(0.05)::text"))
     with pytest.raises(errors.DivisionByZero):
-        database.read(ask, "SELECT 1/0")
+        database.read(ask("SELECT 1/0"))
     database.close()
     (wait, held), (_, failed) = request.uses
     assert wait > 0
@@ -51,7 +51,7 @@ def test_waiting_and_holding_are_recorded(settings: Settings) -> None:
 def can_read(database: Database) -> bool:
     """Whether the first connection is there, which may take longer than a request waits."""
     try:
-        database.read(ask, "SELECT 1")
+        database.read(ask("SELECT 1"))
     except DatabaseUnavailable:
         return False
     return True
@@ -73,7 +73,7 @@ def test_when_all_connections_are_busy_waiting_ends(settings: Settings) -> None:
         holding = threads.submit(database.read, hold)
         assert busy.wait(10)
         with pytest.raises(PoolTimeout):
-            database.read(ask, "SELECT 1")
+            database.read(ask("SELECT 1"))
         proceed.set()
         holding.result()
     database.close()
@@ -83,7 +83,7 @@ def test_a_refused_login_is_kept_for_people_to_read(settings: Settings) -> None:
     database = connect(replace(settings, pg_password="wrong", wake_budget=0))
     database.open()
     with pytest.raises(DatabaseUnavailable) as caught:
-        database.read(ask, "SELECT 1")
+        database.read(ask("SELECT 1"))
     database.close()
     assert "password authentication failed" in str(caught.value.__cause__)
     assert "wrong" not in repr(caught.value.__cause__)
@@ -94,7 +94,7 @@ def test_a_closed_database_says_so(settings: Settings) -> None:
     database.open()
     database.close()
     with pytest.raises(PoolClosed):
-        database.read(ask, "SELECT 1")
+        database.read(ask("SELECT 1"))
 
 
 def test_connections_are_replaced_at_the_end_of_their_life(settings: Settings) -> None:
@@ -102,7 +102,7 @@ def test_connections_are_replaced_at_the_end_of_their_life(settings: Settings) -
     database.open()
     pids = set()
     for _ in range(5):
-        pids.add(database.read(ask, "SELECT pg_backend_pid() FROM pg_sleep(0.06)"))
+        pids.add(database.read(ask("SELECT pg_backend_pid() FROM pg_sleep(0.06)")))
     database.close()
     assert len(pids) == 5
 
@@ -131,7 +131,7 @@ def test_no_password_is_shown_by_a_failing_connect(
     database = connect(replace(settings, pg_password="hunter2-hunter2", wake_budget=0))
     database.open()
     with pytest.raises(DatabaseUnavailable):
-        database.read(ask, "SELECT 1")
+        database.read(ask("SELECT 1"))
     database.close()
     assert "password authentication failed" in caplog.text
     assert "hunter2" not in caplog.text

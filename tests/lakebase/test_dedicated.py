@@ -29,7 +29,7 @@ def test_closing_ends_connections_that_are_free_and_those_in_use_after_their_que
     def close_meanwhile(connection: Connection) -> object:
         used.append(connection)
         dedicated.close()
-        return ask(connection, "SELECT 1")
+        return ask("SELECT 1")(connection)
 
     with dedicated.begin("orders", lambda connection: None, time.monotonic() + 20) as work:
         work.read(used.append, 20)

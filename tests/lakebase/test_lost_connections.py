@@ -35,7 +35,7 @@ def test_dead_connections_are_not_lent(settings: Settings, server: EmbeddedPostg
         for meeting in [threads.submit(database.read, lambda _: together.wait(10)) for _ in range(4)]:
             meeting.result()
     kill_all(settings, server)
-    assert database.write(ask, "SELECT 1") == 1
+    assert database.write(ask("SELECT 1")) == 1
     assert database.retries == 0
     database.close()
 
@@ -49,7 +49,7 @@ def test_a_read_whose_connection_is_lost_is_tried_again(settings: Settings, serv
         tries.append(1)
         if len(tries) == 1:
             kill_all(settings, server)
-        return ask(connection, "SELECT 1")
+        return ask("SELECT 1")(connection)
 
     assert database.read(read) == 1
     assert database.retries == len(tries) - 1 == 1
@@ -66,12 +66,12 @@ def test_a_write_whose_connection_is_lost_is_not_tried_again(
     def write(connection: Connection) -> object:
         tries.append(1)
         kill_all(settings, server)
-        return ask(connection, "SELECT 1")
+        return ask("SELECT 1")(connection)
 
     with pytest.raises(OutcomeUnknown):
         database.write(write)
     assert len(tries) == 1
-    assert database.write(ask, "SELECT 1") == 1
+    assert database.write(ask("SELECT 1")) == 1
     database.close()
 
 
@@ -95,14 +95,14 @@ def test_what_is_left_of_the_deadline_limits_the_statement(settings: Settings) -
         replace(settings, pool_size=1, pool_max_overflow=0, command_timeout=20), Request(seconds=0.3)
     )
     database.open()
-    pid = database.read(ask, "SELECT pg_backend_pid()")
+    pid = database.read(ask("SELECT pg_backend_pid()"))
     with pytest.raises(errors.QueryCanceled):
-        database.read(ask, "SELECT pg_sleep(30)")
+        database.read(ask("SELECT pg_sleep(30)"))
     database._find_caller = Request
-    assert database.read(ask, "SELECT pg_backend_pid()") == pid
+    assert database.read(ask("SELECT pg_backend_pid()")) == pid
     # That of the second request, less what it took until here.
     limit = "SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'"
-    assert 300 < int(str(database.read(ask, limit))) <= 20_000
+    assert 300 < int(str(database.read(ask(limit)))) <= 20_000
     database.close()
 
 
@@ -112,12 +112,12 @@ def test_a_use_that_the_server_does_not_end_is_ended_at_the_deadline(settings: S
 
     def hang(connection: Connection) -> object:
         connection.execute("SET statement_timeout = 0")
-        return ask(connection, "SELECT pg_sleep(30)")
+        return ask("SELECT pg_sleep(30)")(connection)
 
     with pytest.raises(DeadlineExceeded):
         database.read(hang)
     database._find_caller = Request
-    assert database.read(ask, "SELECT 1") == 1
+    assert database.read(ask("SELECT 1")) == 1
     database.close()
 
 
@@ -125,7 +125,7 @@ def test_a_request_whose_time_is_up_asks_nothing(settings: Settings) -> None:
     database = connect(settings, Request(seconds=0))
     database.open()
     with pytest.raises(DeadlineExceeded):
-        database.read(ask, "SELECT 1")
+        database.read(ask("SELECT 1"))
     database.close()
 
 
@@ -143,11 +143,11 @@ def test_a_queue_that_is_full_refuses_at_once(settings: Settings) -> None:
     with ThreadPoolExecutor(2) as threads:
         holding = threads.submit(database.read, hold)
         assert busy.wait(10)
-        waiting = threads.submit(database.read, ask, "SELECT 1")
+        waiting = threads.submit(database.read, ask("SELECT 1"))
         while database._pool.stats()["requests_waiting"] == 0:
             assert not waiting.done()
         with pytest.raises(TooManyRequests):
-            database.read(ask, "SELECT 1")
+            database.read(ask("SELECT 1"))
         proceed.set()
         holding.result()
         assert waiting.result() == 1
@@ -157,7 +157,7 @@ def test_a_queue_that_is_full_refuses_at_once(settings: Settings) -> None:
 def test_a_node_that_is_no_longer_the_primary_is_left(settings: Settings) -> None:
     database = connect(replace(settings, pool_size=1, pool_max_overflow=0))
     database.open()
-    pid = database.read(ask, "SELECT pg_backend_pid()")
+    pid = database.read(ask("SELECT pg_backend_pid()"))
 
     def write(connection: Connection) -> None:
         connection.execute("SET default_transaction_read_only = on")
@@ -165,7 +165,7 @@ def test_a_node_that_is_no_longer_the_primary_is_left(settings: Settings) -> Non
 
     with pytest.raises(errors.ReadOnlySqlTransaction):
         database.write(write)
-    assert database.write(ask, "SELECT pg_backend_pid()") != pid
+    assert database.write(ask("SELECT pg_backend_pid()")) != pid
     database.close()
 
 
@@ -193,6 +193,6 @@ def test_when_the_server_has_no_connection_left_the_pool_asks_for_fewer(
     )
     database.open()
     while database._pool.stats()["pool_max"] == 8:
-        assert database.read(ask, "SELECT 1") == 1
-    assert database.read(ask, "SELECT 1") == 1
+        assert database.read(ask("SELECT 1")) == 1
+    assert database.read(ask("SELECT 1")) == 1
     database.close()

@@ -48,13 +48,13 @@ def read(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Read]:
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.__name__)
 def test_a_connection_that_is_of_no_more_use_is_not_used_again(read: Read, loss: type[psycopg.Error]) -> None:
-    before = read(lambda connection: ask(connection, PID))
+    before = read(lambda connection: ask(PID)(connection))
     failures = [loss()]
 
     def fail_once(connection: Connection) -> object:
         if failures:
             raise failures.pop()
-        return ask(connection, PID)
+        return ask(PID)(connection)
 
     if issubclass(loss, psycopg.OperationalError):
         assert read(fail_once) != before

@@ -39,7 +39,7 @@ class Looks:
 
 def fail(database: Database, *, change: bool = False) -> NotSetUp:
     with pytest.raises(NotSetUp) as caught:
-        (database.write if change else database.read)(ask, HIDDEN)
+        (database.write if change else database.read)(ask(HIDDEN))
     assert isinstance(caught.value.__cause__, errors.InsufficientPrivilege)
     return caught.value
 
@@ -104,7 +104,7 @@ def test_looking_that_fails_hides_nothing(
     [check] = fail(database).checks
     assert check.says == "permission denied for table pg_authid"
     assert "Looking for what is wrong failed: took too long" in caplog.text
-    assert database.read(ask, "SELECT 1") == 1
+    assert database.read(ask("SELECT 1")) == 1
 
 
 def test_another_who_looks_is_not_waited_for_long(
@@ -120,7 +120,7 @@ def test_another_who_looks_is_not_waited_for_long(
 def test_the_fault_is_told_until_a_query_disproves_it(database: Database, log: SetupLog) -> None:
     fail(database)
     assert log.fault == "a grant is missing"
-    database.read(ask, "SELECT 1")
+    database.read(ask("SELECT 1"))
     assert log.fault is None
 
 
@@ -129,15 +129,15 @@ def test_a_read_does_not_disprove_what_keeps_from_changing(
 ) -> None:
     looks.found = (CHANGES,)
     fail(database, change=True)
-    database.read(ask, "SELECT 1")
+    database.read(ask("SELECT 1"))
     assert log.fault == "another grant"
-    database.write(ask, "SELECT 1")
+    database.write(ask("SELECT 1"))
     assert log.fault is None
 
 
 def test_it_looks_on_the_connection_that_met_the_fault_within_its_time(settings: Settings) -> None:
     def look(connection: Connection) -> list[Check]:
-        ask(connection, "SELECT pg_sleep(5)::text")
+        ask("SELECT pg_sleep(5)::text")(connection)
         return [TABLE]
 
     database = connect(settings, Request(), setup=SetupLog(look))
@@ -177,7 +177,7 @@ def test_a_look_that_fails_keeps_nobody_and_is_not_made_for_each_request(
     looks = Looks()
     looks.error = errors.InsufficientPrivilege("permission denied for pg_stats")
     database = open_database(SetupLog(looks, find_mark=Table("one").find_mark, table="orders"))
-    assert [database.read(ask, "SELECT 1") for _ in range(5)] == [1] * 5
+    assert [database.read(ask("SELECT 1")) for _ in range(5)] == [1] * 5
     assert looks.count == 1
     assert caplog.text.count("Looking at the table orders failed: permission denied for pg_stats") == 1
 
@@ -190,7 +190,7 @@ def test_a_table_that_changed_during_each_look_is_looked_at_again(
     # One for what brings the look about, and one before and one after each of the three.
     table = Table(*"1234567")
     database = open_database(SetupLog(looks, find_mark=table.find_mark))
-    assert database.read(ask, "SELECT 1") == 1
+    assert database.read(ask("SELECT 1")) == 1
     with pytest.raises(NotSetUp):
-        database.read(ask, "SELECT 1")
+        database.read(ask("SELECT 1"))
     assert looks.count == setup_log.MOST_LOOKS + 1

@@ -90,15 +90,15 @@ def test_each_table_is_refused_for_what_was_found_of_it(
     tables: Tables, logs: SetupLogs, database: Database
 ) -> None:
     database.read(logs.examine)
-    assert database.for_table("fine").read(ask, "SELECT 1") == 1
+    assert database.for_table("fine").read(ask("SELECT 1")) == 1
     with pytest.raises(NotSetUp) as caught:
-        database.for_table("view").read(ask, "SELECT 1")
+        database.for_table("view").read(ask("SELECT 1"))
     assert [check.line for check in caught.value.checks] == [
         replace(TWICE, table="view", is_one_of_several=True).line
     ]
     assert caught.value.checks[0].line.startswith("view: index: twice")
     tables.is_altered = False
-    assert database.for_table("altered").read(ask, "SELECT 1") == 1
+    assert database.for_table("altered").read(ask("SELECT 1")) == 1
     assert logs.by_table["view"].fault == TWICE.fault
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from databricks.sdk import WorkspaceClient
 
 from lakebase_api.environment import load_settings
 from lakebase_api.lakebase import workspace as workspace_module
@@ -80,6 +81,16 @@ def test_a_malformed_answer_is_an_error_without_the_token(stand_in: StandIn, kin
     with pytest.raises(CredentialError) as caught:
         connect(stand_in, kind).mint()
     assert not stand_in.leaked_in(str(caught.value))
+
+
+def test_a_mistake_in_asking_is_an_error_with_a_traceback_in_the_log(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delattr(WorkspaceClient, "current_user")
+    with pytest.raises(CredentialError, match="the current user: AttributeError: "):
+        connect(stand_in).find_user()
+    assert "Asking for the current user went wrong" in caplog.text
+    assert "Traceback" in caplog.text
 
 
 def test_a_workspace_that_cannot_be_reached_is_an_error(stand_in: StandIn) -> None:

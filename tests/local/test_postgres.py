@@ -18,6 +18,7 @@ from lakebase_api.local.os_user import unprivileged_account
 from lakebase_api.local.postgres import EmbeddedPostgres
 from lakebase_api.local.server_log import LogExcerpt
 from tests.local.conftest import FAST, Launch, Prepared, survivors
+from tests.login_rules import replace_hba
 
 OWNER = """
 import sys
@@ -70,17 +71,17 @@ def test_the_password_is_in_a_file_for_one_account_and_shown_nowhere(server: Emb
 
 def test_new_login_rules_are_in_force_when_the_call_returns(server: EmbeddedPostgres) -> None:
     for _ in range(20):
-        server.replace_hba(["host all all 127.0.0.1/32 reject"])
+        replace_hba(server, ["host all all 127.0.0.1/32 reject"])
         with pytest.raises(psycopg.OperationalError, match="rejects connection"):
             psycopg.connect(server.conninfo())
-        server.replace_hba()
+        replace_hba(server)
         assert query(server, "SELECT 1") == 1
 
 
 def test_login_rules_with_a_mistake_are_refused(server: EmbeddedPostgres) -> None:
     with pytest.raises(ValueError, match="invalid connection type"):
-        server.replace_hba(["hots all all 127.0.0.1/32 trust"])
-    server.replace_hba()
+        replace_hba(server, ["hots all all 127.0.0.1/32 trust"])
+    replace_hba(server)
 
 
 def test_it_starts_again_on_the_same_port_with_its_data(prepared: Prepared) -> None:

@@ -26,12 +26,12 @@ def client(database: OrdersDatabase, open_app: AppOpener) -> FlaskClient:
     """A client of an app with one connection, on which it runs what is posted."""
     app = open_app({**database.environment, **ONE_CONNECTION})
 
-    def run(connection: Connection, statement: bytes) -> str:
-        connection.execute(statement)
+    def run(connection: Connection) -> str:
+        connection.execute(request.get_data())
         return "done"
 
     def post() -> str:
-        return get_service(app).lakebase.database.read(run, request.get_data())
+        return get_service(app).lakebase.database.read(run)
 
     app.add_url_rule("/run", "run", post, methods=["POST"])
     return app.test_client()

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from lakebase_api.local.postgres import EmbeddedPostgres
+from tests.login_rules import replace_hba
 
 from . import Workspace, create_login_role, pg_hba
 
@@ -41,7 +42,7 @@ def running_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Datab
         with psycopg.connect(server.conninfo()) as admin:
             create_login_role(admin, workspace.user.name)
             create_login_role(admin, workspace.service_principal.name)
-        server.replace_hba(pg_hba(workspace))
+        replace_hba(server, pg_hba(workspace))
         yield Database(server, workspace)
 
 
