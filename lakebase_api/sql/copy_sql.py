@@ -11,15 +11,8 @@ from functools import lru_cache
 
 from psycopg import sql
 
-from lakebase_api.sql.predicates import (
-    Predicate,
-    Shape,
-    compose_predicates_on,
-    find_cast,
-    list_predicates,
-    name_columns,
-)
-from lakebase_api.sql.shown import TIME_IN_UTC, choose_array_form
+from lakebase_api.sql.predicates import Predicate, Shape, describe_rows, find_cast, list_predicates
+from lakebase_api.sql.shown import ON_ONE_LINE, TIME_IN_UTC, choose_array_form
 from lakebase_api.sql.source import Source
 from lakebase_api.table.declaration import Column
 from lakebase_api.table.types import TIMES, Kind, Type
@@ -48,9 +41,6 @@ ELSE concat({column}) END
 SPELLED = """
 CASE WHEN {column} BETWEEN -{greatest} AND {greatest} THEN to_json({column}) ELSE to_json({column}::text) END
 """
-# Line breaks of a json stand between its parts alone: within its texts they are not allowed.
-ON_ONE_LINE = r"translate({column}::text, E'\n\r', '  ')::json"
-AS_TEXT = "{column}::text"
 
 # The greatest integer that JavaScript holds for sure.
 GREATEST_EXACT = 2**53 - 1
@@ -108,16 +98,20 @@ def name_key_setting(edge: str, place: int) -> str:
 @lru_cache(MAX_STATEMENTS)
 def compose_copy(source: Source, shape: Shape, form: Form) -> bytes:
     """The statement: rows with their keys in the range that the session's settings have, in their order."""
-    columns = frozenset(form.fields) | name_columns(shape)
     types = enumerate(_find_types(source, shape), 1)
     values = (sql.SQL(VALUE.format(number=number, type=kind)) for number, kind in types)
     cells = (_compose_cell(source, source.table.by_name[name], form) for name in form.fields)
     select = sql.SQL(SELECT).format(
+        **describe_rows(
+            source,
+            shape,
+            form.fields,
+            values=values,
+            name_type=name_type,
+            bound=_compose_range(source, "s"),
+        ),
         columns=sql.SQL(", ").join(cells),
-        rows=source.show_rows(columns, bound=_compose_range(source, "s")),
         range=_compose_range(source, "t"),
-        predicates=compose_predicates_on(source, shape, values, name_type=name_type),
-        as_declared=source.as_declared(),
         order=source.key_of(),
         limit=sql.SQL(ROWS),
     )
@@ -172,11 +166,11 @@ def _choose_form(column: Column, form: Form) -> str:
     if form.is_csv:
         return ESCAPED if form.escaped and kind.kind in ESCAPED_KINDS else "{column}"
     if column.is_text_in_json:
-        return AS_TEXT
+        return "{column}::text"
     if form.great_as_text and kind.kind is Kind.INTEGER:
         return SPELLED
     if kind.kind is Kind.TIMESTAMPTZ:
         return TIME_IN_UTC
     if kind.kind is Kind.ARRAY:
         return choose_array_form(kind)
-    return ON_ONE_LINE if kind.name == "json" else "{column}"
+    return f"{ON_ONE_LINE}::json" if kind.name == "json" else "{column}"

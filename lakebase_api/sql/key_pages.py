@@ -11,7 +11,7 @@ from psycopg import sql
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.setup_faults import KeyNotUnique
 from lakebase_api.sql.page import Listing, Page, Position, compose_state, read_at_most
-from lakebase_api.sql.predicates import Shape, compose_predicates, is_plan_reusable, name_columns
+from lakebase_api.sql.predicates import Shape, describe_rows, is_plan_reusable
 from lakebase_api.sql.rows import STATEMENTS_KEPT, fetch_all
 from lakebase_api.sql.shown import Form, show_as
 from lakebase_api.sql.source import Source
@@ -25,8 +25,8 @@ SELECT concat_ws(' ', coalesce({state}, '-'), min(before.key),
 FROM ({rows_before}) AS before
 """
 ROWS_BEFORE = """
-SELECT {key} AS key FROM {key_rows}
-WHERE {key} {before} AND {key_predicates} ORDER BY {key} DESC LIMIT {limit}
+SELECT {key} AS key FROM {rows}
+WHERE {key} {before} AND {predicates} ORDER BY {key} DESC LIMIT {limit}
 """
 
 FETCH_AFTER = """
@@ -37,7 +37,7 @@ WHERE {key} > $1 AND {predicates} AND {as_declared} ORDER BY {key} LIMIT {limit}
 # The offset walks the key's index alone, from the end that is nearer; whole rows are read from there on.
 FETCH_AT = """
 WITH start AS MATERIALIZED (
-    SELECT {key} AS key FROM {key_rows_at} WHERE {key_predicates}
+    SELECT {key} AS key FROM {start_rows} WHERE {predicates}
     ORDER BY {key} {direction} OFFSET $1 LIMIT 1
 )
 SELECT {columns}, ({neighbours}) FROM {rows}
@@ -141,8 +141,7 @@ def _compose_after(source: Source, shape: StatementShape) -> bytes:
 def _compose_at(source: Source, shape: StatementShape, direction: str) -> bytes:
     statement = sql.SQL(FETCH_AT).format(
         **_describe_page(source, shape, FROM_START),
-        key_rows_at=source.show_rows(name_columns(shape.predicates)),
-        key_predicates=compose_predicates(source, shape.predicates, FIRST_VALUE),
+        start_rows=describe_rows(source, shape.predicates)["rows"],
         neighbours=_describe_neighbours(source, shape, BEFORE_START),
         direction=sql.SQL(direction),
     )
@@ -151,12 +150,7 @@ def _compose_at(source: Source, shape: StatementShape, direction: str) -> bytes:
 
 def _describe_neighbours(source: Source, shape: StatementShape, before: str) -> sql.Composable:
     rows_before: sql.Composable = sql.SQL(ROWS_BEFORE).format(
-        key=source.key_of(),
-        # Without the changes, if these do not decide which rows there are.
-        key_rows=source.show_rows(name_columns(shape.predicates), bound=_bound(source, before)),
-        key_predicates=compose_predicates(source, shape.predicates, FIRST_VALUE),
-        before=sql.SQL(before),
-        limit=sql.Literal(shape.planned_limit),
+        **_describe_rows(source, shape, before), before=sql.SQL(before)
     )
     if not shape.is_planned:
         rows_before = read_at_most(rows_before, LIMIT)
@@ -165,17 +159,22 @@ def _describe_neighbours(source: Source, shape: StatementShape, before: str) -> 
 
 def _describe_page(source: Source, shape: StatementShape, bound: str) -> dict[str, sql.Composable]:
     """The parts of a statement that reads whole rows."""
-    looked_at = {*shape.columns, *name_columns(shape.predicates)}
     return {
-        "key": source.key_of(),
+        **_describe_rows(source, shape, bound, shape.columns),
         "columns": show_as(source, shape.columns, shape.form),
-        "rows": source.show_rows(looked_at, bound=_bound(source, bound)),
-        "predicates": compose_predicates(source, shape.predicates, FIRST_VALUE),
-        "as_declared": source.as_declared(),
-        "limit": sql.Literal(shape.planned_limit),
     }
 
 
-def _bound(source: Source, bound: str) -> sql.Composable:
-    """What is known of the keys, said of the changes."""
-    return source.key_of("s") + sql.SQL(f" {bound}")
+def _describe_rows(
+    source: Source, shape: StatementShape, bound: str, columns: tuple[str, ...] = ()
+) -> dict[str, sql.Composable]:
+    """The parts of a statement that reads keys, or these columns too; ``bound`` is what is known of the keys.
+
+    Without the changes, if these do not decide which rows there are, and no column shows them.
+    """
+    known = source.key_of("s") + sql.SQL(f" {bound}")
+    return {
+        **describe_rows(source, shape.predicates, columns, first=FIRST_VALUE, bound=known),
+        "key": source.key_of(),
+        "limit": sql.Literal(shape.planned_limit),
+    }

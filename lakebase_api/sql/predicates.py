@@ -1,14 +1,14 @@
 """Predicates on rows: their SQL, which is of this module alone, and their values, which are parameters."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
 from psycopg import sql
 
-from lakebase_api.sql.source import Source
+from lakebase_api.sql.source import EVERY_KEY, Source
 from lakebase_api.table.types import Kind, Type
 
 
@@ -115,6 +115,30 @@ def is_plan_reusable(shape: Shape, walked: str) -> bool:
         or (column == walked and operator is not Operator.LIKE)
         for column, operator, _ in list_predicates(shape)
     )
+
+
+def describe_rows(
+    source: Source,
+    shape: Shape,
+    columns: Collection[str] = (),
+    *,
+    values: Iterator[sql.Composable] | None = None,
+    name_type: Callable[[Type], str] | None = None,
+    first: int = 1,
+    of: sql.Composable | None = None,
+    bound: sql.Composable = EVERY_KEY,
+) -> dict[str, sql.Composable]:
+    """What every statement that reads rows says of them: where ``rows`` come from, and what they fulfil.
+
+    ``columns`` are those that are shown. The values of the predicates are ``$first`` and on, or ``values``,
+    of types that ``name_type`` names. ``of`` and ``bound`` as for ``Source.show_rows``.
+    """
+    numbered = (sql.SQL(f"${number}") for number in itertools.count(first))
+    return {
+        "rows": source.show_rows({*columns, *name_columns(shape)}, of=of, bound=bound),
+        "predicates": compose_predicates_on(source, shape, values or numbered, name_type=name_type),
+        "as_declared": source.as_declared(),
+    }
 
 
 def compose_predicates(source: Source, shape: Shape, first: int) -> sql.Composable:

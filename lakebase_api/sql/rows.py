@@ -14,11 +14,13 @@ from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.setup_faults import KeyNotUnique
 from lakebase_api.sql.predicates import (
     EVERYTHING,
+    Operator,
+    Predicate,
     Predicates,
     Shape,
     compose_predicates,
+    describe_rows,
     is_plan_reusable,
-    name_columns,
 )
 from lakebase_api.sql.shown import Form, show_as
 from lakebase_api.sql.source import Source
@@ -27,13 +29,13 @@ from lakebase_api.table.declaration import Table
 # Statements of a kind that are kept: there is one for each shape of predicates, set of columns and order.
 STATEMENTS_KEPT = 1024
 
-FETCH_ONE = "SELECT {columns}, {etag} FROM {rows} WHERE {is_asked} AND {within} AND {as_declared}"
+FETCH_ONE = "SELECT {columns}, {etag} FROM {rows} WHERE {is_asked} AND {as_declared}"
 
 # With each row, which of the keys asked for is its own.
 FETCH_MANY = """
 SELECT {columns}, k."place among the keys"
 FROM {rows}, unnest({keys}) WITH ORDINALITY AS k ({names}, "place among the keys")
-WHERE {same_key} AND {within} AND {as_declared}
+WHERE {same_key} AND {predicates} AND {as_declared}
 """
 
 COUNT = "SELECT count(*) FROM {rows} WHERE {predicates} HAVING {as_declared}"
@@ -108,31 +110,15 @@ def estimate_rows(connection: Connection, source: Source, which: Predicates) -> 
     return int(explained["Plan"]["Plan Rows"])
 
 
-def cast_key(table: Table, first: int = 1, *, are_many: bool = False) -> list[sql.Composable]:
-    """A parameter for each column of the key, or for a list of values of it, as of the declared type."""
-    casts: list[sql.Composable] = []
-    for number, column in enumerate(table.key, first):
-        cast = f"{column.type.cast or 'text'}[]" if are_many else column.type.cast
-        casts.append(sql.SQL(f"${number}::{cast}" if cast else f"${number}"))
-    return casts
-
-
-def match_asked(table: Table, first: int = 1) -> sql.Composable:
-    """That the row ``t`` is that of the key whose values are ``$first`` and on."""
-    return sql.SQL(" AND ").join(
-        sql.SQL("{} = {}").format(sql.Identifier("t", name), value)
-        for name, value in zip(table.key_names, cast_key(table, first), strict=True)
-    )
-
-
 @lru_cache(STATEMENTS_KEPT)
 def _compose_one(source: Source, within: Shape) -> bytes:
+    key = tuple(Predicate(name, Operator.EQUAL) for name in source.table.key_names)
     statement = sql.SQL(FETCH_ONE).format(
         columns=show_as(source, source.table.names, Form.JSON),
         etag=source.show_etag(),
+        # The whole row: its ETag has the number of its changes.
         rows=source.show_rows(),
-        is_asked=match_asked(source.table),
-        within=compose_predicates(source, within, first=len(source.table.key) + 1),
+        is_asked=compose_predicates(source, key + within, first=1),
         as_declared=source.as_declared(),
     )
     return statement.as_bytes(None)
@@ -140,15 +126,13 @@ def _compose_one(source: Source, within: Shape) -> bytes:
 
 @lru_cache(STATEMENTS_KEPT)
 def _compose_many(source: Source, fields: tuple[str, ...], form: Form, within: Shape) -> bytes:
-    table = source.table
+    types = (f"{column.type.cast or 'text'}[]" for column in source.table.key)
     statement = sql.SQL(FETCH_MANY).format(
+        **describe_rows(source, within, fields, first=len(source.table.key) + 1),
         columns=show_as(source, fields, form),
-        rows=source.show_rows({*fields, *name_columns(within)}),
-        keys=sql.SQL(", ").join(cast_key(table, are_many=True)),
-        names=sql.SQL(", ").join(map(sql.Identifier, table.key_names)),
+        keys=sql.SQL(", ").join(sql.SQL(f"${number}::{kind}") for number, kind in enumerate(types, 1)),
+        names=sql.SQL(", ").join(map(sql.Identifier, source.table.key_names)),
         same_key=source.match_key("t", "k"),
-        within=compose_predicates(source, within, first=len(table.key) + 1),
-        as_declared=source.as_declared(),
     )
     return statement.as_bytes(None)
 
@@ -156,12 +140,7 @@ def _compose_many(source: Source, fields: tuple[str, ...], form: Form, within: S
 @lru_cache(STATEMENTS_KEPT)
 def _compose(template: str, source: Source, shape: Shape) -> bytes:
     shown = Source(source.table) if template == ESTIMATE else source
-    statement = sql.SQL(template).format(
-        rows=shown.show_rows(name_columns(shape)),
-        predicates=compose_predicates(shown, shape, first=1),
-        as_declared=shown.as_declared(),
-    )
-    return statement.as_bytes(None)
+    return sql.SQL(template).format(**describe_rows(shown, shape)).as_bytes(None)
 
 
 def _spell(table: Table, key: Key) -> str:

@@ -5,14 +5,7 @@ from functools import lru_cache
 from psycopg import sql
 
 from lakebase_api.lakebase.connection import Connection
-from lakebase_api.sql.predicates import (
-    Predicates,
-    Shape,
-    compose_predicates,
-    count_values,
-    is_plan_reusable,
-    name_columns,
-)
+from lakebase_api.sql.predicates import Predicates, Shape, count_values, describe_rows, is_plan_reusable
 from lakebase_api.sql.rows import STATEMENTS_KEPT, Key, estimate_rows, fetch_all
 from lakebase_api.sql.source import Source
 
@@ -120,10 +113,8 @@ def _compose(source: Source, template: str, shape: Shape) -> bytes:
     if template == OF_PAGES:
         of, template = sql.SQL(OF_PAGES).format(table=source.identifier, percent=percent), OF_ALL
     statement = sql.SQL(template).format(
+        **describe_rows(source, shape, of=of),
         key=source.key_of(),
-        rows=source.show_rows(name_columns(shape), of=of),
-        predicates=compose_predicates(source, shape, first=1),
-        as_declared=source.as_declared(),
         size=sql.Literal(SAMPLE_SIZE),
         percent=percent,
         **_compose_probes(source, shape),
@@ -144,9 +135,8 @@ def _compose_probes(source: Source, shape: Shape) -> dict[str, sql.Composable]:
 def _compose_walk(source: Source, shape: Shape, bound: str, direction: str = "ASC") -> sql.Composable:
     """The next rows from a key on, and whether each is asked for."""
     return sql.SQL(WALK).format(
+        **describe_rows(source, shape, bound=source.key_of("s") + sql.SQL(f" {bound}")),
         key=source.key_of(),
-        rows=source.show_rows(name_columns(shape), bound=source.key_of("s") + sql.SQL(f" {bound}")),
-        predicates=compose_predicates(source, shape, first=1),
         bound=sql.SQL(bound),
         direction=sql.SQL(direction),
         walked=sql.Literal(SAMPLE_WALK),

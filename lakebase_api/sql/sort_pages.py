@@ -15,6 +15,7 @@ from lakebase_api.sql.predicates import (
     Shape,
     compose_predicates,
     count_values,
+    describe_rows,
     is_plan_reusable,
     name_columns,
 )
@@ -129,11 +130,9 @@ def _compose_ranges(source: Source, shape: StatementShape) -> tuple[sql.Composab
     for bounds in shape.ranges:
         composed.append(
             sql.SQL(RANGE).format(
+                **describe_rows(source, shape.predicates, {*columns, *shape.deciding}),
                 columns=source.show_columns(columns),
-                rows=source.show_rows({*columns, *shape.deciding}),
                 range=compose_predicates(source, bounds, first),
-                predicates=compose_predicates(source, shape.predicates, first=1),
-                as_declared=source.as_declared(),
                 sort=compose_sort(source, shape.sort),
                 offset=offset,
                 limit=sql.Literal(shape.planned_limit),
