@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from flask.testing import FlaskClient
 
-from lakebase_api.sql import overlay_tables
+from lakebase_api.sql import overlay, overlay_tables
 from tests.conftest import ROLE, AppOpener, OrdersDatabase
 from tests.orders.changing import (
     ORDERS_TABLES,
@@ -135,6 +135,21 @@ def test_tables_that_another_role_made_and_did_not_grant_are_a_problem_of_their_
         database.execute(grant)
     assert set_status(client, 1, "F").status_code == 200
     assert status_of(client, 1) == "F"
+
+
+def test_a_role_that_may_not_make_the_tables_finds_them_by_itself_once_they_are_there(
+    database: OrdersDatabase, open_app: AppOpener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.execute(f"REVOKE CREATE ON DATABASE {database.name} FROM {ROLE}")
+    monkeypatch.setattr(overlay, "INTERVAL", 0.0)
+    reader = open_app(database.environment).test_client()
+    assert status_of(reader, 1) == "O"
+    with psycopg.connect(database.server.conninfo(database.name), autocommit=True) as owner:
+        overlay_tables.set_up(owner, "lakebase_api", ORDERS_TABLES)
+    for grant in overlay_tables.grants("lakebase_api", ROLE, ORDERS_TABLES):
+        database.execute(grant)
+    assert set_status(open_app(database.environment).test_client(), 1, "F").status_code == 200
+    assert status_of(reader, 1) == "F"
 
 
 def test_the_schema_may_have_any_name(database: OrdersDatabase, open_app: AppOpener) -> None:

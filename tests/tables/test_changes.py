@@ -250,6 +250,20 @@ def test_changes_outlive_a_sync_and_each_column_tells_its_own_conflict(
     assert len(gone["changes"]) == 3
 
 
+def test_a_column_whose_changes_are_kept_in_another_type_is_told_and_not_changed(
+    tables: OrdersDatabase, changer: FlaskClient, open_tables: TablesOpener
+) -> None:
+    assert patch(changer, A_STOCK, '{"amount": 2}').status_code == 200
+    declared = DECLARED.replace('amount = { type = "numeric"', 'amount = { type = "double precision"')
+    other = open_tables(tables, declared).test_client()
+    assert_problem(patch(other, A_STOCK, '{"amount": 3}'), 503, "status-changes-not-set-up")
+    ready = other.get("/readyz?verbose")
+    assert (ready.status_code, ready.json and ready.json["parts"]["table stocks"]) == (
+        200,
+        "changes are kept in another type than is declared",
+    )
+
+
 def test_a_repeated_request_is_answered_as_the_first(changer: FlaskClient) -> None:
     key = {"Idempotency-Key": '"once"'}
     body = '{"amount": 1.230, "kind": "k"}'
