@@ -1,5 +1,6 @@
 """Who is let in that says nothing of who they are, where what is set."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,11 +83,14 @@ def test_strangers_are_let_in_where_that_is_meant(connect: Any, meant: str) -> N
     assert_served(connect(**REACHABLE, ANONYMOUS=meant))
 
 
-@pytest.mark.parametrize("settings", [{"ANONYMOUS": "off"}, {"RIGHTS_FILE": "rights.toml"}])
+@pytest.mark.parametrize("variable", ["ANONYMOUS", "RIGHTS_FILE"])
 def test_strangers_are_not_let_in_on_a_loopback_address_either_once_something_is_set(
-    connect: Any, settings: dict[str, str]
+    connect: Any, tmp_path: Path, variable: str
 ) -> None:
-    said = assert_unauthenticated(connect(**settings), "/orders/1")
+    rights = tmp_path / "rights.toml"
+    rights.write_text('[roles]\nreader = ["orders:read"]\n')
+    value = str(rights) if variable == "RIGHTS_FILE" else "off"
+    said = assert_unauthenticated(connect(**{variable: value}), "/orders/1")
     assert said.startswith("Send an API key, or a token")
 
 

@@ -4,7 +4,7 @@ from flask import Flask
 
 from tests.conftest import make_app
 
-NOWHERE = {"PGHOST": "127.0.0.1", "PGUSER": "nobody", "PGPASSWORD": "none", "PGPORT": "9"}
+NOWHERE = {"PGHOST": "127.0.0.1", "PGUSER": "nobody", "PGPASSWORD": "of-nowhere", "PGPORT": "9"}
 
 
 def build_app(**settings: str) -> Flask:
