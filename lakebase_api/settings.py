@@ -33,6 +33,8 @@ UNENCRYPTED_MODES = ("disable", "allow", "prefer")
 # Threads that no request waits in for the database, for probes.
 SPARE_THREADS = 8
 EXPORTS_PER_CONNECTION = 4
+# Of as many places as one caller may take there is one more that it may not.
+TAKEN_PER_KEPT = 3
 
 # Below, a secret that people see something made from could be guessed.
 SHORTEST_CURSOR_SECRET = 16
@@ -174,8 +176,9 @@ class Settings:
     forwarded_hops: int | None = setting(
         "FORWARDED_HOPS",
         field=whole(0, 10),
-        help="How many proxies in front set `X-Forwarded-Proto`, `-Host` and `-Prefix`; the links in answers "
-        "are made of what the outermost says. `0`: nobody's are believed",
+        help="How many proxies in front set `X-Forwarded-Proto`, `-Host`, `-Prefix` and `-For`; the links in "
+        "answers are made of what the outermost says, and callers whom nobody identifies told apart by the "
+        "address it gives. `0`: nobody's are believed",
         shown_default="`1` where `DATABRICKS_APP_NAME` is set, else `0`",
     )
     allowed_hosts: Sequence[str] = setting(
@@ -241,7 +244,8 @@ class Settings:
         "DB_POOL_MAX_WAITING",
         field=whole(1, 1000),
         default=40,
-        help="Requests of each worker that may wait for a connection; more are answered 503 at once",
+        help="Requests of each worker that may wait for a connection; more are answered 503 at once. For "
+        "other callers there are places for a third as many again as may have one or wait",
     )
     pool_idle_timeout: float = setting(
         "DB_POOL_IDLE_TIMEOUT",
@@ -289,8 +293,8 @@ class Settings:
         "EXPORT_CONCURRENCY",
         field=whole(0, 100),
         default=2,
-        help="Connections of each worker for exports. Four times as many may be under way; "
-        "more are answered 503",
+        help="Connections of each worker for exports. Of one caller four times as many may be under way, and "
+        "a third more for others; more are answered 503",
     )
     export_time_limit: float = setting(
         "EXPORT_TIME_LIMIT",
@@ -308,7 +312,7 @@ class Settings:
     threads: int = setting(
         "WEB_THREADS",
         field=whole(1, 1000),
-        default=160,
+        default=200,
         help="Threads of each worker: more than the pool, its queue and exports, so that probes are "
         "answered. In the others requests that may read the whole table wait for their turn",
     )
@@ -422,13 +426,33 @@ class Settings:
         return max(self.most_long, self.threads - self.most_others - SPARE_THREADS)
 
     @property
+    def most_long_waiting_of_one(self) -> int:
+        """How many of them may be one caller's."""
+        return self.most_long_waiting * TAKEN_PER_KEPT // (TAKEN_PER_KEPT + 1)
+
+    @property
     def most_others(self) -> int:
         """How many requests of a worker may have a connection, wait for one, or send an export."""
-        return self.pool_size + self.pool_max_overflow + self.pool_max_waiting + self.most_exports
+        return self.most_borrowing + self.most_exports
+
+    @property
+    def most_borrowing(self) -> int:
+        """How many requests of a worker may have a connection or wait for one."""
+        return _keep_some(self.most_borrowing_of_one)
+
+    @property
+    def most_borrowing_of_one(self) -> int:
+        """How many of them may be one caller's."""
+        return self.pool_size + self.pool_max_overflow + self.pool_max_waiting
 
     @property
     def most_exports(self) -> int:
-        """How many exports a worker may have under way: for most of its time one waits for its client."""
+        """How many exports a worker may have under way."""
+        return _keep_some(self.most_exports_of_one)
+
+    @property
+    def most_exports_of_one(self) -> int:
+        """How many of them may be one caller's: for most of its time an export waits for its client."""
         return EXPORTS_PER_CONNECTION * self.export_concurrency
 
     def describe(self) -> dict[str, str]:
@@ -440,6 +464,11 @@ class Settings:
             if value not in (None, ()):
                 values[variable.names[0]] = "(set)" if variable.secret else _shown(value)
         return values
+
+
+def _keep_some(taken: int) -> int:
+    """As many places as one caller may take, and those that are kept for others."""
+    return taken + -(-taken // TAKEN_PER_KEPT)
 
 
 def _shown(value: object) -> str:

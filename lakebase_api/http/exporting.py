@@ -50,6 +50,7 @@ class Caller:
     ``client`` is the descriptor of the client's socket, where there is one.
     """
 
+    flow: str
     request_id: str
     deadline: float
     client: int | None
@@ -113,7 +114,7 @@ class RunningExport:
         self._held = ExitStack()
         prepare = partial(exports.chunks.begin, which=export.which, seconds=key_ranges.MAX_CHUNK_SECONDS)
         self.work = self._held.enter_context(
-            exports.dedicated.begin(self._table.name, prepare, caller.deadline)
+            exports.dedicated.begin(caller.flow, self._table.name, prepare, caller.deadline)
         )
         wait = build_wait(caller.client)
         self._walk = KeyRanges(exports.chunks, export, after, self.work, caller.deadline, wait)

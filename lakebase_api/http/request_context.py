@@ -12,7 +12,7 @@ from wsgiref.types import WSGIEnvironment
 
 from flask import Flask, Response, g, request
 
-from lakebase_api.access.caller import ANONYMOUS, Caller
+from lakebase_api.access.caller import ANONYMOUS, Caller, name_flow
 from lakebase_api.http.traffic import Traffic
 from lakebase_api.http.validation import refuse
 
@@ -35,6 +35,11 @@ class Exchange:
     patience: float = math.inf
     waited: float = 0.0
     held: float = 0.0
+
+    @property
+    def flow(self) -> str:
+        """Whose connections and quota it takes."""
+        return name_flow(self.caller, self.environ.get("REMOTE_ADDR", ""))
 
     def record_use(self, waited: float, held: float) -> None:
         """Note one use of a connection: the seconds waited for it and the seconds it was held."""

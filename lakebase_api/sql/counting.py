@@ -61,6 +61,7 @@ class Background:
     """On whose behalf a count runs that several requests wait for."""
 
     deadline: float
+    flow: str = "counts"
 
     def record_use(self, waited: float, held: float) -> None:
         """It is nobody's own."""
