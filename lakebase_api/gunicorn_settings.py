@@ -73,6 +73,8 @@ def on_starting(server: Any) -> None:
             refuse_open_writes(replace(settings, bind=bind), tables)
     except TablesError as error:
         raise RuntimeError(str(error)) from None
+    # Before the fork, so that the workers have it in common.
+    get_service(app).rate_limit.open()
 
 
 def when_ready(server: Any) -> None:

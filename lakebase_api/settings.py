@@ -189,6 +189,16 @@ class Settings:
         "request with another `Host` gets links without one",
         shown_default="any",
     )
+    rate_limit: str | None = setting(
+        "RATE_LIMIT",
+        field=matching(
+            r"[1-9][0-9]{0,8}/[1-9][0-9]{0,5}",
+            error="Must have the form 600/60: how much a caller may ask for, and in how many seconds.",
+        ),
+        help="What each caller may ask for in so many seconds, such as `600/60`, counted for all workers of a "
+        "host: a request is 1, 100 rows are 1 more, an exact count is 10",
+        shown_default="no limit",
+    )
     app_name: str | None = setting("DATABRICKS_APP_NAME", help="Name of the app. Injected on Databricks Apps")
     databricks_host: str | None = setting(
         "DATABRICKS_HOST",

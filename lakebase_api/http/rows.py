@@ -19,9 +19,12 @@ from lakebase_api.http.key import Key, refuse_unknown
 from lakebase_api.http.reads import Reads
 from lakebase_api.http.request_context import current_exchange
 from lakebase_api.http.resource import Resource
+from lakebase_api.sql.counting import Accuracy
 from lakebase_api.sql.rows import fetch_one
 from lakebase_api.sql.sample import sample_keys
 
+# What an exact count costs, however quick it was, where a row costs 1.
+COST_OF_COUNT = 10
 AGE = {"Age": {"description": "Seconds since the count.", "schema": {"type": "integer"}}}
 
 COUNT_TEXT = """Count the {rows}, or those that the filters let through.
@@ -104,6 +107,8 @@ class RowViews:
         """How many rows there are."""
         counts, which = self._reads.counts, build_predicates(self._table, query)
         count = counts.ask(which, query.get("accuracy"), current_exchange().deadline)
+        if count.accuracy is Accuracy.EXACT:
+            current_exchange().cost = COST_OF_COUNT - 1
         as_of = count.as_of.isoformat(timespec="microseconds")
         total = f"total_{self._table.name}"
         response = answer_json({total: count.total, "accuracy": count.accuracy, "as_of": as_of})
