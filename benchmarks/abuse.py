@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 
 import psutil
@@ -37,6 +37,11 @@ ROUND = 8.0
 TIMES = 20
 CROWD = 120
 READ_BOUND, PROBE_BOUND = 0.1, 0.05
+TIMES_ALONE = 3
+SLOW_QUERY = 0.02
+# Callers, as a proxy tells them apart.
+BEHIND_PROXY = {"FORWARDED_HOPS": "1"}
+NOISY, QUIET = {"X-Forwarded-For": "192.0.2.1"}, {"X-Forwarded-For": "192.0.2.2"}
 # Of what 64 KB, the largest body, or 8 KB, the longest URL, may cost.
 ANSWER_BOUND = 8.0
 CPU_BOUND = 0.05
@@ -83,25 +88,56 @@ def ask_dearly(lakebase: LakebaseStandIn) -> Iterator[Figure]:
 
 
 def starve(lakebase: LakebaseStandIn) -> Iterator[Figure]:
-    """120 connections of one caller ask for what is dearest, others for one order and whether it is alive."""
-    with serve_many(lakebase) as gunicorn:
+    """120 connections of one caller ask for what is dearest, one of another for an order."""
+    with serve_many(lakebase, **BEHIND_PROXY) as gunicorn:
+        alone = measure_alone(gunicorn)
+        yield Figure("alone: one order, the middle", alone, "ms")
         for name, path in build_dear_paths(gunicorn).items():
-            asked = (get(path.format(number)) for number in itertools.count())
-            with (
-                Load(gunicorn.port, asked.__next__, clients=CROWD, pause=0.02) as crowd,
-                Load(gunicorn.port, lambda: get("/orders/1", Connection="close"), pause=0.05) as reads,
-                Load(gunicorn.port, lambda: get("/livez", Connection="close"), pause=0.05) as probes,
-            ):
-                time.sleep(ROUND)
-            yield Figure(f"{name}: answers to the caller", len(crowd.samples) / ROUND, "/s")
-            yield failed(count_failures(reads.samples + probes.samples), f"{name}: failed requests of others")
-            yield Figure(f"{name}: one order, but for 1 %", percentile(reads.samples, 0.99), "ms", READ_BOUND)
-            yield Figure(f"{name}: /livez, but for 1 %", percentile(probes.samples, 0.99), "ms", PROBE_BOUND)
+            asked = (get(path.format(number), **NOISY) for number in itertools.count())
+            yield from crowd_out(gunicorn, name, asked.__next__, alone)
+
+
+def share(lakebase: LakebaseStandIn) -> Iterator[Figure]:
+    """The same beside 120 connections that use all of the pool, of a database that takes its time."""
+    with serve(lakebase, **BEHIND_PROXY) as gunicorn:
+        lakebase.proxy.slow(SLOW_QUERY)
+        alone = measure_alone(gunicorn)
+        yield Figure("alone: one order, the middle", alone, "ms")
+        yield from crowd_out(gunicorn, "slow orders", lambda: get("/orders/1", **NOISY), alone)
+
+
+def crowd_out(
+    gunicorn: GunicornProcess, name: str, ask: Callable[[], bytes], alone: float
+) -> Iterator[Figure]:
+    """What others see beside 120 connections of a caller; ``alone`` is what one order takes without them."""
+    with (
+        Load(gunicorn.port, ask, clients=CROWD, pause=0.02) as crowd,
+        reading_quietly(gunicorn) as reads,
+        Load(gunicorn.port, lambda: get("/livez", Connection="close"), pause=0.05) as probes,
+    ):
+        time.sleep(ROUND)
+    yield Figure(f"{name}: answers to the caller", len(crowd.samples) / ROUND, "/s")
+    yield failed(count_failures(reads.samples + probes.samples), f"{name}: failed requests of others")
+    yield Figure(f"{name}: one order, the middle", percentile(reads.samples, 0.5), "ms", TIMES_ALONE * alone)
+    yield Figure(f"{name}: one order, but for 1 %", percentile(reads.samples, 0.99), "ms", READ_BOUND)
+    yield Figure(f"{name}: /livez, but for 1 %", percentile(probes.samples, 0.99), "ms", PROBE_BOUND)
+
+
+def reading_quietly(gunicorn: GunicornProcess) -> Load:
+    """One connection of another caller, that asks for an order again and again."""
+    return Load(gunicorn.port, lambda: get("/orders/1", **QUIET), pause=0.05)
+
+
+def measure_alone(gunicorn: GunicornProcess) -> float:
+    """What an order takes in the middle when nobody else asks."""
+    with reading_quietly(gunicorn) as reads:
+        time.sleep(ROUND)
+    return percentile(reads.samples, 0.5)
 
 
 def export_slowly(lakebase: LakebaseStandIn) -> Iterator[Figure]:
     """Six clients take exports at 25 KB/s, another one asks for some twice a second."""
-    with serve_many(lakebase) as gunicorn, ExitStack() as stack:
+    with serve_many(lakebase, **BEHIND_PROXY) as gunicorn, ExitStack() as stack:
         ended = threading.Event()
         for _ in range(SLOW_CLIENTS):
             stack.enter_context(taking_slowly(gunicorn, ended))
@@ -109,7 +145,8 @@ def export_slowly(lakebase: LakebaseStandIn) -> Iterator[Figure]:
         statuses = []
         until = time.monotonic() + 2 * ROUND
         while time.monotonic() < until:
-            answer = requests.get(f"{gunicorn.url}{EXPORT}&cursor=5940000", timeout=PATIENCE)
+            url = f"{gunicorn.url}{EXPORT}&cursor=5940000"
+            answer = requests.get(url, headers=QUIET, timeout=PATIENCE)
             statuses.append(str(answer.status_code))
             time.sleep(0.5)
     refused = {status: statuses.count(status) for status in set(statuses) - {"200"}}
@@ -147,11 +184,11 @@ def build_dear_paths(gunicorn: GunicornProcess) -> Mapping[str, str]:
 
 
 @contextmanager
-def serve_many(lakebase: LakebaseStandIn) -> Iterator[GunicornProcess]:
+def serve_many(lakebase: LakebaseStandIn, **settings: str) -> Iterator[GunicornProcess]:
     """The service on a hundred times the orders of the stand-in, 150,000."""
     lakebase.execute(MAKE_TABLE)
     try:
-        with serve(lakebase, DEFAULT_POSTGRES_TABLE=TABLE) as gunicorn:
+        with serve(lakebase, DEFAULT_POSTGRES_TABLE=TABLE, **settings) as gunicorn:
             yield gunicorn
     finally:
         lakebase.execute(f"DROP TABLE {TABLE}")
@@ -166,7 +203,7 @@ def taking_slowly(gunicorn: GunicornProcess, ended: threading.Event) -> Iterator
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
             client.settimeout(PATIENCE)
             client.connect(("127.0.0.1", gunicorn.port))
-            client.sendall(get(EXPORT, Connection="close"))
+            client.sendall(get(EXPORT, Connection="close", **NOISY))
             while client.recv(RATE // 2) and not ended.wait(0.5):
                 pass
 

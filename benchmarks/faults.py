@@ -45,6 +45,7 @@ SCENARIOS: dict[str, Scenario] = {
     "pile-up": abuse.pile_up,
     "ask-dearly": abuse.ask_dearly,
     "starve": abuse.starve,
+    "share": abuse.share,
     "export-slowly": abuse.export_slowly,
 }
 

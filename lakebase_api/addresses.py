@@ -142,6 +142,22 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def name_network(address: str) -> str:
+    """The address, of IPv6 its first 64 bits: whoever has one has all that begin so. Any other text as it is.
+
+    https://www.rfc-editor.org/rfc/rfc6177#section-2
+    """
+    if ":" not in address:
+        return address
+    try:
+        found = ipaddress.IPv6Address(address)
+    except ValueError:
+        return address
+    if found.ipv4_mapped:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.IPv6Network((found, 64), strict=False).network_address)
+
+
 def is_open_to_others(bind: str) -> bool:
     """Whether other machines may reach what listens there; a descriptor that was handed over counts so."""
     return not bind.startswith("unix:") and not is_loopback(bind.rpartition(":")[0])

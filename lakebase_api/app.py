@@ -15,6 +15,7 @@ from lakebase_api.access.caller import Caller
 from lakebase_api.access.key_file import read_key_file
 from lakebase_api.access.key_ring import KeyRing
 from lakebase_api.access.key_table import TableKeys
+from lakebase_api.access.rate_limit import RateLimit, parse_policy
 from lakebase_api.access.rights import Rights
 from lakebase_api.addresses import is_open_to_others
 from lakebase_api.doctor.examination import Examination
@@ -36,6 +37,7 @@ from lakebase_api.http.probes import register_probes
 from lakebase_api.http.problem_types import list_problem_types
 from lakebase_api.http.problems import register_problems
 from lakebase_api.http.proxies import allow_hosts, trust_proxies
+from lakebase_api.http.quota import FindPolicy, limit_callers
 from lakebase_api.http.reads import Reads
 from lakebase_api.http.request_context import current_exchange, register_exchange
 from lakebase_api.http.resource import Resource
@@ -62,6 +64,7 @@ class Service:
         self.tables = tables
         self.overlays = Overlays(tables, settings.status_schema)
         self.traffic = Traffic()
+        self.rate_limit = RateLimit()
         self._is_stopping: Callable[[], bool] = lambda: False
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
@@ -103,6 +106,7 @@ class Service:
         ``is_stopping`` says whether the process is about to end, which makes it not ready.
         """
         self._is_stopping = is_stopping
+        self.rate_limit.open()
         self._scheduler.add_job(self._report.log, "interval", seconds=REPORT_INTERVAL)
         self._scheduler.start()
         self.lakebase.open()
@@ -138,8 +142,14 @@ def create_app(settings: Settings, tables: Sequence[Table], rights: Rights | Non
     register_exchange(app, service.traffic, settings.request_timeout)
     rights = rights or Rights(anonymous=settings.anonymous)
     require_callers(app, service.authenticator, rights)
+    limit_callers(app, service.rate_limit, _build_find_policy(settings))
     _register_routes(app, service, rights)
     return app
+
+
+def _build_find_policy(settings: Settings) -> FindPolicy:
+    default = parse_policy("caller", settings.rate_limit) if settings.rate_limit else None
+    return lambda caller: default
 
 
 def _serve_where_clients_ask(app: WSGIApplication, settings: Settings) -> WSGIApplication:

@@ -25,9 +25,9 @@ def find_risks(settings: Settings) -> Iterator[str]:
     """What may be meant, and the log should warn of at start."""
     if settings.threads <= settings.most_others:
         yield (
-            f"WEB_THREADS={settings.threads} does not exceed DB_POOL_SIZE + DB_MAX_OVERFLOW + "
-            f"DB_POOL_MAX_WAITING + {EXPORTS_PER_CONNECTION} x EXPORT_CONCURRENCY={settings.most_others}: "
-            "probes may have to wait behind requests"
+            f"WEB_THREADS={settings.threads} does not exceed a third more than DB_POOL_SIZE + "
+            f"DB_MAX_OVERFLOW + DB_POOL_MAX_WAITING + {EXPORTS_PER_CONNECTION} x EXPORT_CONCURRENCY, "
+            f"{settings.most_others}: probes may have to wait behind requests"
         )
     for name in _find_unused(settings):
         yield f"{name} is not used, since {settings.target} comes first"

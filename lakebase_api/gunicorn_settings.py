@@ -68,6 +68,8 @@ def ssl_context(config: Any, make_default: Any) -> Any:
 def on_starting(server: Any) -> None:
     # The settings were looked at with their own BIND; an argument of gunicorn's wins over it.
     get_service(app).note_addresses(find_binds(server.cfg))
+    # Before the fork, so that the workers have it in common.
+    get_service(app).rate_limit.open()
 
 
 def when_ready(server: Any) -> None:

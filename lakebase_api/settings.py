@@ -34,6 +34,8 @@ UNENCRYPTED_MODES = ("disable", "allow", "prefer")
 # Threads that no request waits in for the database, for probes.
 SPARE_THREADS = 8
 EXPORTS_PER_CONNECTION = 4
+# Of as many places as one caller may take there is one more that it may not.
+TAKEN_PER_KEPT = 3
 
 # Below, a secret that people see something made from could be guessed.
 SHORTEST_CURSOR_SECRET = 16
@@ -201,8 +203,9 @@ class Settings:
     forwarded_hops: int | None = setting(
         "FORWARDED_HOPS",
         field=whole(0, 10),
-        help="How many proxies in front set `X-Forwarded-Proto`, `-Host` and `-Prefix`; the links in answers "
-        "are made of what the outermost says. `0`: nobody's are believed",
+        help="How many proxies in front set `X-Forwarded-Proto`, `-Host`, `-Prefix` and `-For`; the links in "
+        "answers are made of what the outermost says, and callers whom nobody identifies told apart by the "
+        "address it gives. `0`: nobody's are believed",
         shown_default="`1` where `DATABRICKS_APP_NAME` is set, else `0`",
     )
     allowed_hosts: Sequence[str] = setting(
@@ -212,6 +215,16 @@ class Settings:
         help="Hosts that the links in answers may lead to, separated by commas, such as `shop.example`: a "
         "request with another `Host` gets links without one",
         shown_default="any",
+    )
+    rate_limit: str | None = setting(
+        "RATE_LIMIT",
+        field=matching(
+            r"[1-9][0-9]{0,8}/[1-9][0-9]{0,5}",
+            error="Must have the form 600/60: how much a caller may ask for, and in how many seconds.",
+        ),
+        help="What each caller may ask for in so many seconds, such as `600/60`, counted for all workers of "
+        "a host: a request is 1, 100 rows are 1 more, an exact count is 10",
+        shown_default="no limit",
     )
     app_name: str | None = setting("DATABRICKS_APP_NAME", help="Name of the app. Injected on Databricks Apps")
     databricks_host: str | None = setting(
@@ -268,7 +281,8 @@ class Settings:
         "DB_POOL_MAX_WAITING",
         field=whole(1, 1000),
         default=40,
-        help="Requests of each worker that may wait for a connection; more are answered 503 at once",
+        help="Requests of each worker that may wait for a connection; more are answered 503 at once. For "
+        "other callers there are places for a third as many again as may have one or wait",
     )
     pool_idle_timeout: float = setting(
         "DB_POOL_IDLE_TIMEOUT",
@@ -316,8 +330,8 @@ class Settings:
         "EXPORT_CONCURRENCY",
         field=whole(0, 100),
         default=2,
-        help="Connections of each worker for exports. Four times as many may be under way; "
-        "more are answered 503",
+        help="Connections of each worker for exports. Of one caller four times as many may be under way, and "
+        "a third more for others; more are answered 503",
     )
     export_time_limit: float = setting(
         "EXPORT_TIME_LIMIT",
@@ -335,7 +349,7 @@ class Settings:
     threads: int = setting(
         "WEB_THREADS",
         field=whole(1, 1000),
-        default=160,
+        default=200,
         help="Threads of each worker: more than the pool, its queue and exports, so that probes are "
         "answered. In the others requests that may read the whole table wait for their turn",
     )
@@ -458,13 +472,33 @@ class Settings:
         return max(self.most_long, self.threads - self.most_others - SPARE_THREADS)
 
     @property
+    def most_long_waiting_of_one(self) -> int:
+        """How many of them may be one caller's."""
+        return self.most_long_waiting * TAKEN_PER_KEPT // (TAKEN_PER_KEPT + 1)
+
+    @property
     def most_others(self) -> int:
         """How many requests of a worker may have a connection, wait for one, or send an export."""
-        return self.pool_size + self.pool_max_overflow + self.pool_max_waiting + self.most_exports
+        return self.most_borrowing + self.most_exports
+
+    @property
+    def most_borrowing(self) -> int:
+        """How many requests of a worker may have a connection or wait for one."""
+        return _keep_some(self.most_borrowing_of_one)
+
+    @property
+    def most_borrowing_of_one(self) -> int:
+        """How many of them may be one caller's."""
+        return self.pool_size + self.pool_max_overflow + self.pool_max_waiting
 
     @property
     def most_exports(self) -> int:
-        """How many exports a worker may have under way: for most of its time one waits for its client."""
+        """How many exports a worker may have under way."""
+        return _keep_some(self.most_exports_of_one)
+
+    @property
+    def most_exports_of_one(self) -> int:
+        """How many of them may be one caller's: for most of its time an export waits for its client."""
         return EXPORTS_PER_CONNECTION * self.export_concurrency
 
     def describe(self) -> dict[str, str]:
@@ -476,6 +510,11 @@ class Settings:
             if value not in (None, ()):
                 values[variable.names[0]] = "(set)" if variable.secret else _shown(value)
         return values
+
+
+def _keep_some(taken: int) -> int:
+    """As many places as one caller may take, and those that are kept for others."""
+    return taken + -(-taken // TAKEN_PER_KEPT)
 
 
 def _shown(value: object) -> str:

@@ -186,8 +186,8 @@ def test_a_file_that_cannot_be_read_is_a_mistake_that_names_the_line(tmp_path: P
 
 def test_too_few_threads_for_probes_are_a_risk_that_is_said() -> None:
     assert list(find_risks(load_settings(STATIC))) == []
-    [risk] = find_risks(load_settings({**STATIC, "WEB_THREADS": "55"}))
-    assert risk.startswith("WEB_THREADS=55 does not exceed")
+    [risk] = find_risks(load_settings({**STATIC, "WEB_THREADS": "74"}))
+    assert risk.startswith("WEB_THREADS=74 does not exceed")
 
 
 def test_what_leads_to_another_database_is_a_risk_that_is_said() -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from lakebase_api.addresses import name_network
+
 
 class Method(StrEnum):
     """How it was established who calls."""
@@ -32,5 +34,14 @@ class Caller:
     claims: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False, repr=False)
 
 
+# Those of whom nobody knows who they are.
+UNKNOWN = (Method.ANONYMOUS, Method.LOCAL)
 # Who has not said who they are.
 ANONYMOUS = Caller("anonymous", "anonymous", Method.ANONYMOUS)
+
+
+def name_flow(caller: Caller, address: str) -> str:
+    """Whose connections and quota a request takes: the caller's, or those of the address it comes from."""
+    if caller.method in UNKNOWN:
+        return f"address:{name_network(address)}"
+    return f"subject:{caller.subject}"

@@ -19,6 +19,8 @@ EXPOSED = (
     "Idempotent-Replayed",
     "Link",
     "Preference-Applied",
+    "RateLimit",
+    "RateLimit-Policy",
     "Retry-After",
     "Server-Timing",
     "X-Process-Time",

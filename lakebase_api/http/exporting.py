@@ -47,12 +47,15 @@ class Unfinished(Exception):
 class Caller:
     """For whom an export is made, until ``deadline`` by ``time.monotonic()``.
 
-    ``client`` is the descriptor of the client's socket, where there is one.
+    ``client`` is the descriptor of the client's socket, where there is one. ``charge_rows`` is told in the
+    end how many rows were sent.
     """
 
+    flow: str
     request_id: str
     deadline: float
     client: int | None
+    charge_rows: Callable[[int], None]
 
 
 class Exports:
@@ -104,6 +107,7 @@ class RunningExport:
         self._header = header
         self._deadline = caller.deadline
         self._is_stopping = exports.is_stopping
+        self._charge_rows = caller.charge_rows
         self._extra = {"request_id": caller.request_id}
         self._began = time.monotonic()
         self._ending: Ending | None = None
@@ -113,7 +117,7 @@ class RunningExport:
         self._held = ExitStack()
         prepare = partial(exports.chunks.begin, which=export.which, seconds=key_ranges.MAX_CHUNK_SECONDS)
         self.work = self._held.enter_context(
-            exports.dedicated.begin(self._table.name, prepare, caller.deadline)
+            exports.dedicated.begin(caller.flow, self._table.name, prepare, caller.deadline)
         )
         wait = build_wait(caller.client)
         self._walk = KeyRanges(exports.chunks, export, after, self.work, caller.deadline, wait)
@@ -151,6 +155,7 @@ class RunningExport:
         self._is_closed = True
         self._pieces.close()
         self._held.close()
+        self._charge_rows(self._rows)
         logger.info(
             "Export: %d rows, %d bytes in %.1f s: %s",
             self._rows,

@@ -47,7 +47,7 @@ class ExportView:
     def _begin(self, export: Export, after: KeyTexts | None, header: bytes, *, has_header: bool) -> Response:
         exchange = current_exchange()
         deadline = exchange.deadline_within(self._time_limit)
-        caller = Caller(exchange.request_id, deadline, _find_client())
+        caller = Caller(exchange.flow, exchange.request_id, deadline, _find_client(), exchange.charge_rows)
         try:
             running = self._exports.begin(export, after, header, caller)
         except Unfinished as error:

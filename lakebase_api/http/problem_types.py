@@ -151,6 +151,14 @@ PRECONDITION_REQUIRED = ProblemType(
     "A change must say in If-Match which version of the row it was made from.",
     "Get the row, and send its ETag in If-Match.",
 )
+QUOTA_EXCEEDED = ProblemType(
+    "quota-exceeded",
+    429,
+    "Quota Exceeded",
+    "The caller has used up what it may ask for within a time; `violated-policies` names the quota.",
+    "Try again after the seconds of Retry-After; RateLimit says in each answer how much is left.",
+    retry_after=1,
+)
 INTERNAL = ProblemType(
     "internal-error",
     500,
@@ -259,6 +267,7 @@ COMMON_TYPES: tuple[ProblemType, ...] = (
     INVALID,
     KEY_REUSED,
     PRECONDITION_REQUIRED,
+    QUOTA_EXCEEDED,
     INTERNAL,
     DATABASE_UNAVAILABLE,
     AUTHENTICATION_UNAVAILABLE,

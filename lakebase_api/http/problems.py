@@ -6,6 +6,8 @@ Bodies follow RFC 9457, problem details for HTTP APIs: https://www.rfc-editor.or
 import logging
 import random
 import uuid
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import psycopg
 import psycopg_pool
@@ -185,9 +187,13 @@ def shorten(text: str, most: int = GREATEST_TEXT) -> str:
 
 
 def build_response(
-    kind: ProblemType, detail: str = "", *, invalid: list[dict[str, str]] | None = None
+    kind: ProblemType,
+    detail: str = "",
+    *,
+    invalid: list[dict[str, str]] | None = None,
+    beside: Mapping[str, object] = MappingProxyType({}),
 ) -> Response:
-    """A problem answer: status, body and headers as the kind says."""
+    """A problem answer: status, body and headers as the kind says; ``beside`` are members of its own."""
     body: dict[str, object] = {
         "type": kind.path,
         "title": kind.title,
@@ -195,6 +201,7 @@ def build_response(
         "detail": shorten(detail, GREATEST_DETAIL) or kind.meaning,
         "instance": f"urn:uuid:{uuid.uuid4()}",
         "request_id": g.exchange.request_id,
+        **beside,
     }
     if invalid:
         body["errors"] = [

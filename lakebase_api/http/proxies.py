@@ -1,4 +1,4 @@
-"""Takes from trusted proxies where the client reaches the service, and believes in allowed hosts only."""
+"""Takes from trusted proxies where the client reaches the service, and from where; allows some hosts only."""
 
 import re
 from collections.abc import Collection, Iterable, Iterator
@@ -18,10 +18,14 @@ FORWARDED = (
     ("HTTP_X_FORWARDED_HOST", "HTTP_HOST", AUTHORITY),
     ("HTTP_X_FORWARDED_PREFIX", "SCRIPT_NAME", re.compile(rf"(?:/{SEGMENT})*/?")),
 )
+# Who asks, as proxies say it: in a list to which each adds whom it was asked by, else as the nearest says.
+ADDRESS = re.compile(r"[0-9A-Fa-f.:]{2,45}")
 
 
 def trust_proxies(app: WSGIApplication, hops: int, *, scheme: str | None = None) -> WSGIApplication:
     """A WSGI application for which scheme, host and path prefix are those that the client sees.
+
+    ``REMOTE_ADDR`` is the address of the client.
 
     ``hops`` proxies stand in front, each of which adds a value to the ``X-Forwarded-`` headers it sets: the
     one that counts is the outermost's, and what stands before it was sent by the client. ``scheme`` is for
@@ -34,6 +38,8 @@ def trust_proxies(app: WSGIApplication, hops: int, *, scheme: str | None = None)
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if scheme:
             environ["wsgi.url_scheme"] = scheme
+        if address := _find_address(environ, hops):
+            environ["REMOTE_ADDR"] = address
         said = list(_find_said(environ, hops))
         if all(form.fullmatch(value) for _, value, form in said):
             for part, value, _ in said:
@@ -67,6 +73,13 @@ def _find_said(environ: WSGIEnvironment, hops: int) -> Iterator[tuple[str, str, 
             values = text.split(",")
             if len(values) >= hops and (value := values[-hops].strip()):
                 yield part, value, form
+
+
+def _find_address(environ: WSGIEnvironment, hops: int) -> str | None:
+    values = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    address = values[-hops].strip() if len(values) >= hops else ""
+    address = address or environ.get("HTTP_X_REAL_IP", "")
+    return address if ADDRESS.fullmatch(address) else None
 
 
 def _read(part: str, value: str) -> str:

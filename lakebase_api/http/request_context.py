@@ -6,13 +6,15 @@ import random
 import re
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote
 from wsgiref.types import WSGIEnvironment
 
 from flask import Flask, Response, g, request
 
-from lakebase_api.access.caller import ANONYMOUS, Caller
+from lakebase_api.access.caller import ANONYMOUS, Caller, name_flow
+from lakebase_api.access.rate_limit import Standing
 from lakebase_api.http.traffic import Traffic
 from lakebase_api.http.validation import refuse
 from lakebase_api.sql.predicates import EVERYTHING, Predicates
@@ -20,6 +22,8 @@ from lakebase_api.sql.predicates import EVERYTHING, Predicates
 logger = logging.getLogger(__name__)
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+# Rows that cost as much as a request.
+ROWS_OF_UNIT = 100
 TIMEOUT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
@@ -38,6 +42,21 @@ class Exchange:
     patience: float = math.inf
     waited: float = 0.0
     held: float = 0.0
+    # What the answer takes of the caller's quota beyond what any request takes.
+    cost: float = 0.0
+    # Where the caller has a quota: what takes so much of it, and how much is left.
+    charge: Callable[[float], Standing] | None = None
+    standing: Standing | None = None
+
+    @property
+    def flow(self) -> str:
+        """Whose connections and quota it takes."""
+        return name_flow(self.caller, self.environ.get("REMOTE_ADDR", ""))
+
+    def charge_rows(self, rows: int) -> None:
+        """Take what so many rows cost from the caller's quota, after the answer has begun."""
+        if self.charge:
+            self.charge(rows / ROWS_OF_UNIT)
 
     def record_use(self, waited: float, held: float) -> None:
         """Note one use of a connection: the seconds waited for it and the seconds it was held."""

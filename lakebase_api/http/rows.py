@@ -11,8 +11,12 @@ from lakebase_api.http.key import Key, refuse_unknown
 from lakebase_api.http.reads import Reads, choose_rows
 from lakebase_api.http.request_context import current_exchange
 from lakebase_api.http.validation import read_query
+from lakebase_api.sql.counting import Accuracy
 from lakebase_api.sql.rows import fetch_one
 from lakebase_api.sql.sample import sample_keys
+
+# What an exact count costs, however quick it was, where a row costs 1.
+COST_OF_COUNT = 10
 
 
 class RowViews:
@@ -39,6 +43,8 @@ class RowViews:
         """How many rows there are."""
         counts, which = self._reads.counts, choose_rows(self._table, query)
         count = counts.ask(which, query.get("accuracy"), current_exchange().deadline)
+        if count.accuracy is Accuracy.EXACT:
+            current_exchange().cost = COST_OF_COUNT - 1
         as_of = count.as_of.isoformat(timespec="microseconds")
         total = f"total_{self._table.name}"
         response = answer_json({total: count.total, "accuracy": count.accuracy, "as_of": as_of})

@@ -12,6 +12,7 @@ from psycopg.rows import TupleRow
 from lakebase_api.lakebase.credentials import CredentialError
 from lakebase_api.lakebase.failures import classify, first_line
 from lakebase_api.lakebase.session import mark_options, prepare_session
+from lakebase_api.lakebase.turns import Turn
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,8 @@ class LakebaseConnection(Connection):
 
     # The statement timeout in force, in milliseconds.
     statement_timeout: int
+    # The turn of whoever has it from the pool.
+    turn: Turn[int]
 
     @classmethod
     def connect(  # type: ignore[override]

@@ -37,6 +37,11 @@ class Caller(Protocol):
         """When the answer is of no more use, by ``time.monotonic()``."""
         ...
 
+    @property
+    def flow(self) -> str:
+        """Whose work it is: what is free goes to the flow that has least."""
+        ...
+
     def record_use(self, waited: float, held: float) -> None:
         """Note one use of a connection: the seconds waited for it and the seconds it was held."""
         ...
@@ -47,6 +52,7 @@ class Background:
     """On whose behalf a query runs that several requests wait for."""
 
     deadline: float
+    flow: str = "background"
 
     def record_use(self, waited: float, held: float) -> None:
         """It is nobody's own."""
@@ -112,7 +118,7 @@ class Database:
         """As ``read``, for a statement that may go through the whole table: few of those run at once."""
         caller = self._find_caller()
         began = time.monotonic()
-        with self._pool.take_long_turn(caller.deadline):
+        with self._pool.take_long_turn(caller.flow, caller.deadline):
             caller.record_use(time.monotonic() - began, 0.0)
             return self._run(caller, query)
 
@@ -121,7 +127,7 @@ class Database:
 
         Raises ``DatabaseUnavailable``, ``DeadlineExceeded`` and ``TooManyRequests``.
         """
-        return self._pool.wait_long(deadline)
+        return self._pool.wait_long(self._find_caller().flow, deadline)
 
     def write(self, query: Query[T]) -> T:
         """As ``read``, but a query that may have reached the server is not tried again.
@@ -163,7 +169,7 @@ class Database:
         started = time.monotonic()
         connection = None
         try:
-            connection = self._pool.borrow(caller.deadline)
+            connection = self._pool.borrow(caller.flow, caller.deadline)
             borrowed = time.monotonic()
             self.watchdog.watch(connection, caller.deadline)
             self._limit_statement(connection, caller.deadline - borrowed)

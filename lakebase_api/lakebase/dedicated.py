@@ -12,6 +12,7 @@ import psycopg
 from lakebase_api.lakebase.connection import Connection, LakebaseConnection
 from lakebase_api.lakebase.copy import end_statement
 from lakebase_api.lakebase.credentials import CredentialError
+from lakebase_api.lakebase.places import Places
 from lakebase_api.lakebase.pool import LONGEST_PAUSE, DatabaseUnavailable, Pool
 from lakebase_api.lakebase.prepared import run_afresh
 from lakebase_api.lakebase.retries import Retries, is_lost
@@ -30,6 +31,8 @@ MAX_WAIT = 5.0
 
 # Makes a connection ready for the work, whatever it was used for before. Raises psycopg's errors.
 Prepare = Callable[[Connection], None]
+# Whose work it is to close the connections.
+CLOSING = "closing"
 
 
 class LimitReached(Exception):
@@ -66,7 +69,9 @@ class DedicatedConnections:
         self._lock = threading.Lock()
         self._under_way = 0
         self._is_closed = False
-        self._max_work = settings.most_exports
+        self._places = Places(
+            settings.most_exports, settings.most_exports_of_one, always=settings.export_concurrency
+        )
         self._turns = Turns(self._slots)
         self.wake_budget = settings.wake_budget
         self.pool = pool
@@ -74,24 +79,25 @@ class DedicatedConnections:
         self.watchdog = watchdog
 
     @contextmanager
-    def begin(self, table: str, prepare: Prepare, deadline: float) -> Iterator["DedicatedWork"]:
+    def begin(self, flow: str, table: str, prepare: Prepare, deadline: float) -> Iterator["DedicatedWork"]:
         """Work on a declared table that may use the connections. Raises ``LimitReached``.
 
-        Until ``deadline``, a time of ``time.monotonic()``, a connection that is lost is opened anew.
+        A connection that is free goes to the flow that has the fewest. Until ``deadline``, a time of
+        ``time.monotonic()``, one that is lost is opened anew.
         """
+        if not self._places.take(flow):
+            raise LimitReached
         with self._lock:
-            if self._under_way >= self._max_work:
-                raise LimitReached
             self._under_way += 1
         try:
-            yield DedicatedWork(self, self.setups[table], prepare, deadline)
+            yield DedicatedWork(self, flow, self.setups[table], prepare, deadline)
         finally:
-            self._end()
+            self._end(flow)
 
     @contextmanager
-    def lend(self, seconds: float) -> Iterator[_Slot]:
+    def lend(self, flow: str, seconds: float) -> Iterator[_Slot]:
         """A slot, which nobody else has meanwhile. Raises ``TimeoutError`` after so many seconds."""
-        with self._turns.take(seconds) as slot:
+        with self._turns.take(flow, seconds) as slot:
             try:
                 yield slot
             finally:
@@ -103,9 +109,10 @@ class DedicatedConnections:
         self._is_closed = True
         with ExitStack() as held, suppress(TimeoutError):
             while True:
-                held.enter_context(self.lend(0))
+                held.enter_context(self.lend(CLOSING, 0))
 
-    def _end(self) -> None:
+    def _end(self, flow: str) -> None:
+        self._places.leave(flow)
         with self._lock:
             self._under_way -= 1
             if not self._under_way:
@@ -118,9 +125,15 @@ class DedicatedWork:
     """Work of one thread, which uses a connection now and then."""
 
     def __init__(
-        self, connections: DedicatedConnections, setup: SetupLog, prepare: Prepare, deadline: float
+        self,
+        connections: DedicatedConnections,
+        flow: str,
+        setup: SetupLog,
+        prepare: Prepare,
+        deadline: float,
     ) -> None:
         self._connections = connections
+        self._flow = flow
         self._setup = setup
         self._prepare = prepare
         self._deadline = deadline
@@ -152,7 +165,7 @@ class DedicatedWork:
         longest = self._deadline - began
         try:
             return held.enter_context(
-                self._connections.lend(min(longest, MAX_WAIT) if self._is_new else longest)
+                self._connections.lend(self._flow, min(longest, MAX_WAIT) if self._is_new else longest)
             )
         except TimeoutError:
             raise LimitReached from None

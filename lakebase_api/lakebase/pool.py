@@ -18,8 +18,9 @@ from lakebase_api.lakebase.connection import (
 )
 from lakebase_api.lakebase.credentials import CredentialError
 from lakebase_api.lakebase.failures import MAY_BE_FULL, MAY_BE_PASSWORD, classify
+from lakebase_api.lakebase.places import Places
 from lakebase_api.lakebase.target import Target
-from lakebase_api.lakebase.turns import Turns
+from lakebase_api.lakebase.turns import Turn, Turns
 from lakebase_api.settings import Settings
 
 # Seconds between attempts to connect in an outage, at most: a database that returns is found soon.
@@ -58,18 +59,22 @@ class Pool:
         self._starting_again = threading.Lock()
         self._asked_at = time.monotonic()
         self._relief_ends: float | None = None
-        # Counted here, because psycopg_pool goes on counting those whose wait is over.
-        most = settings.pool_size + settings.pool_max_overflow + settings.pool_max_waiting
-        self._places = threading.BoundedSemaphore(most)
-        self._long_places = threading.BoundedSemaphore(settings.most_long_waiting)
+        # As many turns as connections: psycopg_pool, which serves whoever came first, then has no queue but
+        # for connections that are being opened.
+        connections = settings.pool_size + settings.pool_max_overflow
+        self._turns = Turns(range(connections))
+        self._places = Places(settings.most_borrowing, settings.most_borrowing_of_one, always=connections)
         self._long_turns = Turns(range(settings.most_long))
+        self._long_places = Places(
+            settings.most_long_waiting, settings.most_long_waiting_of_one, always=settings.most_long
+        )
         self.connects = ConnectLog()
         self._pool = ConnectionPool(
             kwargs=self._connect_arguments,
             connection_class=LakebaseConnection,
             configure=self._configure,
             min_size=settings.pool_size,
-            max_size=settings.pool_size + settings.pool_max_overflow,
+            max_size=connections,
             max_lifetime=settings.pool_recycle_interval,
             max_idle=settings.pool_idle_timeout,
             # Its own pauses double up to minutes: give up at once, and start again by our own.
@@ -90,14 +95,18 @@ class Pool:
 
     def stats(self) -> dict[str, int]:
         """The pool's counters, as psycopg_pool names them."""
-        return self._pool.get_stats()
+        stats = self._pool.get_stats()
+        stats["requests_waiting"] += self._turns.waiting
+        stats["requests_errors"] = stats.get("requests_errors", 0) + self._turns.given_up
+        return stats
 
-    def borrow(self, deadline: float) -> LakebaseConnection:
+    def borrow(self, flow: str, deadline: float) -> LakebaseConnection:
         """A connection that was alive a moment ago. Give it back, or discard it.
 
-        Waits until the deadline at the most, for ``DB_POOL_TIMEOUT`` when all are in use, and as long as an
-        outage is younger than ``WAKE_BUDGET``. Raises ``DeadlineExceeded``, ``DatabaseUnavailable``, and
-        psycopg_pool's ``PoolTimeout`` and ``TooManyRequests``.
+        One that is free goes to the flow that has the fewest. Waits until the deadline at the most, for
+        ``DB_POOL_TIMEOUT`` when all are in use, and as long as an outage is younger than ``WAKE_BUDGET``.
+        Raises ``DeadlineExceeded``, ``DatabaseUnavailable``, and psycopg_pool's ``PoolTimeout`` and
+        ``TooManyRequests``.
         """
         asked_at = time.monotonic()
         asked_before, self._asked_at = self._asked_at, asked_at
@@ -105,32 +114,35 @@ class Pool:
         # After so long without a request nobody tries to connect any more: this one has to set it off.
         if asked_at - asked_before < PATIENCE and self._is_given_up():
             raise DatabaseUnavailable("no connection could be opened") from self.connects.error
-        if not self._places.acquire(blocking=False):
+        if not self._places.take(flow):
             self._judge(TooManyRequests("the queue is full"), deadline, asked_at)
+        turn = self._turns.ask(flow)
         try:
-            return self._wait_for_connection(deadline, asked_at)
+            connection = self._wait_for_connection(turn, deadline, asked_at)
         except BaseException:
-            self._places.release()
+            self._end(turn)
             raise
+        connection.turn = turn
+        return connection
 
     @contextmanager
-    def wait_long(self, deadline: float) -> Iterator[None]:
+    def wait_long(self, flow: str, deadline: float) -> Iterator[None]:
         """Count as one who waits for what may take long, as few may. Raises as ``borrow`` does."""
-        if not self._long_places.acquire(blocking=False):
+        if not self._long_places.take(flow):
             self._judge(TooManyRequests("the queue for what takes long is full"), deadline, time.monotonic())
         try:
             yield
         finally:
-            self._long_places.release()
+            self._long_places.leave(flow)
 
     @contextmanager
-    def take_long_turn(self, deadline: float) -> Iterator[None]:
+    def take_long_turn(self, flow: str, deadline: float) -> Iterator[None]:
         """Be one of the few who borrow a connection for what may take long. Raises as ``borrow`` does."""
         with ExitStack() as held:
-            with self.wait_long(deadline):
+            with self.wait_long(flow, deadline):
                 longest = min(self._settings.pool_timeout, deadline - time.monotonic())
                 try:
-                    held.enter_context(self._long_turns.take(longest))
+                    held.enter_context(self._long_turns.take(flow, longest))
                 except TimeoutError:
                     if time.monotonic() >= deadline:
                         raise DeadlineExceeded from None
@@ -139,8 +151,9 @@ class Pool:
 
     def give_back(self, connection: LakebaseConnection) -> None:
         """End a use of the connection."""
+        turn = connection.turn
         self._pool.putconn(connection)
-        self._places.release()
+        self._end(turn)
 
     def note_success(self) -> None:
         """A connection served: the database is there, even if it takes no more connections."""
@@ -148,8 +161,9 @@ class Pool:
 
     def discard(self, connection: LakebaseConnection) -> None:
         """End a use of the connection and have it replaced."""
+        turn = connection.turn
         self._replace(connection)
-        self._places.release()
+        self._end(turn)
 
     def connect(self) -> LakebaseConnection:
         """A connection that is not of the pool: whoever has it closes it.
@@ -160,12 +174,19 @@ class Pool:
         self._note_connection(connection)
         return connection
 
-    def _wait_for_connection(self, deadline: float, asked_at: float) -> LakebaseConnection:
+    def _end(self, turn: Turn[int]) -> None:
+        turn.end()
+        self._places.leave(turn.flow)
+
+    def _wait_for_connection(self, turn: Turn[int], deadline: float, asked_at: float) -> LakebaseConnection:
         patience_ends = min(deadline, asked_at + self._settings.pool_timeout)
         while True:
             try:
+                turn.wait(self._longest_wait(patience_ends))
                 connection = self._pool.getconn(self._longest_wait(patience_ends))
-            except PoolTimeout as error:
+            except (PoolTimeout, TimeoutError) as error:
+                if isinstance(error, TimeoutError):
+                    error = PoolTimeout("all connections stayed in use")
                 self._judge(error, deadline, patience_ends)
                 continue
             if _is_alive(connection):
@@ -250,12 +271,14 @@ class Pool:
         self._relief_ends = time.monotonic() + RELIEF
         most = max(1, self._pool.max_size // 2)
         self._pool.resize(min(self._settings.pool_size, most), most)
+        self._turns.limit(most)
 
     def _end_relief(self) -> None:
         if self._relief_ends is not None and self._asked_at > self._relief_ends:
             self._relief_ends = None
             size = self._settings.pool_size
             self._pool.resize(size, size + self._settings.pool_max_overflow)
+            self._turns.limit(self._pool.max_size)
 
 
 def _is_alive(connection: LakebaseConnection) -> bool:

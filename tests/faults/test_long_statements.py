@@ -48,7 +48,7 @@ READS = [
 CROWD = 24
 # Of 4 connections one is for what takes long, and of the threads four are for those who wait for it.
 BOUNDS = {
-    "WEB_THREADS": "28",
+    "WEB_THREADS": "36",
     "DB_POOL_MAX_WAITING": "8",
     "EXPORT_CONCURRENCY": "1",
     "DB_COMMAND_TIMEOUT": "60",

@@ -6,9 +6,11 @@ import pytest
 from flask import Response
 from flask.testing import FlaskClient
 
+from lakebase_api.access.caller import Caller, Method, name_flow
 from lakebase_api.environment import SettingsError
 from lakebase_api.http.json_response import answer_json
 from lakebase_api.http.links import add_link_header, describe_links
+from lakebase_api.http.request_context import current_exchange
 from tests.conftest import OrdersDatabase
 from tests.gunicorn_process import GunicornProcess
 from tests.http.unopened import build_app
@@ -228,3 +230,42 @@ def test_the_real_server_believes_no_header_about_tls_by_itself(
     gunicorn = start_gunicorn(unchanged_database.environment).wait_until_started()
     contradiction = {"X-Forwarded-Proto": "https", "X-Forwarded-Protocol": "http"}
     assert gunicorn.get("/livez", **contradiction).status_code == 200
+
+
+def find_flow(address: str, headers: dict[str, str], **settings: str) -> str:
+    """Whose connections a request of somebody unknown takes."""
+    app = build_app(**settings)
+    app.add_url_rule("/whose", view_func=lambda: answer_json(current_exchange().flow))
+    client = app.test_client()
+    return str(client.get("/whose", headers=headers, environ_base={"REMOTE_ADDR": address}).json)
+
+
+@pytest.mark.parametrize(
+    ("headers", "flow"),
+    [
+        ({}, "10.0.0.1"),
+        ({"X-Forwarded-For": "192.0.2.1"}, "192.0.2.1"),
+        ({"X-Forwarded-For": "198.51.100.7, 192.0.2.1"}, "192.0.2.1"),
+        ({"X-Forwarded-For": "198.51.100.7, ", "X-Real-Ip": "192.0.2.1"}, "192.0.2.1"),
+        ({"X-Real-Ip": "192.0.2.1"}, "192.0.2.1"),
+        ({"X-Forwarded-For": "unknown"}, "10.0.0.1"),
+        ({"X-Forwarded-For": "2001:db8:1:2:3::4"}, "2001:db8:1:2::"),
+        ({"X-Forwarded-For": "::ffff:192.0.2.1"}, "192.0.2.1"),
+        ({"X-Forwarded-For": ":::"}, ":::"),
+    ],
+)
+def test_somebody_unknown_is_told_apart_by_the_address_that_a_trusted_proxy_gives(
+    headers: dict[str, str], flow: str
+) -> None:
+    assert find_flow("10.0.0.1", headers, FORWARDED_HOPS="1") == f"address:{flow}"
+    assert find_flow("10.0.0.1", headers) == "address:10.0.0.1"
+
+
+def test_of_several_proxies_the_outermost_says_the_address() -> None:
+    headers = {"X-Forwarded-For": "198.51.100.7, 192.0.2.1, 10.0.0.2"}
+    assert find_flow("10.0.0.1", headers, FORWARDED_HOPS="2") == "address:192.0.2.1"
+
+
+def test_who_is_known_is_told_apart_by_subject_wherever_the_request_comes_from() -> None:
+    ann = Caller("ann", "ann@example.com", Method.JWT)
+    assert name_flow(ann, "10.0.0.1") == name_flow(ann, "10.0.0.2") == "subject:ann"

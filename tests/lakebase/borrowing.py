@@ -14,7 +14,8 @@ from lakebase_api.settings import Settings
 class Request:
     """On whose behalf the queries of a test run."""
 
-    def __init__(self, seconds: float = 20) -> None:
+    def __init__(self, seconds: float = 20, flow: str = "ann") -> None:
+        self.flow = flow
         self.deadline = time.monotonic() + seconds
         self.uses: list[tuple[float, float]] = []
 

@@ -31,7 +31,7 @@ def test_closing_ends_connections_that_are_free_and_those_in_use_after_their_que
         dedicated.close()
         return ask("SELECT 1")(connection)
 
-    with dedicated.begin("orders", lambda connection: None, time.monotonic() + 20) as work:
+    with dedicated.begin("ann", "orders", lambda connection: None, time.monotonic() + 20) as work:
         work.read(used.append, 20)
         dedicated.close()
         assert used[0].closed

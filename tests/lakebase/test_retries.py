@@ -34,7 +34,7 @@ def read_dedicated(settings: Settings) -> Iterator[Read]:
     watchdog, one = database.watchdog, replace(settings, export_concurrency=1)
     watchdog.open()
     dedicated = DedicatedConnections(one, database._pool, {"orders": setup}, watchdog)
-    with dedicated.begin("orders", lambda connection: None, time.monotonic() + 20) as work:
+    with dedicated.begin("ann", "orders", lambda connection: None, time.monotonic() + 20) as work:
         yield lambda query: work.read(query, 20)
     watchdog.close()
 
