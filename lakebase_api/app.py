@@ -37,7 +37,7 @@ from lakebase_api.http.probes import register_probes
 from lakebase_api.http.problem_types import list_problem_types
 from lakebase_api.http.problems import register_problems
 from lakebase_api.http.proxies import allow_hosts, trust_proxies
-from lakebase_api.http.quota import FindPolicy, limit_callers
+from lakebase_api.http.quota import limit_callers
 from lakebase_api.http.reads import Reads
 from lakebase_api.http.request_context import current_exchange, register_exchange
 from lakebase_api.http.resource import Resource
@@ -117,6 +117,7 @@ class Service:
         # Waiting would be for ever: a job that sets its next run needs the lock that waiting holds.
         self._scheduler.shutdown(wait=False)
         self.lakebase.close()
+        self.rate_limit.close()
 
     def check_draining(self) -> str | None:
         """Why new connections should go elsewhere, or ``None``."""
@@ -141,15 +142,11 @@ def create_app(settings: Settings, tables: Sequence[Table], rights: Rights | Non
     allow_origins(app, settings)
     register_exchange(app, service.traffic, settings.request_timeout)
     rights = rights or Rights(anonymous=settings.anonymous)
-    require_callers(app, service.authenticator, rights)
-    limit_callers(app, service.rate_limit, _build_find_policy(settings))
+    require_callers(app, service.authenticator, rights, service.rate_limit)
+    default = parse_policy("caller", settings.rate_limit) if settings.rate_limit else None
+    limit_callers(app, service.rate_limit, lambda caller: rights.find_quota(caller) or default)
     _register_routes(app, service, rights)
     return app
-
-
-def _build_find_policy(settings: Settings) -> FindPolicy:
-    default = parse_policy("caller", settings.rate_limit) if settings.rate_limit else None
-    return lambda caller: default
 
 
 def _serve_where_clients_ask(app: WSGIApplication, settings: Settings) -> WSGIApplication:

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +31,11 @@ class Standing:
 
 
 # Of wrong logins from an address. A key cannot be guessed: it bounds what they cost, and lines in the log.
-FAILED_LOGINS = Policy("failed-authentication", 30, 60)
+FAILED_LOGINS = Policy("failed-authentication", 600, 60)
+
+
+# Units and seconds.
+QUOTA = re.compile(r"[1-9][0-9]{0,8}/[1-9][0-9]{0,5}")
 
 
 def parse_policy(name: str, text: str) -> Policy:
@@ -55,6 +60,12 @@ class RateLimit:
         """Make the memory that is shared with processes forked later; once is enough. Raises ``OSError``."""
         self._slots = self._slots or SharedSlots()
 
+    def close(self) -> None:
+        """Let go of the memory. What is charged later counts no more."""
+        slots, self._slots = self._slots, None
+        if slots is not None:
+            slots.close()
+
     def take(self, policy: Policy, flow: str, cost: float = 1.0) -> Standing:
         """Take so much if anything is left of the flow's quota."""
         return self._change(policy, flow, cost, is_allowed=lambda used: used < policy.quota)
@@ -70,10 +81,11 @@ class RateLimit:
     def _change(
         self, policy: Policy, flow: str, cost: float, is_allowed: Callable[[float], bool]
     ) -> Standing:
-        assert self._slots
+        if (slots := self._slots) is None:
+            return Standing(policy, is_allowed=True, remaining=policy.quota, reset=0.0)
         key = hashlib.blake2b(f"{policy.name}\n{flow}".encode("utf-8", "replace"), digest_size=16).digest()
         now = self._find_time()
-        with self._slots.hold(key) as slot:
+        with slots.hold(key) as slot:
             if slot.ends <= now:
                 windows = 1 + (now - slot.ends) // policy.window
                 slot.used = max(0.0, slot.used - policy.quota * windows)

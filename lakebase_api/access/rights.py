@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from lakebase_api.access.caller import Caller, Method
+from lakebase_api.access.rate_limit import Policy
 from lakebase_api.sql.filters import restrict_column
 from lakebase_api.sql.predicates import EVERYTHING, Operator, Predicates, either
 from lakebase_api.table.declaration import Column, Filter, Table
@@ -117,6 +118,7 @@ class Role:
     rights: frozenset[Right] = frozenset()
     rows: Mapping[str, RowFilter] = field(default_factory=dict)
     hidden: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    quota: Policy | None = None
 
 
 class Rights:
@@ -184,6 +186,13 @@ class Rights:
         if not hidden and None in filters:
             return ALL_OF_IT
         return Access(_fill(caller, filters), hidden)
+
+    def find_quota(self, caller: Caller) -> Policy | None:
+        """The most that one of the roles gives, if one says how much."""
+        if self._roles is None or not caller.roles:
+            return None
+        quotas = [role.quota for role in self._roles.values() if role.quota and role.name in caller.roles]
+        return max(quotas, key=lambda policy: policy.quota / policy.window, default=None)
 
     def list_rights(self, caller: Caller, tables: Sequence[Table]) -> list[str]:
         """Everything that the caller may do, as the file of rights spells it."""

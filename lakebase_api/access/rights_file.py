@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from lakebase_api.access.rate_limit import QUOTA, Policy, parse_policy
 from lakebase_api.access.rights import (
     OF_CLAIM,
     SERVICE,
@@ -29,7 +30,7 @@ from lakebase_api.table.written_values import read_value
 
 T = TypeVar("T")
 
-SECTIONS = ("roles", "callers", "rows", "hidden")
+SECTIONS = ("roles", "callers", "rows", "hidden", "limits")
 # In the place of a table: each that is declared.
 EVERY_TABLE = "*"
 SUBJECT, CLAIM = "$subject", "$claim:"
@@ -82,8 +83,9 @@ class _Reader:
         self._roles = {name: frozenset(self._read_rights(roles, name)) for name in roles.content}
         rows = self._read_by_table("rows", self._read_conditions)
         hidden = self._read_by_table("hidden", self._read_hidden)
+        quotas = self._read_quotas()
         read = {
-            name: Role(name, rights, _pick(rows, name), _pick(hidden, name))
+            name: Role(name, rights, _pick(rows, name), _pick(hidden, name), quotas.get(name))
             for name, rights in self._roles.items()
         }
         return Rights(read, self._read_callers(), anonymous)
@@ -126,6 +128,18 @@ class _Reader:
                 yield name
             else:
                 section.refuse(f"{name} is none of the roles{suggest(name, self._roles)}", key, position)
+
+    def _read_quotas(self) -> dict[str, Policy]:
+        limits, quotas = self._find_section("limits"), {}
+        for role in limits.content:
+            text = limits.read_text(role) or ""
+            if role not in self._roles:
+                limits.refuse(f"{role} is none of the roles{suggest(role, self._roles)}", role)
+            elif not QUOTA.fullmatch(text):
+                limits.refuse("must have the form 600/60: how much in how many seconds.", role)
+            else:
+                quotas[role] = parse_policy(role, text)
+        return quotas
 
     def _read_by_table(self, kind: str, read: Callable[[Section, str, Table], T]) -> dict[str, dict[str, T]]:
         """What ``[kind.<table>]`` says for each role, by table and role."""

@@ -43,6 +43,12 @@ class SharedSlots:
         self._memory = mmap.mmap(self._file.fileno(), BUCKET_BYTES * BUCKETS)
         self._lock = threading.Lock()
 
+    def close(self) -> None:
+        """Let go of the memory, which is gone with the last process that has it."""
+        with self._lock:
+            self._memory.close()
+            self._file.close()
+
     @contextmanager
     def hold(self, key: bytes) -> Iterator[Slot]:
         """The slot of a key of 16 bytes, for nobody else meanwhile; written back in the end."""

@@ -6,11 +6,13 @@ The answers are those of RFC 6750: https://www.rfc-editor.org/rfc/rfc6750#sectio
 from flask import Flask, Response, request
 
 from lakebase_api.access.authenticator import Authenticator
+from lakebase_api.access.rate_limit import RateLimit
 from lakebase_api.access.refusals import CannotTell, Unauthenticated
 from lakebase_api.access.rights import Rights
 from lakebase_api.http import problem_types as kinds
 from lakebase_api.http.documentation import ASSETS_ENDPOINT, DOCUMENT_ENDPOINT, PAGE_ENDPOINT
 from lakebase_api.http.problems import build_response
+from lakebase_api.http.quota import refuse
 from lakebase_api.http.request_context import current_exchange
 
 REALM = "lakebase-api"
@@ -29,8 +31,11 @@ OPEN = frozenset(
 )
 
 
-def require_callers(app: Flask, authenticator: Authenticator, rights: Rights) -> None:
-    """Have each request of the app tell who it is from, before anything of it is looked at or read."""
+def require_callers(app: Flask, authenticator: Authenticator, rights: Rights, rate_limit: RateLimit) -> None:
+    """Have each request of the app tell who it is from, before anything of it is looked at or read.
+
+    Who sends wrong keys or tokens again and again is told to wait.
+    """
 
     def identify() -> None:
         if request.endpoint not in OPEN and not _is_preflight():
@@ -38,8 +43,15 @@ def require_callers(app: Flask, authenticator: Authenticator, rights: Rights) ->
             caller = authenticator.identify(exchange.environ, exchange.deadline)
             exchange.caller = rights.assign(caller)
 
+    def refuse_stranger(refusal: Unauthenticated) -> Response:
+        if refusal.was_tried:
+            standing = rate_limit.charge_failure(current_exchange().environ.get("REMOTE_ADDR", ""))
+            if not standing.is_allowed:
+                return refuse(standing)
+        return _answer_unauthenticated(refusal)
+
     app.before_request(identify)
-    app.register_error_handler(Unauthenticated, _answer_unauthenticated)
+    app.register_error_handler(Unauthenticated, refuse_stranger)
     app.register_error_handler(CannotTell, _answer_unavailable)
 
 

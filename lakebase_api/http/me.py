@@ -6,6 +6,7 @@ from flask import Blueprint, Flask, Response
 from marshmallow import Schema, fields
 
 from lakebase_api.access.caller import Method
+from lakebase_api.access.rate_limit import Standing
 from lakebase_api.access.rights import Audience, Rights
 from lakebase_api.http.authorization import build_admit
 from lakebase_api.http.json_response import answer_json
@@ -23,12 +24,21 @@ TEXT = """Say who you are to the service, and what you may do.
 """
 
 
+class QuotaSchema(Schema):
+    """What is left of how much a caller may ask for."""
+
+    quota = fields.Integer(required=True, metadata={"example": 600})
+    seconds = fields.Integer(required=True, metadata={"example": 60})
+    left = fields.Integer(required=True, metadata={"example": 412})
+
+
 class MeSchema(Schema):
     subject = fields.String(required=True, metadata={"example": "key:ann"})
     label = fields.String(required=True, metadata={"example": "ann"})
     method = fields.String(required=True, metadata={"enum": list(Method), "example": Method.API_KEY})
     roles = fields.List(fields.String(metadata={"example": "reader"}), required=True)
     rights = fields.List(fields.String(metadata={"example": "orders:read"}), required=True)
+    quota = fields.Nested(QuotaSchema, required=True, allow_none=True)
 
 
 def register_me(app: Flask, document: Document, rights: Rights, tables: Sequence[Table]) -> None:
@@ -36,7 +46,8 @@ def register_me(app: Flask, document: Document, rights: Rights, tables: Sequence
 
     def get_me() -> Response:
         refuse_query()
-        caller = current_exchange().caller
+        exchange = current_exchange()
+        caller = exchange.caller
         response = answer_json(
             {
                 "subject": caller.subject,
@@ -44,6 +55,7 @@ def register_me(app: Flask, document: Document, rights: Rights, tables: Sequence
                 "method": caller.method,
                 "roles": sorted(caller.roles),
                 "rights": rights.list_rights(caller, tables),
+                "quota": _describe_quota(exchange.standing),
             }
         )
         response.headers["Cache-Control"] = "no-store"
@@ -63,3 +75,10 @@ def register_me(app: Flask, document: Document, rights: Rights, tables: Sequence
     serve_operations(me, [operation], build_admit(rights))
     app.register_blueprint(me)
     document.add_part(me.name, "Who calls.", [operation])
+
+
+def _describe_quota(standing: Standing | None) -> dict[str, int] | None:
+    if standing is None:
+        return None
+    policy = standing.policy
+    return {"quota": policy.quota, "seconds": policy.window, "left": standing.remaining}
