@@ -185,6 +185,13 @@ class Rights:
             return ALL_OF_IT
         return Access(_fill(caller, filters), hidden)
 
+    def find_open(self, stranger: Caller | None) -> frozenset[Need]:
+        """What may be asked for without a word who calls, if ``stranger`` is who that is then."""
+        if stranger is None:
+            return frozenset()
+        needs = (need for need in (*Action, *Duty) if self._find_general(stranger, need))
+        return frozenset({Audience.CALLERS, *needs})
+
     def list_rights(self, caller: Caller, tables: Sequence[Table]) -> list[str]:
         """Everything that the caller may do, as the file of rights spells it."""
         of_tables = [

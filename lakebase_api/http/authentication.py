@@ -39,7 +39,7 @@ def require_callers(app: Flask, authenticator: Authenticator, rights: Rights) ->
             exchange.caller = rights.assign(caller)
 
     app.before_request(identify)
-    app.register_error_handler(Unauthenticated, _answer_unauthenticated)
+    app.register_error_handler(Unauthenticated, answer_unauthenticated)
     app.register_error_handler(CannotTell, _answer_unavailable)
 
 
@@ -51,7 +51,8 @@ def _is_preflight() -> bool:
     return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
 
 
-def _answer_unauthenticated(refusal: Unauthenticated) -> Response:
+def answer_unauthenticated(refusal: Unauthenticated) -> Response:
+    """Ask for a key or token, and say what was wrong with the one that was sent."""
     response = build_response(kinds.UNAUTHENTICATED, refusal.says)
     error = "invalid_token" if refusal.was_tried else ""
     response.headers["WWW-Authenticate"] = challenge(error, refusal.says)

@@ -21,6 +21,7 @@ EXPOSED = (
     "Preference-Applied",
     "Retry-After",
     "Server-Timing",
+    "WWW-Authenticate",
     "X-Process-Time",
     "X-Request-Id",
 )

@@ -1,5 +1,6 @@
 """Who is let in that says nothing of who they are, where what is set."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.conftest import AppOpener, OrdersDatabase
 OPEN = ["/livez", "/readyz", "/health", "/docs", "/openapi.json", "/problems", "/problems/unauthenticated"]
 CLOSED = ["/", "/orders/1", "/orders/pages", "/orders/count", "/no-such-path", "/orders/1/history"]
 REACHABLE = {"BIND": "0.0.0.0:8000"}
+RIGHTS = str(Path(__file__).with_name("rights.toml"))
 ON_APPS = {"DATABRICKS_APP_NAME": "orders", "DATABRICKS_APP_PORT": "8000"}
 
 
@@ -82,7 +84,7 @@ def test_strangers_are_let_in_where_that_is_meant(connect: Any, meant: str) -> N
     assert_served(connect(**REACHABLE, ANONYMOUS=meant))
 
 
-@pytest.mark.parametrize("settings", [{"ANONYMOUS": "off"}, {"RIGHTS_FILE": "rights.toml"}])
+@pytest.mark.parametrize("settings", [{"ANONYMOUS": "off"}, {"RIGHTS_FILE": RIGHTS}])
 def test_strangers_are_not_let_in_on_a_loopback_address_either_once_something_is_set(
     connect: Any, settings: dict[str, str]
 ) -> None:
