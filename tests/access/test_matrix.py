@@ -20,7 +20,7 @@ from lakebase_api.http.resource import serve_operations
 from lakebase_api.local.postgres import EmbeddedPostgres
 from tests.access.identity_provider import IdentityProvider
 from tests.access.keys import bear, create_key, revoke_key
-from tests.access.matrix import RIGHTS, UNSAFE, Documented, list_operations, name_role, spell_rights
+from tests.access.matrix import RIGHTS, TABLES, UNSAFE, Documented, list_operations, name_role, spell_rights
 from tests.conftest import clone_database, make_app
 from tests.http.unopened import build_app
 from tests.orders.changing import assert_problem
@@ -146,6 +146,15 @@ def test_a_refusal_does_not_tell_whether_a_row_is_there(matrix: Matrix) -> None:
     for path in ("/orders/1", "/orders/999999999"):
         answer = matrix.client.get(path, headers=matrix.credentials["events-read"])
         assert assert_problem(answer, 403, "forbidden")["detail"] == "You lack the right orders:read."
+
+
+def test_the_front_page_leads_to_the_tables_that_its_caller_may_read(matrix: Matrix) -> None:
+    for right in (*RIGHTS, None):
+        headers = matrix.credentials[NOBODY if right is None else name_role(right)]
+        page = matrix.client.get("/", headers=headers).json
+        assert page is not None
+        linked = {name for name, path in page["links"].items() if path.endswith("/stream")}
+        assert linked == {table for table in TABLES if right == f"{table}:read"}
 
 
 @pytest.mark.parametrize("is_declared", [False, True])
