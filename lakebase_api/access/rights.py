@@ -144,6 +144,21 @@ class Rights:
             for path, _, value in [who.removeprefix(OF_CLAIM).partition("=")]
         ]
 
+    @property
+    def role_names(self) -> frozenset[str]:
+        """The roles that there are."""
+        return frozenset(self._roles or ())
+
+    @property
+    def restricts(self) -> bool:
+        """Whether a role leaves rows or columns out."""
+        return any(role.rows or role.hidden for role in (self._roles or {}).values())
+
+    def list_unassigned(self) -> list[str]:
+        """The roles that nobody has, unless tokens name them."""
+        named = self._everybody.union(*self._by_subject.values())
+        return sorted(self.role_names - named)
+
     def find_roles(self, caller: Caller) -> frozenset[str]:
         """The roles that are known here of a caller who is known."""
         if self._roles is None or caller.method in (Method.ANONYMOUS, Method.LOCAL):
