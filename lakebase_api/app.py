@@ -170,10 +170,9 @@ def get_service(app: Flask) -> Service:
 def _register_routes(app: Flask, service: Service, rights: Rights) -> None:
     settings, lakebase = service.settings, service.lakebase
     problem_types = list_problem_types(service.tables)
-    document = register_documentation(
-        app, service.tables, problem_types, takes_strangers=service.authenticator.takes_strangers
-    )
-    register_home(app, service.tables, problem_types)
+    open_needs = rights.find_open(service.authenticator.stranger)
+    document = register_documentation(app, service.tables, problem_types, open_needs)
+    register_home(app, service.tables, problem_types, rights)
     secret, slots = derive_secret(settings), build_slots(settings)
     for table, overlay in service.overlays.by_table.items():
         build = partial(_build_operations, service, overlay, secret, slots)
@@ -187,7 +186,7 @@ def _register_routes(app: Flask, service: Service, rights: Rights) -> None:
     if len(service.tables) > 1:
         deciding["tables"] = lakebase.check_tables
     register_probes(app, document, build_admit(rights), deciding, lakebase.tell_tables)
-    require_rights(app, document)
+    require_rights(app, document, reads_credentials=service.authenticator.reads_credentials)
     # After flask-smorest, whose own error handlers these replace.
     register_problems(app)
 

@@ -156,7 +156,11 @@ class Settings:
         default=False,
         help="`true`: a status change must say in `If-Match` which order it was made from",
     )
-    rights_file: str | None = setting("RIGHTS_FILE", help="File that says who may do what")
+    rights_file: str | None = setting(
+        "RIGHTS_FILE",
+        help="File of roles, who has them, and the rows and columns that they leave out; without it whoever "
+        "is known may do everything: see [access.md](access.md#rights)",
+    )
     api_keys_file: str | None = setting(
         "API_KEYS_FILE",
         help="File of API keys, a line for each, in place of the table `api_key` in `STATUS_SCHEMA`",

@@ -15,6 +15,8 @@ PREFIX = "lbk_"
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 ID_LENGTH = 8
 SECRET_BITS = 256
+# Two digits at a time: each request has a checksum to look at.
+PAIRS = [first + second for first in DIGITS for second in DIGITS]
 # As many digits as those bits, and those of a CRC, take.
 SECRET_LENGTH, CHECKSUM_LENGTH = 43, 6
 FORM = re.compile(
@@ -64,7 +66,9 @@ def is_same(key: str, kept: KeptKey | None) -> bool:
 
 def compute_checksum(body: str) -> str:
     """The checksum of what is before it."""
-    return _spell(zlib.crc32(body.encode()), CHECKSUM_LENGTH)
+    rest, last = divmod(zlib.crc32(body.encode()), len(PAIRS))
+    first, second = divmod(rest, len(PAIRS))
+    return PAIRS[first] + PAIRS[second] + PAIRS[last]
 
 
 def _spell(number: int, length: int) -> str:

@@ -55,9 +55,14 @@ class Authenticator:
         self._is_closed = is_open and not self._settings.says_who_calls
 
     @property
-    def takes_strangers(self) -> bool:
-        """Whether a request need not say who it is from."""
-        return self._stranger is not None
+    def stranger(self) -> Caller | None:
+        """Who a request is from that does not say so; ``None`` if it is not let in."""
+        return self._stranger
+
+    @property
+    def reads_credentials(self) -> bool:
+        """Whether callers may say who they are by a key or token, and not the proxy in front alone."""
+        return self._reads_authorization
 
     @property
     def is_closed(self) -> bool:

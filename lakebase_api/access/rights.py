@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
-from lakebase_api.access.caller import Caller, Method
+from lakebase_api.access.caller import ANONYMOUS, Caller, Method
 from lakebase_api.access.rate_limit import Policy
 from lakebase_api.sql.filters import restrict_column
 from lakebase_api.sql.predicates import EVERYTHING, Operator, Predicates, either
@@ -16,6 +17,8 @@ from lakebase_api.table.values import parse_value
 SERVICE = "service"
 # Whoever is known.
 EVERYBODY = "*"
+# Callers, and sets of roles, of whom is remembered what they have: to find it out took a tenth of a look-up.
+CALLERS_KEPT, ROLE_SETS_KEPT = 4096, 1024
 # What names of callers begin with who are known by an API key, and by a claim of their token.
 OF_KEY, OF_CLAIM = "key:", "claim:"
 
@@ -121,6 +124,23 @@ class Role:
     quota: Policy | None = None
 
 
+@dataclass(frozen=True)
+class Grant:
+    """What a set of roles has of a table: row filters of which one is to let a row through."""
+
+    filters: tuple[RowFilter, ...]
+    hidden: frozenset[str]
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether all callers with the roles have the same rows."""
+        return not any(isinstance(each.value, OfCaller) for filter in self.filters for each in filter)
+
+    def fill(self, caller: Caller) -> Access:
+        """What the caller has."""
+        return Access(_fill(caller, self.filters), self.hidden)
+
+
 class Rights:
     """Who may do what. Immutable, and so safe to share between threads.
 
@@ -145,6 +165,23 @@ class Rights:
             if who.startswith(OF_CLAIM)
             for path, _, value in [who.removeprefix(OF_CLAIM).partition("=")]
         ]
+        self._assign_kept = lru_cache(CALLERS_KEPT)(self._assign)
+        self._combine_kept = lru_cache(ROLE_SETS_KEPT)(self._combine)
+
+    @property
+    def role_names(self) -> frozenset[str]:
+        """The roles that there are."""
+        return frozenset(self._roles or ())
+
+    @property
+    def restricts(self) -> bool:
+        """Whether a role leaves rows or columns out."""
+        return any(role.rows or role.hidden for role in (self._roles or {}).values())
+
+    def list_unassigned(self) -> list[str]:
+        """The roles that nobody has, unless tokens name them."""
+        named = self._everybody.union(*self._by_subject.values())
+        return sorted(self.role_names - named)
 
     def find_roles(self, caller: Caller) -> frozenset[str]:
         """The roles that are known here of a caller who is known."""
@@ -161,6 +198,10 @@ class Rights:
 
     def assign(self, caller: Caller) -> Caller:
         """The caller with their roles."""
+        # Callers are equal whose claims are not.
+        return self._assign(caller) if caller.claims else self._assign_kept(caller)
+
+    def _assign(self, caller: Caller) -> Caller:
         roles = self.find_roles(caller)
         return caller if roles == caller.roles else replace(caller, roles=roles)
 
@@ -168,7 +209,7 @@ class Rights:
         """Whether the caller may do this with the service itself."""
         if (general := self._find_general(caller, duty)) is not None:
             return general
-        return any(self._find_granting(caller, Right(SERVICE, duty)))
+        return any(self._find_granting(caller.roles, Right(SERVICE, duty)))
 
     def find_access(self, caller: Caller, table: Table, action: Action) -> Access | None:
         """What the caller has of a table for this; ``None`` if nothing.
@@ -178,14 +219,15 @@ class Rights:
         """
         if (general := self._find_general(caller, action)) is not None:
             return ALL_OF_IT if general else None
-        granting = list(self._find_granting(caller, Right(table.name, action)))
-        if not granting:
-            return None
-        hidden = frozenset.intersection(*(role.hidden.get(table.name, frozenset()) for role in granting))
-        filters = [role.rows.get(table.name) for role in granting]
-        if not hidden and None in filters:
-            return ALL_OF_IT
-        return Access(_fill(caller, filters), hidden)
+        found = self._combine_kept(caller.roles, Right(table.name, action))
+        return found.fill(caller) if isinstance(found, Grant) else found
+
+    def find_open(self, stranger: Caller | None) -> frozenset[Need]:
+        """What may be asked for without a word who calls, if ``stranger`` is who that is then."""
+        if stranger is None:
+            return frozenset()
+        needs = (need for need in (*Action, *Duty) if self._find_general(stranger, need))
+        return frozenset({Audience.CALLERS, *needs})
 
     def find_quota(self, caller: Caller) -> Policy | None:
         """The most that one of the roles gives, if one says how much."""
@@ -213,10 +255,22 @@ class Rights:
             return self._anonymous == "all" or (self._anonymous == "read" and action is Action.READ)
         return True if self._roles is None else None
 
-    def _find_granting(self, caller: Caller, right: Right) -> Iterator[Role]:
+    def _combine(self, names: frozenset[str], right: Right) -> Access | Grant | None:
+        """What the roles have of a table: for all callers, or for each to be filled; ``None`` if nothing."""
+        granting = list(self._find_granting(names, right))
+        if not granting:
+            return None
+        hidden = frozenset.intersection(*(role.hidden.get(right.place, frozenset()) for role in granting))
+        filters = tuple([role.rows.get(right.place, ()) for role in granting])
+        if () in filters:
+            return Access(hidden=hidden) if hidden else ALL_OF_IT
+        grant = Grant(filters, hidden)
+        return grant.fill(ANONYMOUS) if grant.is_shared else grant
+
+    def _find_granting(self, names: frozenset[str], right: Right) -> Iterator[Role]:
         roles = self._roles or {}
         # In one order: the same rights make the same statement.
-        return (role for role in roles.values() if role.name in caller.roles and right in role.rights)
+        return (role for role in roles.values() if role.name in names and right in role.rights)
 
 
 def find_claim(claims: Mapping[str, Any], path: Sequence[str]) -> list[str]:
@@ -234,13 +288,11 @@ def _spell(value: str | float) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _fill(caller: Caller, filters: Sequence[RowFilter | None]) -> Predicates:
+def _fill(caller: Caller, filters: Sequence[RowFilter]) -> Predicates:
     """That one of the filters lets a row through."""
-    found = [_fill_one(caller, conditions or ()) for conditions in filters]
+    found = [_fill_one(caller, conditions) for conditions in filters]
     alternatives = [predicates for predicates in found if predicates is not None]
-    if len(alternatives) == 1 or EVERYTHING in alternatives:
-        return min(alternatives, key=lambda predicates: len(predicates.shape))
-    return either(alternatives)
+    return alternatives[0] if len(alternatives) == 1 else either(alternatives)
 
 
 def _fill_one(caller: Caller, conditions: RowFilter) -> Predicates | None:

@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import psycopg
 
+from lakebase_api.access.rights_file import RightsError, load_rights
 from lakebase_api.doctor import login
 from lakebase_api.doctor.access import judge_access, judge_key_table
 from lakebase_api.doctor.app_role import find_app_role
 from lakebase_api.doctor.examination import Examination
+from lakebase_api.doctor.roles import judge_rights
 from lakebase_api.environment import SettingsError, load_settings
 from lakebase_api.lakebase.connection import LakebaseConnection
 from lakebase_api.lakebase.failures import first_line
@@ -51,6 +53,8 @@ def _run_checks(environ: Mapping[str, str], role: str | None) -> Iterator[Check]
         mistakes = []
     yield from judge_access(settings)
     tables = yield from _check_tables(settings)
+    if tables and settings.says_who_calls:
+        yield from _check_rights(settings, tables)
     if tables:
         yield from _check_database(settings, tables, role, is_sized=not _mention(mistakes, SIZES))
     else:
@@ -64,6 +68,13 @@ def _check_tables(settings: Settings) -> Generator[Check, None, Sequence[Table]]
     except TablesError as error:
         yield from (_judge_mistake(mistake, "tables") for mistake in error.mistakes)
         return ()
+
+
+def _check_rights(settings: Settings, tables: Sequence[Table]) -> Iterator[Check]:
+    try:
+        yield judge_rights(settings, load_rights(settings, tables))
+    except RightsError as error:
+        yield from (_judge_mistake(mistake, "rights") for mistake in error.mistakes)
 
 
 def _skip_all(settings: Settings, tables: Sequence[Table], reason: str) -> Iterator[Check]:

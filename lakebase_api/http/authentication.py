@@ -48,7 +48,7 @@ def require_callers(app: Flask, authenticator: Authenticator, rights: Rights, ra
             standing = rate_limit.charge_failure(current_exchange().environ.get("REMOTE_ADDR", ""))
             if not standing.is_allowed:
                 return refuse(standing)
-        return _answer_unauthenticated(refusal)
+        return answer_unauthenticated(refusal)
 
     app.before_request(identify)
     app.register_error_handler(Unauthenticated, refuse_stranger)
@@ -63,7 +63,8 @@ def _is_preflight() -> bool:
     return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
 
 
-def _answer_unauthenticated(refusal: Unauthenticated) -> Response:
+def answer_unauthenticated(refusal: Unauthenticated) -> Response:
+    """Ask for a key or token, and say what was wrong with the one that was sent."""
     response = build_response(kinds.UNAUTHENTICATED, refusal.says)
     error = "invalid_token" if refusal.was_tried else ""
     response.headers["WWW-Authenticate"] = challenge(error, refusal.says)

@@ -4,13 +4,17 @@ The answers are those of RFC 6750: https://www.rfc-editor.org/rfc/rfc6750#sectio
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NoReturn
 
 from flask import Flask, Response
 
+from lakebase_api.access.authenticator import NO_CREDENTIAL
+from lakebase_api.access.caller import Method
+from lakebase_api.access.refusals import Unauthenticated
 from lakebase_api.access.rights import SERVICE, Action, Audience, Duty, Right, Rights
 from lakebase_api.http import problem_types as kinds
-from lakebase_api.http.authentication import OPEN, challenge
+from lakebase_api.http.authentication import OPEN, answer_unauthenticated, challenge
 from lakebase_api.http.openapi import Document
 from lakebase_api.http.operation import Operation
 from lakebase_api.http.problems import build_response
@@ -87,8 +91,11 @@ def forbid(right: Right, says: str = "") -> NoReturn:
     raise Forbidden(right, says or f"You lack the right {right}.")
 
 
-def require_rights(app: Flask, document: Document) -> None:
-    """Have every route say who may ask for it. Raises ``LookupError`` for one that does not."""
+def require_rights(app: Flask, document: Document, *, reads_credentials: bool) -> None:
+    """Have every route say who may ask for it. Raises ``LookupError`` for one that does not.
+
+    ``reads_credentials``: callers may say by a key or token who they are.
+    """
     declared = {
         f"{name}.{operation.name}": operation.needs
         for name, _, operations in document.parts
@@ -98,10 +105,19 @@ def require_rights(app: Flask, document: Document) -> None:
     undeclared = app.view_functions.keys() - declared.keys() - OPEN - OF_CALLERS
     if undeclared or is_open - OPEN:
         raise LookupError(f"nothing says who may ask for {', '.join(sorted(undeclared | (is_open - OPEN)))}")
-    app.register_error_handler(Forbidden, _answer_forbidden)
+    app.register_error_handler(Forbidden, partial(_answer_forbidden, reads_credentials))
 
 
-def _answer_forbidden(refusal: Forbidden) -> Response:
+def _answer_forbidden(reads_credentials: bool, refusal: Forbidden) -> Response:
+    """Answer who lacks a right: with 401 who sent nothing, and may have it under another name.
+
+    403 says that what was sent does not suffice, and that to send the same again is of no use; clients take
+    out a key or token when they are asked for one, by 401. Where only the proxy says who calls they have
+    nothing to send. https://www.rfc-editor.org/rfc/rfc9110#section-15.5.2
+    """
+    if reads_credentials and current_exchange().caller.method is Method.ANONYMOUS:
+        says = f"Who is not known lacks the right {refusal.right}. {NO_CREDENTIAL}"
+        return answer_unauthenticated(Unauthenticated(says))
     response = build_response(kinds.FORBIDDEN, refusal.says)
     scope = str(refusal.right)
     response.headers["WWW-Authenticate"] = challenge("insufficient_scope", refusal.says, scope=scope)

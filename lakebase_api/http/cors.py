@@ -23,6 +23,7 @@ EXPOSED = (
     "RateLimit-Policy",
     "Retry-After",
     "Server-Timing",
+    "WWW-Authenticate",
     "X-Process-Time",
     "X-Request-Id",
 )

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,6 +12,7 @@ import flask_swagger_ui
 from flask import Blueprint, Flask, Response, request
 
 from lakebase_api import __version__
+from lakebase_api.access.rights import Need
 from lakebase_api.http.base_path import API_BASE
 from lakebase_api.http.json_response import JSON
 from lakebase_api.http.openapi import Document
@@ -48,12 +49,11 @@ def register_documentation(
     app: Flask,
     tables: Sequence[Table],
     problem_types: Mapping[str, ProblemType],
-    *,
-    takes_strangers: bool,
+    open_needs: Collection[Need],
 ) -> Document:
     """Serve the document at ``/openapi.json`` and its page at ``/docs``. Gives it, for parts to be added.
 
-    ``takes_strangers``: operations may be asked for without a word who calls.
+    ``open_needs`` are those of operations that may be asked for without a word who calls.
     """
     app.config.update(
         API_TITLE=name_service(tables),
@@ -77,7 +77,7 @@ def register_documentation(
     served = Blueprint("docs-assets", __name__, static_folder=assets, static_url_path=ASSETS_PATH)
     served.after_request(lambda response: _protect(response, ASSETS_POLICY))
     app.register_blueprint(served)
-    document = Document(app, problem_types, takes_strangers=takes_strangers)
+    document = Document(app, problem_types, open_needs)
     show = app.view_functions[PAGE_ENDPOINT]
     app.view_functions[PAGE_ENDPOINT] = lambda: _answer_page(str(show()))
     app.view_functions[DOCUMENT_ENDPOINT] = lambda: _answer_document(document)

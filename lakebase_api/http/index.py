@@ -5,29 +5,35 @@ from collections.abc import Mapping, Sequence
 from flask import Blueprint, Flask, Response
 
 from lakebase_api import __version__
+from lakebase_api.access.rights import Action, Rights
 from lakebase_api.http import problem_types as kinds
 from lakebase_api.http.base_path import API_BASE
 from lakebase_api.http.json_response import answer_json
 from lakebase_api.http.links import find_prefix
 from lakebase_api.http.problem_types import ProblemType
 from lakebase_api.http.problems import Problem
+from lakebase_api.http.request_context import current_exchange
 from lakebase_api.http.service_name import describe_service, name_service
 from lakebase_api.http.validation import refuse_query
 from lakebase_api.table.declaration import Table
 
 
-def register_home(app: Flask, tables: Sequence[Table], problem_types: Mapping[str, ProblemType]) -> None:
+def register_home(
+    app: Flask, tables: Sequence[Table], problem_types: Mapping[str, ProblemType], rights: Rights
+) -> None:
     """Serve ``/`` and ``/problems``."""
     home = Blueprint("home", __name__)
     home.before_request(refuse_query)
-    front_page, links = _describe_front_page(tables), _list_links(tables)
+    front_page = _describe_front_page(tables)
     problems = {slug: _describe(kind) for slug, kind in problem_types.items()}
 
     @home.get("/")
     def show_home() -> Response:
         """What this is, and where to go."""
-        prefix = find_prefix()
-        return answer_json({**front_page, "links": {name: prefix + path for name, path in links.items()}})
+        caller, prefix = current_exchange().caller, find_prefix()
+        readable = [table for table in tables if rights.find_access(caller, table, Action.READ) is not None]
+        links = {name: prefix + path for name, path in _list_links(readable).items()}
+        return answer_json({**front_page, "links": links})
 
     @home.get("/problems")
     def list_problems() -> Response:

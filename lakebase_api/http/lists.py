@@ -157,6 +157,7 @@ class ListViews:
         """The ETag, another one with another secret where that makes the cursors."""
         within = current_exchange().within
         parts: list[object] = [within.shape, within.values] if within.shape else []
+        parts += [[column.name for column in self._table.hidden]] if self._table.hidden else []
         parts += [count.total, count.accuracy] if count else []
         return compute_etag(state, form, *parts, *([] if listing.is_by_key else [self._reads.cursors.mark]))
 

@@ -1,6 +1,6 @@
 """The OpenAPI document, made of the operations when it is first asked for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -63,12 +63,13 @@ class Document:
 
     To describe 50 tables at start took 1.1 of its 1.55 s, and 36 MB: benchmarks/tables.py. Safe to share
     between threads: of two that ask at once one waits for the other.
+    ``open_needs`` are those that may be asked for without a word who calls.
     """
 
     def __init__(
-        self, app: Flask, problem_types: Mapping[str, ProblemType], *, takes_strangers: bool
+        self, app: Flask, problem_types: Mapping[str, ProblemType], open_needs: Collection[Need]
     ) -> None:
-        self._takes_strangers = takes_strangers
+        self._open_needs = open_needs
         self._app = app
         self._api = DocumentedApi(app)
         self._lock = Lock()
@@ -109,8 +110,8 @@ class Document:
 
     def _add_operation(self, name: str, operation: Operation) -> None:
         [rule] = self._app.url_map.iter_rules(f"{name}.{operation.name}")
-        described = {operation.method.lower(): describe_operation(name, operation, self._takes_strangers)}
-        self._api.spec.path(rule=rule, operations=described)
+        described = describe_operation(name, operation, operation.needs in self._open_needs)
+        self._api.spec.path(rule=rule, operations={operation.method.lower(): described})
 
 
 def describe_operation(tag: str, operation: Operation, takes_strangers: bool) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from lakebase_api.local.ports import HOST
 COMMAND = (sys.executable, "-m", "gunicorn", "wsgi:app")
 STOP = (Step(signal.SIGTERM, 15),)  # seconds from SIGTERM to SIGKILL, as on Databricks Apps
 PATIENCE = 30.0  # seconds until the first answer
+# Where something says who may call, the probe may be refused.
+ANSWERS = (http.client.OK, http.client.UNAUTHORIZED, http.client.FORBIDDEN)
 INHERITED_PREFIXES = ("PG", "DATABRICKS_", "LAKEBASE_")
 INHERITED_NAMES = {
     "ENDPOINT_NAME",
@@ -87,7 +89,7 @@ class Api:
         connection = http.client.HTTPConnection("localhost", self._port, timeout=5)  # asks no HTTP proxy
         try:
             connection.request("GET", self._probe)
-            return connection.getresponse().status == http.client.OK
+            return connection.getresponse().status in ANSWERS
         except (OSError, http.client.HTTPException):
             return False
         finally:

@@ -100,7 +100,7 @@ WITH item AS ({item}), claim AS MATERIALIZED (
 ), {written_then} fresh AS MATERIALIZED (
     SELECT jsonb_agg(jsonb_build_object(
         'key', jsonb_build_array({key_texts}), 'outcome', outcome,
-        'values', CASE WHEN outcome = 'changed' THEN {new} ELSE {old} END,
+        'values', CASE WHEN outcome = 'changed' THEN {new} WHEN is_known THEN {old} ELSE {nothing} END,
         'etag', CASE WHEN outcome = 'changed' THEN next_etag WHEN is_known THEN etag END,
         'illegal', CASE WHEN outcome = 'illegal' THEN {illegal} END
     ) ORDER BY place) AS answer FROM decision {left_join_written}

@@ -232,6 +232,8 @@ class _Parts:
             "old": self._build_object(now),
             "new": self._build_object(then),
             "synced": self._build_object(nothing if self.is_direct else own),
+            # Of a row that the caller does not have.
+            "nothing": self._build_object(nothing),
         }
 
     def _build_object(self, values: Mapping[str, sql.Composable]) -> sql.Composable:

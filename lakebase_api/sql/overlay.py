@@ -15,8 +15,8 @@ from lakebase_api.table.declaration import Table, Writes
 
 logger = logging.getLogger(__name__)
 
-# Seconds after which tables that were not there are looked for again, with the next request: for as long reads
-# of this process may not show a change for which another one has made them.
+# Seconds after which tables that were not there are looked for again, with the next request: for as long
+# reads of this process may not show a change for which another one has made them.
 INTERVAL = 1.0
 
 

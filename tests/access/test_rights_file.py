@@ -44,6 +44,12 @@ def test_what_is_right_has_no_mistakes() -> None:
     assert read(GOOD) == []
 
 
+def test_the_example_of_the_documentation_is_right() -> None:
+    page = (ROOT / "docs/access.md").read_text()
+    [example] = re.findall(r"^```toml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert read(example) == []
+
+
 @pytest.mark.parametrize(
     ("right", "wrong", "told"),
     [

@@ -155,3 +155,4 @@ def test_a_browser_may_ask_at_first_what_its_page_may_send(connect: Any) -> None
     assert client.options("/orders/1", headers=page).status_code == 401
     refused = client.get("/orders/1", headers=page)
     assert (refused.status_code, refused.headers["Access-Control-Allow-Origin"]) == (401, page["Origin"])
+    assert "WWW-Authenticate" in refused.headers["Access-Control-Expose-Headers"].split(", ")
