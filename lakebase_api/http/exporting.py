@@ -47,12 +47,14 @@ class Unfinished(Exception):
 class Caller:
     """For whom an export is made, until ``deadline`` by ``time.monotonic()``.
 
-    ``client`` is the descriptor of the client's socket, where there is one.
+    ``client`` is the descriptor of the client's socket, where there is one. ``record_end`` is called once it
+    has ended, with how, and the rows and bytes that were sent.
     """
 
     request_id: str
     deadline: float
     client: int | None
+    record_end: Callable[[str, int, int], None]
 
 
 class Exports:
@@ -103,6 +105,7 @@ class RunningExport:
         self._after = after
         self._header = header
         self._deadline = caller.deadline
+        self._record_end = caller.record_end
         self._is_stopping = exports.is_stopping
         self._extra = {"request_id": caller.request_id}
         self._began = time.monotonic()
@@ -159,6 +162,7 @@ class RunningExport:
             self._ending or ending,
             extra=self._extra,
         )
+        self._record_end(self._ending or ending, self._rows, self._bytes)
 
     def _log_fault(self, error: Exception) -> None:
         """Say why the answer is cut short: its line among the requests has the status it began with."""
