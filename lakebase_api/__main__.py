@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from lakebase_api.doctor.key_commands import KeyCommands, KeysRefused
+from lakebase_api.doctor.pruning import prune
 from lakebase_api.doctor.report import run_checks
 from lakebase_api.doctor.setting_up import SetupRefused, set_up
 from lakebase_api.introspection.command import Refused, check_declared, introspect, warn_of_same
@@ -36,7 +37,7 @@ def _run_command(options: argparse.Namespace, parser: argparse.ArgumentParser) -
         checks = run_checks(os.environ, options.role)
         return _print_json(checks) if options.json else _print_lines(checks)
     if options.command == "setup":
-        print(set_up(os.environ, options.role))
+        print(_set_up(options))
     elif options.command == "introspect":
         return _introspect(options)
     elif options.command == "keys":
@@ -65,6 +66,15 @@ def _build_parser() -> argparse.ArgumentParser:
         description="Makes schema and tables, or brings them to this release. May be run again at any time.",
     )
     setup.add_argument("--role", help="grant the tables to this role, such as the client id of the app")
+    setup.add_argument(
+        "--owner-role",
+        metavar="ROLE",
+        help="have this role own them, so that the one they are granted to cannot change the audit",
+    )
+    setup.add_argument("--prune", action="store_true", help="delete what is old from the tables, and no more")
+    setup.add_argument(
+        "--older-than", type=_read_days, default=365, metavar="DAYS", help="with --prune; by default 365"
+    )
     _add_introspect(commands)
     new = commands.add_parser(
         "new",
@@ -74,6 +84,19 @@ def _build_parser() -> argparse.ArgumentParser:
     new.add_argument("folder", help="a folder that is not there, or empty")
     _add_keys(commands)
     return parser
+
+
+def _read_days(text: str) -> int:
+    days = int(text)
+    if not 1 <= days <= 36_500:
+        raise ValueError
+    return days
+
+
+def _set_up(options: argparse.Namespace) -> str:
+    if options.prune:
+        return prune(os.environ, options.older_than)
+    return set_up(os.environ, options.role, options.owner_role)
 
 
 def _add_keys(commands: Any) -> None:

@@ -1,6 +1,7 @@
 """Composes the service: the only module that knows every other one."""
 
 import logging
+import socket
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC
 from functools import partial
@@ -10,6 +11,8 @@ from wsgiref.types import WSGIApplication
 from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
 
+from lakebase_api import __version__
+from lakebase_api.access.audit import INTERVAL, SERVICE, Audit, AuditStore, StartRecord
 from lakebase_api.access.authenticator import Authenticator
 from lakebase_api.access.caller import Caller
 from lakebase_api.access.key_file import read_key_file
@@ -19,6 +22,8 @@ from lakebase_api.access.rate_limit import RateLimit, parse_policy
 from lakebase_api.access.rights import Rights
 from lakebase_api.addresses import is_open_to_others
 from lakebase_api.doctor.examination import Examination
+from lakebase_api.http.audit_operations import declare_audit, list_audit_operations
+from lakebase_api.http.auditing import ExportAudit, register_audit
 from lakebase_api.http.authentication import require_callers
 from lakebase_api.http.authorization import TableOperations, build_admit, require_rights
 from lakebase_api.http.base_path import serve_at_both_bases
@@ -39,13 +44,16 @@ from lakebase_api.http.problems import register_problems
 from lakebase_api.http.proxies import allow_hosts, trust_proxies
 from lakebase_api.http.quota import limit_callers
 from lakebase_api.http.reads import Reads
-from lakebase_api.http.request_context import current_exchange, register_exchange
+from lakebase_api.http.request_context import current_exchange, new_id, register_exchange
 from lakebase_api.http.resource import Resource
 from lakebase_api.http.table_operations import list_operations
 from lakebase_api.http.traffic import REPORT_INTERVAL, Traffic, TrafficReport
 from lakebase_api.http.validation import GREATEST_BODY
+from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.service import Lakebase
 from lakebase_api.settings import Settings
+from lakebase_api.sql.audit_table import TABLE as AUDIT
+from lakebase_api.sql.audit_table import AuditAction, Event
 from lakebase_api.sql.counting import TableCounts, build_slots
 from lakebase_api.sql.export_chunks import ExportChunks
 from lakebase_api.sql.overlay import Overlay, Overlays
@@ -62,6 +70,7 @@ class Service:
     def __init__(self, settings: Settings, tables: Sequence[Table]) -> None:
         self.settings = settings
         self.tables = tables
+        self.audit_table = declare_audit(settings.status_schema)
         self.overlays = Overlays(tables, settings.status_schema)
         self.traffic = Traffic()
         self.rate_limit = RateLimit()
@@ -71,15 +80,23 @@ class Service:
             # The default drops a job that is a second late.
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
+        self._start = StartRecord(settings.status_schema, _describe_start(settings, tables))
         self.lakebase = Lakebase(
             settings,
             self._scheduler,
             current_exchange,
             Examination(settings, tables),
-            self.overlays.find_or_make,
+            self._greet,
+            (AUDIT,),
         )
+        store = AuditStore(self.lakebase.database, settings.status_schema)
+        self.audit = Audit(store.write, lambda: self.lakebase.pool.asked_at)
         self.authenticator = Authenticator(settings, self._build_key_ring(), self._build_check())
         self._report = TrafficReport(self.traffic, self.lakebase.stats)
+
+    def _greet(self, connection: Connection) -> None:
+        self.overlays.find_or_make(connection)
+        self._start.write(connection)
 
     def _build_key_ring(self) -> KeyRing:
         file = self.settings.api_keys_file
@@ -108,6 +125,7 @@ class Service:
         self._is_stopping = is_stopping
         self.rate_limit.open()
         self._scheduler.add_job(self._report.log, "interval", seconds=REPORT_INTERVAL)
+        self._scheduler.add_job(self.audit.write, "interval", seconds=INTERVAL)
         self._scheduler.start()
         self.lakebase.open()
         logger.info("Application startup complete")
@@ -116,6 +134,7 @@ class Service:
         """End the threads and connections."""
         # Waiting would be for ever: a job that sets its next run needs the lock that waiting holds.
         self._scheduler.shutdown(wait=False)
+        self.audit.close()
         self.lakebase.close()
         self.rate_limit.close()
 
@@ -142,6 +161,7 @@ def create_app(settings: Settings, tables: Sequence[Table], rights: Rights | Non
     allow_origins(app, settings)
     register_exchange(app, service.traffic, settings.request_timeout)
     rights = rights or Rights(anonymous=settings.anonymous)
+    register_audit(app, service.audit, [AUDIT, *(table.name for table in tables)])
     require_callers(app, service.authenticator, rights, service.rate_limit)
     default = parse_policy("caller", settings.rate_limit) if settings.rate_limit else None
     limit_callers(app, service.rate_limit, lambda caller: rights.find_quota(caller) or default)
@@ -161,6 +181,16 @@ def _serve_where_clients_ask(app: WSGIApplication, settings: Settings) -> WSGIAp
     return trust_proxies(based, settings.trusted_hops, scheme="https" if settings.app_name else None)
 
 
+def _describe_start(settings: Settings, tables: Sequence[Table]) -> Event:
+    """That a server starts; all of its workers have this event. Of secrets it says only that they are set."""
+    detail = {
+        "settings": settings.describe(),
+        "tables": [table.name for table in tables],
+        "version": __version__,
+    }
+    return Event(AuditAction.START, SERVICE, socket.gethostname(), request_id=new_id(), detail=detail)
+
+
 def get_service(app: Flask) -> Service:
     """What the app holds open."""
     service: Service = app.extensions["lakebase_api"]
@@ -169,14 +199,19 @@ def get_service(app: Flask) -> Service:
 
 def _register_routes(app: Flask, service: Service, rights: Rights) -> None:
     settings, lakebase = service.settings, service.lakebase
-    problem_types = list_problem_types(service.tables)
+    problem_types = list_problem_types([*service.tables, service.audit_table])
     open_needs = rights.find_open(service.authenticator.stranger)
     document = register_documentation(app, service.tables, problem_types, open_needs)
     register_home(app, service.tables, problem_types, rights)
     secret, slots = derive_secret(settings), build_slots(settings)
     for table, overlay in service.overlays.by_table.items():
         build = partial(_build_operations, service, overlay, secret, slots)
-        Resource(table).serve(app, document, TableOperations(rights, table, build))
+        operations = TableOperations(rights, table, build)
+        Resource(table).serve(app, document, operations.all, operations.admit)
+    own = service.audit_table
+    build_own = partial(_build_operations, service, Overlay(own, settings.status_schema), secret, slots)
+    of_audit = list_audit_operations(own, build_own(own))
+    Resource(own).serve(app, document, of_audit, build_admit(rights))
     register_me(app, document, rights, service.tables)
     deciding = {
         "token": lakebase.check_token,
@@ -201,7 +236,12 @@ def _build_operations(
     return list_operations(
         Reads(resource, database, counts, CursorCodec(secret, table)),
         Changes(ChangeTexts(resource), database, settings),
-        ExportView(table, _build_exports(service, overlay), settings.export_time_limit),
+        ExportView(
+            table,
+            _build_exports(service, overlay),
+            ExportAudit(service.audit, table, secret),
+            settings.export_time_limit,
+        ),
     )
 
 

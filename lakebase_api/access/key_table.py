@@ -95,15 +95,26 @@ class KeyTable:
 
     def make(self, role: str) -> None:
         """Make it, with its schema if there is none, and let the role work with it."""
-        names = {"schema": sql.Identifier(self.schema), "role": sql.Identifier(role)}
         with self.connection.transaction():
             set_up(self.connection, self.schema, ())  # its lock is held to the end
             if not self.is_there:
                 self.connection.execute(self._spell(CREATE))
             if role != self.connection.info.user:
-                self.connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {schema} TO {role}").format(**names))
-                grant = sql.SQL(f"GRANT {PRIVILEGES} ON {{table}} TO {{role}}")
-                self.connection.execute(grant.format(table=self._name, **names))
+                for grant in self.list_grants(role):
+                    self.connection.execute(grant.encode())
+
+    def list_grants(self, role: str) -> Sequence[str]:
+        """The SQL that lets a role that does not own the table work with it."""
+        names = {
+            "schema": sql.Identifier(self.schema),
+            "role": sql.Identifier(role),
+            "table": self._name,
+        }
+        grants = (
+            "GRANT USAGE ON SCHEMA {schema} TO {role}",
+            f"GRANT {PRIVILEGES} ON {{table}} TO {{role}}",
+        )
+        return [sql.SQL(grant).format(**names).as_string(None) for grant in grants]
 
     def read(self, used: Collection[str] = ()) -> dict[str, KeptKey]:
         """The keys that were not revoked, by their ids; those with the ids ``used`` were, in this hour."""

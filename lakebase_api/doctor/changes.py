@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 from lakebase_api.doctor.facts import Facts
 from lakebase_api.doctor.names import name_changes, quote
-from lakebase_api.lakebase.findings import Blocks, Check, failed, name_changes_check, passed
+from lakebase_api.lakebase.findings import Blocks, Check, advised, failed, name_changes_check, passed
 from lakebase_api.settings import Settings
 from lakebase_api.sql.overlay_tables import (
     IDEMPOTENCY_TABLE,
     MIGRATIONS,
     find_lacking,
     find_other_types,
+    has_circumstances,
     list_privileges,
     spell_storage_type,
 )
@@ -44,6 +45,7 @@ def is_current(facts: Facts) -> bool:
         and version is not None
         and version >= VERSION
         and not find_lacking(facts.own.found, facts.table)
+        and has_circumstances(facts.own.found, facts.table)
     )
 
 
@@ -132,6 +134,13 @@ def _judge_form(facts: Facts, settings: Settings, *, for_reading: bool) -> Check
             "alter those columns",
             fault="changes are kept in another type than is declared",
             blocks=Blocks.CHANGES,
+        )
+    if not for_reading and not has_circumstances(facts.own.found, facts.table):
+        return advised(
+            name_changes_check(facts.table.name),
+            f"the history in {schema} is of an older release: it does not say how callers were known",
+            mend=f"Its owner, {role.status_schema_owner}, runs `{SETUP} --role {role.role}`",
+            sql=(),
         )
     unknown = "; this login may not read their version" if version is None else ""
     says = f"kept in {schema}, which is {role.status_schema_owner}'s{unknown}"

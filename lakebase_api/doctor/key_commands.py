@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
-from typing import TextIO
+from typing import Any, TextIO
 
 import psycopg
 
@@ -17,10 +17,14 @@ from lakebase_api.doctor.login import LoginFailed, log_in_or_fail
 from lakebase_api.environment import SettingsError, load_settings
 from lakebase_api.lakebase.failures import first_line
 from lakebase_api.redaction import redact
+from lakebase_api.sql.audit_table import TABLE as AUDIT
+from lakebase_api.sql.audit_table import AuditAction, AuditTable, Event
 
 # How long the key of before goes on being accepted after another one took its place.
 OVERLAP = "24 hours"
 LAST_LOOK = "Services that run take it over within a minute."
+# How it is known who gives a command: they logged in to the database.
+OF_DATABASE = "database"
 HEADINGS = ("NAME", "ID", "CREATED", "EXPIRES", "LAST USED", "STATE")
 
 
@@ -64,6 +68,7 @@ class KeyCommands:
                 if table.find_lives(name):
                     raise KeysRefused(f"There is a key {name}: take another name, or run keys rotate {name}.")
                 key = self._insert(table, name, None if days is None else f"{days} days")
+                self._record(table, AuditAction.KEY_CREATE, {"key": read_id(key), "name": name, "days": days})
         self._show(key, f"The caller with this key is key:{name}. {LAST_LOOK} It is not shown again.")
 
     def rotate(self, name: str) -> None:
@@ -78,6 +83,7 @@ class KeyCommands:
                 raise KeysRefused(f"There is no key {name} that is accepted.")
             table.end_later(name, OVERLAP)
             key = self._insert(table, name, lives[0])
+            self._record(table, AuditAction.KEY_ROTATE, {"key": read_id(key), "name": name})
         self._show(
             key, f"The key of before is accepted for 24 hours more. {LAST_LOOK} It is not shown again."
         )
@@ -85,10 +91,11 @@ class KeyCommands:
     def revoke(self, name: str) -> None:
         """Accept no key of the name any more."""
         self._refuse_file("delete its line")
-        with self._open_table(must_be_there=True) as table:
+        with self._open_table(must_be_there=True) as table, table.connection.transaction():
             count = table.revoke(name)
-        if not count:
-            raise KeysRefused(f"There is no key {name} that is not revoked.")
+            if not count:
+                raise KeysRefused(f"There is no key {name} that is not revoked.")
+            self._record(table, AuditAction.KEY_REVOKE, {"name": name, "keys": count})
         print(f"{'1 key' if count == 1 else f'{count} keys'} revoked. {LAST_LOOK}", file=self._told)
 
     def list(self) -> None:
@@ -111,6 +118,14 @@ class KeyCommands:
         key, kept = _make(name)
         table.insert(kept, life)
         return key
+
+    def _record(self, table: KeyTable, action: AuditAction, detail: Mapping[str, Any]) -> None:
+        """Have the audit, where there is one, say what was done, in the transaction in which it is done."""
+        audit = AuditTable(table.connection, table.schema)
+        if audit.may_insert:
+            audit.insert([Event(action, table.connection.info.user, method=OF_DATABASE, detail=detail)])
+        elif audit.is_there:
+            print(f"The table {AUDIT} will not have this: this login may not add to it.", file=self._told)
 
     def _show(self, key: str, text: str) -> None:
         print(text, file=self._told, flush=True)

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import psycopg
 
+from lakebase_api.access.key_table import KeyTable
 from lakebase_api.doctor.app_role import find_app_role
+from lakebase_api.doctor.audit import find_audit
 from lakebase_api.doctor.catalogues import Catalogues
 from lakebase_api.doctor.changes import SETUP, is_current, judge_changes
 from lakebase_api.doctor.examination import miss_role
@@ -19,11 +21,16 @@ from lakebase_api.lakebase.findings import State
 from lakebase_api.lakebase.setup_logs import AT_NO_ROWS
 from lakebase_api.redaction import redact
 from lakebase_api.settings import Settings
-from lakebase_api.sql import overlay_tables
+from lakebase_api.sql import audit_table, overlay_tables
+from lakebase_api.sql.audit_table import AuditTable
 from lakebase_api.table.declaration import Table
 from lakebase_api.table.loading import load_tables
 from lakebase_api.table.mistakes import TablesError
 
+FIND_OWN = """
+SELECT relname::text FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE nspname = %s AND relkind = 'r' ORDER BY relname
+"""
 UNKNOWN = "<the client id of the app>"
 
 
@@ -34,11 +41,12 @@ class SetupRefused(Exception):
         super().__init__(redact(text))
 
 
-def set_up(environ: Mapping[str, str], role: str | None = None) -> str:
+def set_up(environ: Mapping[str, str], role: str | None = None, owner: str | None = None) -> str:
     """Make the tables, or bring them to this release, and say in a line what was done.
 
-    ``role`` is who may work with them, by default the app's, which then must be the one that logs in. May be
-    run any number of times, and by several hosts at once. Raises ``SetupRefused``.
+    ``role`` is who may work with them, by default the app's, which then must be the one that logs in.
+    ``owner`` is who is to own them, by default who makes them. May be run any number of times, and by several
+    hosts at once. Raises ``SetupRefused``.
     """
     try:
         settings = load_settings(environ)
@@ -48,7 +56,7 @@ def set_up(environ: Mapping[str, str], role: str | None = None) -> str:
         raise SetupRefused(str(error)) from None
     with connection:
         role = role or _app_role(settings, connection.info.user)
-        return _Setup(connection, settings, tables, role).run()
+        return _Setup(connection, settings, tables, role, owner).run()
 
 
 def _load_tables(settings: Settings) -> Sequence[Table]:
@@ -76,12 +84,13 @@ class _Setup:
     settings: Settings
     tables: Sequence[Table]
     role: str
+    owner: str | None
 
     def run(self) -> str:
         """Make what is missing, and say in a line what was done. Raises ``SetupRefused``."""
         try:
             role, before = self._gather(self.role)
-            if all(map(is_current, before)):
+            if all(map(is_current, before)) and self._has_audit():
                 return f"{self._describe(role)} Nothing had to be done."
             steps = self._make()
         except psycopg.errors.InsufficientPrivilege as error:
@@ -96,14 +105,40 @@ class _Setup:
         return f"{self._describe(role)} {steps} made; {self.role} may work with it."
 
     def _make(self) -> str:
-        """Migrate and grant in one transaction, which also keeps the lock to its end."""
+        """Migrate, give away and grant in one transaction, which also keeps the lock to its end."""
         schema = self.settings.status_schema
         with self.connection.transaction():
             steps = sum(overlay_tables.set_up(self.connection, schema, [table]) > 0 for table in self.tables)
-            if self.role != self.connection.info.user:
-                for statement in overlay_tables.grants(schema, self.role, self.tables):
-                    self.connection.execute(statement.encode())
+            AuditTable(self.connection, schema).make()
+            for statement in self._list_ownership():
+                self.connection.execute(statement.encode())
         return "1 migration" if steps == 1 else f"{steps} migrations"
+
+    def _list_ownership(self) -> Sequence[str]:
+        """The SQL that has the owner own the tables, and the role work with them."""
+        schema = self.settings.status_schema
+        given = [] if self.owner is None else self._give_away(quote(self.owner))
+        if self.role == (self.owner or self.connection.info.user):
+            return given
+        granted = [
+            *overlay_tables.grants(schema, self.role, self.tables),
+            *audit_table.grants(schema, self.role),
+        ]
+        keys = KeyTable(self.connection, schema)
+        return [*given, *granted, *(keys.list_grants(self.role) if keys.is_there else ())]
+
+    def _give_away(self, owner: str) -> list[str]:
+        """The SQL that gives everything in the schema, and the schema, to a role: its owner could drop it."""
+        schema = self.settings.status_schema
+        names = [name for (name,) in self.connection.execute(FIND_OWN, (schema,))]
+        tables = [f"ALTER TABLE {quote(schema, name)} OWNER TO {owner}" for name in names]
+        # Who is to own a table must be allowed to make one there.
+        return [f"ALTER SCHEMA {quote(schema)} OWNER TO {owner}", *tables]
+
+    def _has_audit(self) -> bool:
+        """Whether the audit is there, the role may work with it, and the owner owns it."""
+        found = find_audit(self.connection, self.settings.status_schema, self.role)
+        return found is not None and found.may_work and self.owner in (None, found.owner)
 
     def _gather(self, name: str) -> tuple[Role, Sequence[Facts]]:
         gathered = Catalogues(self.connection, self.settings, name).gather(self.tables, AT_NO_ROWS)
@@ -140,5 +175,7 @@ class _Setup:
             if is_granted is not None
         )
         statements = [f"ALTER SCHEMA {quote(schema)} OWNER TO {login};"]
+        if AuditTable(self.connection, schema).is_there:
+            there[audit_table.TABLE] = None
         statements += [f"ALTER TABLE {quote(schema, name)} OWNER TO {login};" for name in there]
         return " ".join(statements)

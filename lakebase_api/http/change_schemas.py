@@ -4,6 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
+from lakebase_api.access.caller import Method
 from lakebase_api.http.change_fields import build_key_part, build_new_value, build_shown_value
 from lakebase_api.http.change_texts import ChangeTexts
 from lakebase_api.http.paging import GREATEST_KEY, QueryInteger, page_size_field
@@ -11,6 +12,13 @@ from lakebase_api.http.validation import GREATEST_LIST
 from lakebase_api.table.declaration import Column, Table
 
 GREATEST_BATCH = GREATEST_LIST
+UNKNOWN_BEFORE = "`null` of a change by a release that did not keep it."
+LABEL = {"description": f"What people call them. {UNKNOWN_BEFORE}", "example": "anonymous"}
+METHOD = {
+    "description": f"How it was established who they are. {UNKNOWN_BEFORE}",
+    "enum": [*Method, None],
+    "example": Method.ANONYMOUS,
+}
 
 Fields = dict[str, fields.Field[Any]]
 
@@ -180,6 +188,8 @@ def _version_fields(texts: ChangeTexts) -> Fields:
         "changed_at": fields.DateTime(required=True, metadata={"example": "2026-11-22T10:00:00.123456Z"}),
         "changed_by": fields.String(required=True, metadata={"example": "anonymous"}),
         "request_id": fields.String(required=True),
+        "changed_by_label": fields.String(required=True, allow_none=True, metadata=LABEL),
+        "changed_by_method": fields.String(required=True, allow_none=True, metadata=METHOD),
     }
 
 

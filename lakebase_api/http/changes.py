@@ -108,10 +108,11 @@ class Changes:
         if self.texts.table.writes is Writes.OFF:
             raise Problem(kinds.STATUS_WRITES_OFF, self.texts.off)
         key, names = conditions.idempotency_key, tuple([column.name for column in columns])
+        caller = current_exchange().caller
         asked = ChangeRequest(
             columns=names,
             items=items,
-            caller=current_exchange().caller.subject,
+            caller=caller.subject,
             request_id=current_exchange().request_id,
             is_withdrawal=is_withdrawal,
             requires_match=self.settings.require_if_match,
@@ -119,6 +120,8 @@ class Changes:
             idempotency_key=key,
             fingerprint=_fingerprint(names, body) if key else "",
             within=current_exchange().within,
+            caller_label=caller.label,
+            caller_method=caller.method,
         )
         try:
             result = change_rows(self.database, asked)

@@ -47,15 +47,15 @@ class Unfinished(Exception):
 class Caller:
     """For whom an export is made, until ``deadline`` by ``time.monotonic()``.
 
-    ``client`` is the descriptor of the client's socket, where there is one. ``charge_rows`` is told in the
-    end how many rows were sent.
+    ``client`` is the descriptor of the client's socket, where there is one. ``record_end`` is called once it
+    has ended, with how, and the rows and bytes that were sent.
     """
 
     flow: str
     request_id: str
     deadline: float
     client: int | None
-    charge_rows: Callable[[int], None]
+    record_end: Callable[[str, int, int], None]
 
 
 class Exports:
@@ -106,8 +106,8 @@ class RunningExport:
         self._after = after
         self._header = header
         self._deadline = caller.deadline
+        self._record_end = caller.record_end
         self._is_stopping = exports.is_stopping
-        self._charge_rows = caller.charge_rows
         self._extra = {"request_id": caller.request_id}
         self._began = time.monotonic()
         self._ending: Ending | None = None
@@ -155,7 +155,6 @@ class RunningExport:
         self._is_closed = True
         self._pieces.close()
         self._held.close()
-        self._charge_rows(self._rows)
         logger.info(
             "Export: %d rows, %d bytes in %.1f s: %s",
             self._rows,
@@ -164,6 +163,7 @@ class RunningExport:
             self._ending or ending,
             extra=self._extra,
         )
+        self._record_end(self._ending or ending, self._rows, self._bytes)
 
     def _log_fault(self, error: Exception) -> None:
         """Say why the answer is cut short: its line among the requests has the status it began with."""

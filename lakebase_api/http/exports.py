@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response, request
 
 from lakebase_api.http import problem_types as kinds
+from lakebase_api.http.auditing import ExportAudit
 from lakebase_api.http.csv_ndjson import CSV, FORMULA_STARTS, NDJSON
 from lakebase_api.http.export_schemas import FORMATS
 from lakebase_api.http.exporting import Caller, Exports, Unfinished
@@ -27,9 +28,10 @@ class ExportView:
     Safe to share between threads.
     """
 
-    def __init__(self, table: Table, exports: Exports, time_limit: float) -> None:
+    def __init__(self, table: Table, exports: Exports, audit: ExportAudit, time_limit: float) -> None:
         self.table = table
         self._exports = exports
+        self._audit = audit
         self._time_limit = time_limit
 
     def answer(self, query: dict[str, Any]) -> Response:
@@ -42,12 +44,18 @@ class ExportView:
         header = ",".join(query["shown"]).encode() + b"\n" if has_header else b""
         if export.form.is_csv and query["bom"]:
             header = BOM_UTF8 + header
-        return self._begin(export, _find_key(query), header, has_header=has_header)
+        return self._begin(export, query, header, has_header=has_header)
 
-    def _begin(self, export: Export, after: KeyTexts | None, header: bytes, *, has_header: bool) -> Response:
-        exchange = current_exchange()
+    def _begin(self, export: Export, query: dict[str, Any], header: bytes, *, has_header: bool) -> Response:
+        exchange, after = current_exchange(), _find_key(query)
         deadline = exchange.deadline_within(self._time_limit)
-        caller = Caller(exchange.flow, exchange.request_id, deadline, _find_client(), exchange.charge_rows)
+        record = self._audit.build_recorder(query, "csv" if export.form.is_csv else "ndjson")
+
+        def record_end(outcome: str, rows: int, size: int) -> None:
+            exchange.charge_rows(rows)
+            record(outcome, rows, size)
+
+        caller = Caller(exchange.flow, exchange.request_id, deadline, _find_client(), record_end)
         try:
             running = self._exports.begin(export, after, header, caller)
         except Unfinished as error:

@@ -93,22 +93,23 @@ def build_shown_fields(table: Table) -> Fields:
     }
 
 
-def build_sort_field(table: Table) -> fields.Field[Any]:
-    """The order of a list."""
+def build_sort_field(table: Table, default: str | None = None) -> fields.Field[Any]:
+    """The order of a list: ``default``, or that of the keys, if absent."""
     key = ",".join(table.key_names)
+    absent = "that of the keys" if default is None else f"`{default}`"
     any_column = _match_any(table.sortable)
     more = MAX_COLUMNS + len(table.key) - 2
     other = next((column for column in table.sortable if column not in table.key_names), None)
     return ValueField(
         lambda text: parse_sort(text, table),
-        load_default=sort_by_key(table),
+        load_default=sort_by_key(table) if default is None else parse_sort(default, table),
         metadata={
             "description": f"Up to {MAX_COLUMNS} columns to sort by beside the key, each once, with a `-` "
             "before it to descend. NULL is greater than every value. The key decides between equals; the "
-            "order is that of the keys if absent.",
+            f"order is {absent} if absent.",
             "type": "string",
             "pattern": f"^-?{any_column}(,-?{any_column}){{0,{more}}}$",
-            "default": key,
+            "default": default or key,
             "example": f"-{other},{key}" if other else key,
         },
     )
@@ -131,7 +132,7 @@ def build_pages_fields(table: Table) -> Fields:
     }
 
 
-def build_stream_fields(table: Table) -> Fields:
+def build_stream_fields(table: Table, default_sort: str | None = None) -> Fields:
     """The parameters of a list by cursor, beside filters and form."""
     by_key = " In the order of the keys it is the key to start after." if table.has_integer_key else ""
     cursor = CursorField if table.has_integer_key else fields.Raw
@@ -145,7 +146,7 @@ def build_stream_fields(table: Table) -> Fields:
     if table.has_integer_key:
         described["example"] = "388"
     return {
-        "sort": build_sort_field(table),
+        "sort": build_sort_field(table, default_sort),
         # Not told: a generated client would send it with each request.
         "cursor": cursor(load_default=lambda: None, metadata=described),
         "page_size": page_size_field(),

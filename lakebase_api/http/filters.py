@@ -58,6 +58,11 @@ def build_predicates(table: Table, query: Mapping[str, Any]) -> Predicates:
     return found
 
 
+def name_filters(table: Table) -> list[str]:
+    """The parameters of a table's filters."""
+    return [name for name, *_ in _list_parameters(table)]
+
+
 @cache
 def _list_parameters(table: Table) -> list[tuple[str, Column, Filter, Operator]]:
     return [

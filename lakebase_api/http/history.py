@@ -87,4 +87,6 @@ def _show_circumstances(version: Version) -> dict[str, Any]:
         "changed_at": render_time(version.changed_at),
         "changed_by": version.changed_by,
         "request_id": version.request_id,
+        "changed_by_label": version.changed_by_label,
+        "changed_by_method": version.changed_by_method,
     }

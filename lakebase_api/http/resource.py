@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response
 
-from lakebase_api.http.authorization import Admit, TableOperations
+from lakebase_api.http.authorization import Admit
 from lakebase_api.http.key import build_converter, describe_key, name_parameter, spell_path
 from lakebase_api.http.openapi import Document
 from lakebase_api.http.operation import Operation, View
@@ -33,16 +33,19 @@ class Resource:
         """The name of the component that is a row."""
         return _join_words(self.table.one)
 
-    def serve(self, app: Flask, document: Document, operations: TableOperations) -> None:
-        """Serve the operations below the table's path, and have the document tell of them."""
+    def serve(self, app: Flask, document: Document, operations: Sequence[Operation], admit: Admit) -> None:
+        """Serve the operations below the table's path to those whom ``admit`` lets in.
+
+        The document tells of them.
+        """
         for column in self.table.key:
             converter = build_converter(self.table, column, self.siblings)
             app.url_map.converters[converter.__name__] = converter
             document.describe_converter(converter, describe_key(column))
         blueprint = Blueprint(self.table.name, __name__, url_prefix=f"/{self.table.name}")
-        serve_operations(blueprint, operations.all, operations.admit, self.table)
+        serve_operations(blueprint, operations, admit, self.table)
         app.register_blueprint(blueprint)
-        document.add_part(blueprint.name, f"{_spell(self.table.name).capitalize()}.", operations.all)
+        document.add_part(blueprint.name, f"{_spell(self.table.name).capitalize()}.", operations)
 
 
 def serve_operations(

@@ -93,6 +93,11 @@ class Pool:
         self._closing.set()
         self._pool.close()
 
+    @property
+    def asked_at(self) -> float:
+        """When somebody last asked for a connection, by ``time.monotonic()``."""
+        return self._asked_at
+
     def stats(self) -> dict[str, int]:
         """The pool's counters, as psycopg_pool names them."""
         stats = self._pool.get_stats()

@@ -1,7 +1,7 @@
 """Everything that reaches Lakebase, put together and opened and closed as one."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -10,6 +10,7 @@ from lakebase_api.lakebase.credentials import CredentialHolder
 from lakebase_api.lakebase.database import Caller, Database
 from lakebase_api.lakebase.dedicated import DedicatedConnections
 from lakebase_api.lakebase.failures import classify
+from lakebase_api.lakebase.findings import Check
 from lakebase_api.lakebase.pool import Pool
 from lakebase_api.lakebase.rotation import Rotation
 from lakebase_api.lakebase.setup_faults import SetupLog
@@ -26,7 +27,8 @@ class Lakebase:
     Building it does no I/O and starts no thread. ``open`` it after the fork, ``close`` it on the way
     out; in between it is safe to share between threads. ``find_caller`` gives the caller of the current
     thread; ``examiner`` looks at the declared tables; ``greet`` is called with each new connection of the
-    pool, before anybody uses it.
+    pool, before anybody uses it. ``own_tables`` are served as declared ones are, but do not count for
+    readiness.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Lakebase:
         find_caller: Callable[[], Caller],
         examiner: Examiner,
         greet: Callable[[Connection], None] = lambda connection: None,
+        own_tables: Sequence[str] = (),
     ) -> None:
         target, self._holder = build_target(settings)
         self._unused_variables = target.unused_variables
@@ -47,11 +50,11 @@ class Lakebase:
             self.setups.report(connection)
 
         self.pool = Pool(settings, target, greet_and_report)
-        of_no_table = SetupLog(lambda connection: ())
-        self.database = Database(settings, self.pool, of_no_table, find_caller, self.setups.by_table)
-        self.dedicated = DedicatedConnections(
-            settings, self.pool, self.setups.by_table, self.database.watchdog
-        )
+        of_no_table = SetupLog(_examine_nothing)
+        own = {name: SetupLog(_examine_nothing, table=name) for name in own_tables}
+        setups = {**self.setups.by_table, **own}
+        self.database = Database(settings, self.pool, of_no_table, find_caller, setups)
+        self.dedicated = DedicatedConnections(settings, self.pool, setups, self.database.watchdog)
 
     def open(self) -> None:
         """Start rotating and connecting in the background; returns at once."""
@@ -93,6 +96,10 @@ class Lakebase:
         logs = self.setups.by_table
         are_several = len(logs) > 1
         return {f"table {name}" if are_several else "table": log.fault for name, log in logs.items()}
+
+
+def _examine_nothing(connection: Connection) -> Sequence[Check]:
+    return ()
 
 
 def build_target(settings: Settings) -> tuple[Target, CredentialHolder | None]:

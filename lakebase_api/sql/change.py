@@ -100,12 +100,16 @@ def _refuse_other_types(overlay: Overlay) -> None:
 
 
 def _execute(connection: Connection, database: TableDatabase, request: ChangeRequest) -> ChangeResult:
+    circumstances: dict[str, str] = {}
+    if database.overlay.has_circumstances:
+        circumstances = {"_changed_label": request.caller_label, "_changed_method": request.caller_method}
     shape = StatementShape(
         request.columns,
         len(request.items) > 1,
         request.is_withdrawal,
         request.requires_match,
         request.within.shape,
+        tuple(circumstances),
     )
     statement = compose_change(database.target, database.overlay.schema, shape)
     values = (
@@ -114,6 +118,7 @@ def _execute(connection: Connection, database: TableDatabase, request: ChangeReq
         request.request_id,
         request.idempotency_key,
         request.fingerprint,
+        *circumstances.values(),
         *_list_values(request.items),
         *request.within.parameters,
     )

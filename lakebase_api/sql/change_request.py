@@ -82,6 +82,9 @@ class ChangeRequest:
     idempotency_key: str | None = None
     fingerprint: str = ""
     within: Predicates = EVERYTHING
+    # What the caller is called, and how it was established who they are.
+    caller_label: str = ""
+    caller_method: str = ""
 
 
 @dataclass(frozen=True)

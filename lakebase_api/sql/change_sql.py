@@ -21,8 +21,8 @@ SEPARATOR = '"'
 # What transitions call NULL.
 NULL = "null"
 
-# The parameters before those of the items.
-FIRST_OF_ITEMS = 6
+# The parameters before those of the items, and before those of the circumstances where these are kept.
+FIRST_OF_CIRCUMSTANCES = 6
 
 # An item has the parts of its key, k0 and on, what is wanted for each column, w0 and on, and its ETags.
 ONE_ITEM = "SELECT {values}, 1 AS place"
@@ -92,9 +92,9 @@ WITH item AS ({item}), claim AS MATERIALIZED (
     AND NOT ($1::boolean AND EXISTS (SELECT FROM decision WHERE outcome NOT IN ('changed', 'unchanged')))
 ), {written_first} recorded AS (
     INSERT INTO {history} ({key}, _source, _version, _old, _new, _synced,
-        _is_withdrawal, _changed_by, _request_id, _idempotency_key)
+        _is_withdrawal, _changed_by, _request_id, _idempotency_key{circumstances})
     SELECT {item_key}, {source}, version + 1, {old}, {new}, {synced},
-        {is_withdrawal}, $2::text, $3::text, $4::text
+        {is_withdrawal}, $2::text, $3::text, $4::text{circumstance_values}
     FROM admitted {join_written} WHERE outcome = 'changed' ORDER BY {item_key}
     RETURNING 1
 ), {written_then} fresh AS MATERIALIZED (

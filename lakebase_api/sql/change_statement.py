@@ -11,7 +11,7 @@ from lakebase_api.sql.change_sql import (
     CHANGE,
     DIRECT,
     EXPIRED_KEYS_REMOVED,
-    FIRST_OF_ITEMS,
+    FIRST_OF_CIRCUMSTANCES,
     IS_EXPIRED,
     IS_OWN_KEY,
     KEY_LIFE,
@@ -51,6 +51,8 @@ class StatementShape(NamedTuple):
     is_withdrawal: bool
     requires_match: bool
     within: Shape = ()
+    # Columns of the history, each with a parameter.
+    circumstances: tuple[str, ...] = ()
 
 
 @lru_cache(STATEMENTS_KEPT)
@@ -58,8 +60,8 @@ def compose_change(source: Source, schema: str, shape: StatementShape) -> bytes:
     """The statement. ``source`` has an overlay, or is changed itself; ``schema`` has the tables beside it.
 
     Its parameters are whether all or none are changed, the caller, the request's id, its idempotency key and
-    fingerprint, and then, of one row or in an array of many: each part of the key, each value unless they are
-    withdrawn, and the ETags; at last the values of the predicates.
+    fingerprint, the circumstances, and then, of one row or in an array of many: each part of the key, each
+    value unless they are withdrawn, and the ETags; at last the values of the predicates.
     """
     return sql.SQL(CHANGE).format(**_Parts(source, schema, shape).compose()).as_bytes(None)
 
@@ -72,6 +74,7 @@ class _Parts:
         self.table = source.table
         self.is_direct = source.overlay_schema is None
         self.columns = [self.table.by_name[name] for name in shape.columns]
+        self.first_of_items = FIRST_OF_CIRCUMSTANCES + len(shape.circumstances)
 
     def compose(self) -> dict[str, sql.Composable]:
         """All of them."""
@@ -86,6 +89,7 @@ class _Parts:
             "requires_match": sql.Literal(self.shape.requires_match),
             "is_withdrawal": sql.Literal(self.shape.is_withdrawal),
             "separator": sql.Literal(SEPARATOR),
+            **self._compose_circumstances(),
             "is_unchanged": self._compose_unchanged(),
             "illegal": self._compose_illegal(),
             "is_expired": sql.SQL(IS_EXPIRED).format(sql.Literal(KEY_LIFE)),
@@ -121,7 +125,7 @@ class _Parts:
     def _compose_item(self) -> sql.Composable:
         """The items, from the parameters."""
         typed = self._list_typed()
-        numbered = [(number, *each) for number, each in enumerate(typed, FIRST_OF_ITEMS)]
+        numbered = [(number, *each) for number, each in enumerate(typed, self.first_of_items)]
         if self.shape.is_many:
             arrays = _list(sql.SQL(f"${number}::{{}}[]").format(kind) for number, _, kind in numbered)
             return sql.SQL(MANY_ITEMS).format(arrays=arrays, names=_list(name for name, _ in typed))
@@ -161,7 +165,7 @@ class _Parts:
         """That the condition holds, and the predicates with these expressions for columns."""
         if not self.shape.within:
             return condition
-        numbers = itertools.count(FIRST_OF_ITEMS + len(self._list_typed()))
+        numbers = itertools.count(self.first_of_items + len(self._list_typed()))
         values = (sql.SQL(f"${number}") for number in numbers)
         holds = compose_predicates_on(self.source, self.shape.within, values, show=show)
         return sql.SQL("({} AND coalesce({}, false))").format(condition, holds)
@@ -240,6 +244,15 @@ class _Parts:
         return build_object(
             {column.name: spell_text(column.type, values[column.name]) for column in self.columns}
         )
+
+    def _compose_circumstances(self) -> dict[str, sql.Composable]:
+        """What the history has of them, behind other columns."""
+        names = self.shape.circumstances
+        values = [f", ${number}::text" for number in range(FIRST_OF_CIRCUMSTANCES, self.first_of_items)]
+        return {
+            "circumstances": sql.SQL("").join(sql.SQL(", {}").format(sql.Identifier(name)) for name in names),
+            "circumstance_values": sql.SQL("").join(map(sql.SQL, values)),
+        }
 
     def _compose_order(self) -> dict[str, sql.Composable]:
         """What is written before the history, which has what came of it, or after."""

@@ -9,7 +9,7 @@ from psycopg import RawCursor, sql
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.sql.change_statement import build_object, spell_text
 from lakebase_api.sql.overlay import Overlay
-from lakebase_api.sql.overlay_tables import name_changes, name_history, spell_storage_type
+from lakebase_api.sql.overlay_tables import CIRCUMSTANCES, name_changes, name_history, spell_storage_type
 from lakebase_api.sql.predicates import EVERYTHING, Predicates, Shape, compose_predicates, name_columns
 from lakebase_api.sql.source import Source, name_changed, name_synced
 from lakebase_api.table.declaration import Column
@@ -34,6 +34,8 @@ class Version:
     changed_at: str
     changed_by: str
     request_id: str
+    changed_by_label: str | None
+    changed_by_method: str | None
 
 
 class ColumnState(msgspec.Struct, frozen=True):
@@ -77,7 +79,8 @@ WHERE {is_visible}
 # One statement, and so one moment: the values are those of the newest change. With neither there is no row.
 FETCH = """
 SELECT now.key::text, now.states::text, v._version, v._old::text, v._new::text, v._synced::text,
-    v._is_withdrawal, v._changed_at::text, v._changed_by, v._request_id
+    v._is_withdrawal, v._changed_at::text, v._changed_by, v._request_id,
+    {circumstances}
 FROM ({now}) AS now {join} JOIN (
     SELECT * FROM {history} AS h WHERE {same_history} AND h._source = {source} AND h._version < {before}
     ORDER BY h._version DESC LIMIT {limit}
@@ -106,8 +109,9 @@ def fetch_history(
     All of one moment. Raises psycopg's errors.
     """
     schema = overlay.schema if overlay.has_history else None
+    circumstances = CIRCUMSTANCES if overlay.has_circumstances else ()
     values = key if schema is None else (*key, before, page_size + 1)
-    statement = compose_history(source, schema, within.shape)
+    statement = compose_history(source, schema, within.shape, circumstances)
     rows = RawCursor(connection).execute(statement, (*values, *within.parameters)).fetchall()
     if not rows:
         return None
@@ -122,9 +126,14 @@ def fetch_history(
 
 
 @lru_cache(STATEMENTS_KEPT)
-def compose_history(source: Source, schema: str | None, within: Shape = ()) -> bytes:
+def compose_history(
+    source: Source, schema: str | None, within: Shape = (), circumstances: tuple[str, ...] = CIRCUMSTANCES
+) -> bytes:
     """The statement; its parameters are the parts of the key, where ``schema`` has a history from which
-    version on and how many, and the values of the predicates."""
+    version on and how many, and the values of the predicates.
+
+    Without the columns ``circumstances`` the history is one of an earlier release.
+    """
     table = source.table
     first = len(table.key) + (1 if schema is None else 3)
     now = sql.SQL(OVERLAID_NOW if source.is_overlaid() else NOW).format(
@@ -151,11 +160,18 @@ def compose_history(source: Source, schema: str | None, within: Shape = ()) -> b
             history=sql.Identifier(schema, name_history(table)),
             same_history=_match_parameters(source, "h"),
             source=source.literal,
+            circumstances=_show_circumstances(circumstances),
             before=sql.SQL(f"${len(table.key) + 1}"),
             limit=sql.SQL(f"${len(table.key) + 2}"),
         )
         .as_bytes(None)
     )
+
+
+def _show_circumstances(names: tuple[str, ...]) -> sql.Composable:
+    if not names:
+        return sql.SQL("NULL, NULL")
+    return sql.SQL(", ").join(sql.Identifier("v", name) for name in names)
 
 
 def _show_visibility(source: Source, within: Shape, first: int) -> sql.Composable:

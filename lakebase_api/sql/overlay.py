@@ -28,6 +28,8 @@ class Overlay:
         self.schema = schema
         # Whether the table of changes is there, and those of the history and of idempotency keys.
         self.is_there = self.has_history = False
+        # Whether the history has what earlier releases did not write.
+        self.has_circumstances = False
         # The columns that are kept in another type than declared, and in which.
         self.other_types: Mapping[str, str] = {}
         self._without = Source(table)
@@ -72,6 +74,7 @@ class Overlay:
         lacking = frozenset(tables_of_changes.find_lacking(found, self.table))
         self.is_there = tables_of_changes.name_changes(self.table) in found
         self.has_history = tables_of_changes.name_history(self.table) in found
+        self.has_circumstances = tables_of_changes.has_circumstances(found, self.table)
         self.other_types = tables_of_changes.find_other_types(found, self.table)
         self._source = self._find_source(lacking) if self.is_there else self._without
         is_complete = tables_of_changes.is_complete(found, [self.table])

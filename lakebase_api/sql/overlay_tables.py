@@ -60,8 +60,15 @@ CREATE TABLE {table} (
     {key_columns}, _source text COLLATE "C" NOT NULL, _version bigint NOT NULL,
     _old jsonb NOT NULL, _new jsonb NOT NULL, _synced jsonb NOT NULL, _is_withdrawal boolean NOT NULL,
     _changed_at timestamptz NOT NULL DEFAULT clock_timestamp(), _changed_by text NOT NULL,
-    _request_id text NOT NULL, _idempotency_key text, PRIMARY KEY ({key}, _source, _version)
+    _request_id text NOT NULL, _idempotency_key text, _changed_label text, _changed_method text,
+    PRIMARY KEY ({key}, _source, _version)
 )
+"""
+# What the histories of earlier releases have not, which write none.
+CIRCUMSTANCES = ("_changed_label", "_changed_method")
+ADD_CIRCUMSTANCES = """
+ALTER TABLE {table} ADD COLUMN IF NOT EXISTS _changed_label text,
+    ADD COLUMN IF NOT EXISTS _changed_method text
 """
 
 # One at a time, whatever the host. The number is the lock's name, and arbitrary.
@@ -147,6 +154,11 @@ def find_lacking(found: Found, table: Table) -> list[str]:
     ]
 
 
+def has_circumstances(found: Found, table: Table) -> bool:
+    """Whether the history says how it was known who made a change, and what they are called."""
+    return found.get(name_history(table), {}).keys() >= set(CIRCUMSTANCES)
+
+
 def find_other_types(found: Found, table: Table) -> dict[str, str]:
     """The columns of the key, and changeable ones, that are kept in another type than declared: in which."""
     there = found.get(name_changes(table), {})
@@ -162,7 +174,7 @@ def find_other_types(found: Found, table: Table) -> dict[str, str]:
 def is_complete(found: Found, tables: Sequence[Table]) -> bool:
     """Whether every table and column is there."""
     return list_privileges(tables).keys() <= found.keys() and not any(
-        find_lacking(found, table) for table in tables
+        find_lacking(found, table) or not has_circumstances(found, table) for table in tables
     )
 
 
@@ -233,9 +245,11 @@ def _find_steps(found: Found, schema: str, table: Table) -> Iterator[sql.Compose
             synced=sql.Identifier(name_synced(name)),
             type=spell_storage_type(table.by_name[name].type),
         )
+    history = sql.Identifier(schema, name_history(table))
     if name_history(table) not in found:
-        history = sql.Identifier(schema, name_history(table))
         yield sql.SQL(CREATE_HISTORY).format(table=history, **parts)
+    elif not has_circumstances(found, table):
+        yield sql.SQL(ADD_CIRCUMSTANCES).format(table=history)
 
 
 def spell_storage_type(kind: Type) -> sql.SQL:

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable
 
 from lakebase_api.access.api_keys import digest
-from tests.access.keys import bear, revoke_key
-from tests.conftest import OrdersDatabase
+from tests.access.keys import bear, create_key, revoke_key, rotate_key
+from tests.conftest import AppOpener, OrdersDatabase
 from tests.gunicorn_process import ROOT, GunicornProcess
+from tests.orders.changing import read
 
 Starter = Callable[[dict[str, str]], GunicornProcess]
 
@@ -73,3 +74,17 @@ def test_keys_stay_good_while_the_database_is_away_and_of_others_nothing_is_know
         assert (answer.status_code, answer.json()["type"]) == (503, "/problems/authentication-unavailable")
     finally:
         database.execute("ALTER ROLE orders_app LOGIN")
+
+
+def test_what_is_done_with_keys_is_audited_without_the_key(
+    database: OrdersDatabase, open_app: AppOpener
+) -> None:
+    client = open_app(database.environment).test_client()
+    assert client.get("/orders/1").status_code == 200
+    keys = [create_key(database.environment, "till"), rotate_key(database.environment, "till")]
+    revoke_key(database.environment, "till")
+    events = read(client, "/audit?sort=id&subject=orders_app")["audit"]
+    assert [event["action"] for event in events] == ["key-create", "key-rotate", "key-revoke"]
+    assert [event["detail"].get("key") for event in events] == [keys[0][4:12], keys[1][4:12], None]
+    assert {(event["method"], event["detail"]["name"]) for event in events} == {("database", "till")}
+    assert not any(key[13:] in str(events) for key in keys)

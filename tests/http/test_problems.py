@@ -162,7 +162,8 @@ def test_an_invalid_parameter_is_listed_as_the_contract_shows(reader: FlaskClien
 
 
 def test_each_kind_has_a_page(reader: FlaskClient) -> None:
-    kinds = list_problem_types(get_service(reader.application).tables)
+    service = get_service(reader.application)
+    kinds = list_problem_types([*service.tables, service.audit_table])
     for kind in kinds.values():
         page = reader.get(kind.path).json
         assert page is not None

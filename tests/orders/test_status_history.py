@@ -48,6 +48,8 @@ def test_a_change_is_recorded_with_what_was_asked_when_and_how(writer: FlaskClie
         "is_withdrawal": False,
         "changed_by": "local",
         "request_id": "request-1",
+        "changed_by_label": "local",
+        "changed_by_method": "local",
     }
 
 

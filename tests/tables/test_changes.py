@@ -71,6 +71,8 @@ def test_a_patch_changes_several_columns_as_one_version(tables: OrdersDatabase, 
         "changed_at",
         "changed_by",
         "request_id",
+        "changed_by_label",
+        "changed_by_method",
     }
 
 
