@@ -38,7 +38,7 @@ class MeSchema(Schema):
     method = fields.String(required=True, metadata={"enum": list(Method), "example": Method.API_KEY})
     roles = fields.List(fields.String(metadata={"example": "reader"}), required=True)
     rights = fields.List(fields.String(metadata={"example": "orders:read"}), required=True)
-    quota = fields.Nested(QuotaSchema, required=True, allow_none=True)
+    quota = fields.Nested(QuotaSchema)
 
 
 def register_me(app: Flask, document: Document, rights: Rights, tables: Sequence[Table]) -> None:
@@ -55,7 +55,7 @@ def register_me(app: Flask, document: Document, rights: Rights, tables: Sequence
                 "method": caller.method,
                 "roles": sorted(caller.roles),
                 "rights": rights.list_rights(caller, tables),
-                "quota": _describe_quota(exchange.standing),
+                **_describe_quota(exchange.standing),
             }
         )
         response.headers["Cache-Control"] = "no-store"
@@ -77,8 +77,9 @@ def register_me(app: Flask, document: Document, rights: Rights, tables: Sequence
     document.add_part(me.name, "Who calls.", [operation])
 
 
-def _describe_quota(standing: Standing | None) -> dict[str, int] | None:
+def _describe_quota(standing: Standing | None) -> dict[str, dict[str, int]]:
+    """What is left of the caller's quota, if there is one."""
     if standing is None:
-        return None
+        return {}
     policy = standing.policy
-    return {"quota": policy.quota, "seconds": policy.window, "left": standing.remaining}
+    return {"quota": {"quota": policy.quota, "seconds": policy.window, "left": standing.remaining}}
