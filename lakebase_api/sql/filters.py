@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from lakebase_api.sql.predicates import Operator, Predicates, restrict
+from lakebase_api.sql.predicates import Operator, Predicates, restrict, spell_array
 from lakebase_api.table.declaration import Column, Filter
 from lakebase_api.table.types import Kind
-from lakebase_api.table.values import Value
 
 LIKE_MARKS = str.maketrans({mark: f"\\{mark}" for mark in "\\%_"})
 
@@ -32,20 +31,10 @@ def restrict_column(column: Column, asked: Filter, operator: Operator, value: An
     if asked is Filter.PREFIX:
         return restrict(column.name, operator, f"{value.translate(LIKE_MARKS)}%")
     if asked is Filter.CONTAINS and column.type.kind is Kind.ARRAY:
-        return restrict(column.name, operator, spell_array(value))
+        return restrict(column.name, operator, spell_array(sorted(set(value))))
     if asked is Filter.ANY:
         first, *others = sorted(set(value))
         if others:
             return restrict(column.name, Operator.ANY_OF, (first, *others))
         return restrict(column.name, operator, first)
     return restrict(column.name, operator, value)
-
-
-def spell_array(values: list[Value]) -> str:
-    """An array as PostgreSQL reads it, of elements of any type."""
-    return f"{{{','.join(_spell_element(value) for value in sorted(set(values)))}}}"
-
-
-def _spell_element(value: Value) -> str:
-    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{text}"'

@@ -67,8 +67,9 @@ class Predicates:
 
     @property
     def parameters(self) -> tuple[object, ...]:
-        """The values as psycopg takes them: a tuple is a list of alternatives."""
-        return tuple(list(value) if isinstance(value, tuple) else value for value in self.values)
+        """The values as PostgreSQL takes them: a tuple is a list of alternatives."""
+        # As a text: psycopg looks through a list for its type, which takes four times as long.
+        return tuple([spell_array(value) if isinstance(value, tuple) else value for value in self.values])
 
 
 EVERYTHING = Predicates()
@@ -83,6 +84,16 @@ def either(alternatives: Sequence[Predicates]) -> Predicates:
     """That one of them holds."""
     shapes = tuple(predicates.shape for predicates in alternatives)
     return Predicates((Either(shapes),), tuple(itertools.chain(*(each.values for each in alternatives))))
+
+
+def spell_array(values: Sequence[object]) -> str:
+    """An array as PostgreSQL reads it, of elements of any type."""
+    return f"{{{','.join(map(_spell_element, values))}}}"
+
+
+def _spell_element(value: object) -> str:
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
 
 
 def list_predicates(shape: Shape) -> Iterator[Predicate]:
