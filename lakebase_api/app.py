@@ -80,7 +80,11 @@ class Service:
             # The default drops a job that is a second late.
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
-        self._start = StartRecord(settings.status_schema, _describe_start(settings, tables))
+        self._start = StartRecord(
+            settings.status_schema,
+            _describe_start(settings, tables),
+            lambda event: self.audit.record(event),
+        )
         self.lakebase = Lakebase(
             settings,
             self._scheduler,

@@ -171,12 +171,14 @@ class AuditStore:
 class StartRecord:
     """Writes at the first connection of a process that its server has started, and with which settings.
 
-    Makes the table where there is none. What goes wrong is only logged. Safe to share between threads.
+    Makes the table where there is none. What cannot be written then is given to ``record``. Safe to share
+    between threads.
     """
 
-    def __init__(self, schema: str, event: Event) -> None:
+    def __init__(self, schema: str, event: Event, record: Callable[[Event], None]) -> None:
         self._schema = schema
         self._event = event
+        self._record = record
         self._first = threading.Lock()
         self._was_first = False
 
@@ -194,5 +196,5 @@ class StartRecord:
             if "@" not in connection.info.user:
                 table.make()
             table.insert_start(self._event)
-        except psycopg.Error as error:
-            logger.warning(NOT_WRITTEN, first_line(error))
+        except psycopg.Error:
+            self._record(self._event)

@@ -15,8 +15,8 @@ GROWTH = "growth"
 # For each table: a history has no index of times, and may be too long to be read for this.
 LIMIT = "SET LOCAL statement_timeout = '2s'"
 FIND_SIZE = """
-SELECT pg_class.oid::regclass::text, pg_size_pretty(pg_total_relation_size(pg_class.oid)),
-    greatest(reltuples, 0)::bigint
+SELECT pg_size_pretty(pg_total_relation_size(pg_class.oid)),
+    CASE WHEN reltuples > 0 THEN reltuples::bigint END
 FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
 WHERE nspname = %s AND relname = %s AND relkind = 'r'
 """
@@ -42,8 +42,9 @@ def _list_sizes(connection: Connection, schema: str, tables: Sequence[Table]) ->
         try:
             row = connection.execute(FIND_SIZE, (schema, name)).fetchone()
             if row is not None:
-                _, size, rows = row
-                yield f"{name} {size}, about {rows:,} rows{_count_new(connection, schema, name, time)}"
+                size, rows = row
+                known = "" if rows is None else f", about {rows:,} rows"
+                yield f"{name} {size}{known}{_count_new(connection, schema, name, time)}"
         except psycopg.Error:
             yield f"{name} cannot be looked at"
 

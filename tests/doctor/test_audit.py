@@ -3,6 +3,7 @@
 import psycopg
 import pytest
 
+from lakebase_api.__main__ import main
 from lakebase_api.app import get_service
 from lakebase_api.doctor.pruning import prune
 from lakebase_api.doctor.report import run_checks
@@ -121,3 +122,23 @@ def test_the_doctor_says_how_much_there_is_and_how_fast_it_grows(owned: Shop, op
     says = find_check(owned, "growth").says
     assert "orders_history" in says
     assert says.count(", 1 in 24 hours") == 2
+
+
+def test_a_history_of_an_earlier_release_is_told_and_brought_to_this_one_by_its_owner(owned: Shop) -> None:
+    owned.execute("ALTER TABLE lakebase_api.orders_history DROP COLUMN _changed_label")
+    check = find_check(owned, "status_changes")
+    assert check.state is State.ADVICE
+    assert f"`python -m lakebase_api setup --role {APP}`" in check.mend
+    assert "1 migration made" in set_up(login(owned), APP, AUDITORS)
+    assert find_check(owned, "status_changes").state is State.OK
+
+
+def test_the_command_prunes_and_takes_no_age_that_is_none(
+    owned: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in login(owned).items():
+        monkeypatch.setenv(name, value)
+    assert main(["setup", "--prune"]) == 0
+    assert capsys.readouterr().out.startswith("Older than 365 days, and deleted: audit: 0 rows;")
+    with pytest.raises(SystemExit):
+        main(["setup", "--prune", "--older-than", "0"])
