@@ -4,14 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
 
 from lakebase_api.access.caller import ANONYMOUS, Caller, Method
 from lakebase_api.access.rate_limit import Policy
-from lakebase_api.sql.filters import restrict_column
-from lakebase_api.sql.predicates import EVERYTHING, Operator, Predicates, either
-from lakebase_api.table.declaration import Column, Filter, Table
-from lakebase_api.table.values import parse_value
+from lakebase_api.access.row_filters import OfCaller, RowFilter, fill_one_of, find_claim
+from lakebase_api.sql.predicates import EVERYTHING, Predicates
+from lakebase_api.table.declaration import Table
 
 # The table that rights on the service itself name.
 SERVICE = "service"
@@ -71,48 +69,6 @@ class Access:
 ALL_OF_IT = Access()
 
 
-@dataclass(frozen=True)
-class OfCaller:
-    """A value that each caller has another of: their subject, or the claim at a path."""
-
-    claim: tuple[str, ...] = ()
-
-    def find(self, caller: Caller) -> list[str]:
-        """The values as texts; none if there is no such claim."""
-        return find_claim(caller.claims, self.claim) if self.claim else [caller.subject]
-
-
-@dataclass(frozen=True)
-class Condition:
-    """A condition on rows: a filter by its column, and its value or who has it."""
-
-    column: Column
-    asked: Filter
-    operator: Operator
-    value: Any
-
-    def fill(self, caller: Caller) -> Predicates | None:
-        """The predicate for the caller; ``None`` if no row fulfils it."""
-        if not isinstance(self.value, OfCaller):
-            return restrict_column(self.column, self.asked, self.operator, self.value)
-        values = list(self._read(self.value.find(caller)))
-        if not values:
-            return None
-        several = self.asked is Filter.ANY
-        return restrict_column(self.column, self.asked, self.operator, values if several else values[0])
-
-    def _read(self, texts: Sequence[str]) -> Iterator[Any]:
-        for text in texts:
-            try:
-                yield parse_value(self.column.type, text)
-            except ValueError:
-                continue  # no row has such a value
-
-
-# All of them hold.
-RowFilter = tuple[Condition, ...]
-
-
 @dataclass(frozen=True, eq=False)
 class Role:
     """What one role gives. ``rows`` and ``hidden`` are by the name of the table."""
@@ -138,7 +94,7 @@ class Grant:
 
     def fill(self, caller: Caller) -> Access:
         """What the caller has."""
-        return Access(_fill(caller, self.filters), self.hidden)
+        return Access(fill_one_of(self.filters, caller), self.hidden)
 
 
 class Rights:
@@ -271,36 +227,3 @@ class Rights:
         roles = self._roles or {}
         # In one order: the same rights make the same statement.
         return (role for role in roles.values() if role.name in names and right in role.rights)
-
-
-def find_claim(claims: Mapping[str, Any], path: Sequence[str]) -> list[str]:
-    """The values of the claim at a path as texts: of a list each; none if there is none, or an object."""
-    found: Any = claims
-    for name in path:
-        if not isinstance(found, Mapping) or name not in found:
-            return []
-        found = found[name]
-    values = found if isinstance(found, list) else [found]
-    return [_spell(value) for value in values if isinstance(value, str | int | float)]
-
-
-def _spell(value: str | float) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _fill(caller: Caller, filters: Sequence[RowFilter]) -> Predicates:
-    """That one of the filters lets a row through."""
-    found = [_fill_one(caller, conditions) for conditions in filters]
-    alternatives = [predicates for predicates in found if predicates is not None]
-    return alternatives[0] if len(alternatives) == 1 else either(alternatives)
-
-
-def _fill_one(caller: Caller, conditions: RowFilter) -> Predicates | None:
-    """That a row fulfils all conditions; ``None`` if none can."""
-    all_of_them = EVERYTHING
-    for condition in conditions:
-        predicates = condition.fill(caller)
-        if predicates is None:
-            return None
-        all_of_them += predicates
-    return all_of_them

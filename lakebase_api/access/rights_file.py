@@ -9,14 +9,12 @@ from lakebase_api.access.rights import (
     OF_CLAIM,
     SERVICE,
     Action,
-    Condition,
     Duty,
-    OfCaller,
     Right,
     Rights,
     Role,
-    RowFilter,
 )
+from lakebase_api.access.row_filters import Condition, OfCaller, RowFilter
 from lakebase_api.settings import Settings
 from lakebase_api.sql.filters import name_parameters
 from lakebase_api.table.declaration import Column, Filter, Table

@@ -1,0 +1,124 @@
+"""What a running service holds open."""
+
+import logging
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from lakebase_api import __version__
+from lakebase_api.access.audit import INTERVAL, SERVICE, Audit, AuditStore, StartRecord
+from lakebase_api.access.authenticator import Authenticator
+from lakebase_api.access.caller import Caller
+from lakebase_api.access.key_file import read_key_file
+from lakebase_api.access.key_ring import KeyRing
+from lakebase_api.access.key_table import TableKeys
+from lakebase_api.access.rate_limit import RateLimit
+from lakebase_api.addresses import is_open_to_others
+from lakebase_api.doctor.examination import Examination
+from lakebase_api.http.audit_operations import declare_audit
+from lakebase_api.http.request_context import current_exchange, new_id
+from lakebase_api.http.traffic import REPORT_INTERVAL, Traffic, TrafficReport
+from lakebase_api.lakebase.connection import Connection
+from lakebase_api.lakebase.service import Lakebase
+from lakebase_api.settings import Settings
+from lakebase_api.sql.audit_table import TABLE as AUDIT
+from lakebase_api.sql.audit_table import AuditAction, Event
+from lakebase_api.sql.overlay import Overlays
+from lakebase_api.table.declaration import Table
+
+logger = logging.getLogger(__name__)
+
+
+class Service:
+    """What an app holds open: the way to Lakebase, and the scheduler of what runs by itself."""
+
+    def __init__(self, settings: Settings, tables: Sequence[Table]) -> None:
+        self.settings = settings
+        self.tables = tables
+        self.audit_table = declare_audit(settings.status_schema)
+        self.overlays = Overlays(tables, settings.status_schema)
+        self.traffic = Traffic()
+        self.rate_limit = RateLimit()
+        self._is_stopping: Callable[[], bool] = lambda: False
+        self._scheduler = BackgroundScheduler(
+            timezone=UTC,
+            # The default drops a job that is a second late.
+            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+        )
+        self._start = StartRecord(
+            settings.status_schema,
+            _describe_start(settings, tables),
+            lambda event: self.audit.record(event),
+        )
+        self.lakebase = Lakebase(
+            settings,
+            self._scheduler,
+            current_exchange,
+            Examination(settings, tables),
+            self._greet,
+            (AUDIT,),
+        )
+        store = AuditStore(self.lakebase.database, settings.status_schema)
+        self.audit = Audit(store.write, lambda: self.lakebase.pool.asked_at)
+        self.authenticator = Authenticator(settings, self._build_key_ring(), self._build_check())
+        self._report = TrafficReport(self.traffic, self.lakebase.stats)
+
+    def _greet(self, connection: Connection) -> None:
+        self.overlays.find_or_make(connection)
+        self._start.write(connection)
+
+    def _build_key_ring(self) -> KeyRing:
+        file = self.settings.api_keys_file
+        if file:
+            return KeyRing(lambda used: read_key_file(file))
+        schema, time_limit = self.settings.status_schema, self.settings.request_timeout
+        return KeyRing(TableKeys(self.lakebase.database, schema, time_limit).load)
+
+    def _build_check(self) -> Callable[[str, float], Caller] | None:
+        if not self.settings.jwt_issuer:
+            return None
+        # Imports PyJWT and what checks signatures, which a service without tokens does without.
+        from lakebase_api.access.tokens import build_tokens
+
+        return build_tokens(self.settings).check
+
+    def note_addresses(self, addresses: Iterable[str]) -> None:
+        """Take over where the server listens, which may not be where the settings say. Call it at first."""
+        self.authenticator.note_reach(is_open=any(map(is_open_to_others, addresses)))
+
+    def open(self, is_stopping: Callable[[], bool] = lambda: False) -> None:
+        """Start the threads and connections; returns at once. Call it after the fork.
+
+        ``is_stopping`` says whether the process is about to end, which makes it not ready.
+        """
+        self._is_stopping = is_stopping
+        self.rate_limit.open()
+        self._scheduler.add_job(self._report.log, "interval", seconds=REPORT_INTERVAL)
+        self._scheduler.add_job(self.audit.write, "interval", seconds=INTERVAL)
+        self._scheduler.start()
+        self.lakebase.open()
+        logger.info("Application startup complete")
+
+    def close(self) -> None:
+        """End the threads and connections."""
+        # Waiting would be for ever: a job that sets its next run needs the lock that waiting holds.
+        self._scheduler.shutdown(wait=False)
+        self.audit.close()
+        self.lakebase.close()
+        self.rate_limit.close()
+
+    def check_draining(self) -> str | None:
+        """Why new connections should go elsewhere, or ``None``."""
+        return "the service is stopping" if self._is_stopping() else None
+
+
+def _describe_start(settings: Settings, tables: Sequence[Table]) -> Event:
+    """That a server starts; all of its workers have this event. Of secrets it says only that they are set."""
+    detail = {
+        "settings": settings.describe(),
+        "tables": [table.name for table in tables],
+        "version": __version__,
+    }
+    return Event(AuditAction.START, SERVICE, socket.gethostname(), request_id=new_id(), detail=detail)
