@@ -112,7 +112,7 @@ WITH RECURSIVE part AS (
     FROM part JOIN pg_inherits ON inhparent = part.oid AND part.relkind = 'p'
               JOIN pg_class AS child ON child.oid = inhrelid
 ), leaf AS (
-    SELECT root, oid, greatest(reltuples, pg_stat_get_live_tuples(oid)) AS rows
+    SELECT root, oid, CASE WHEN reltuples > 0 THEN reltuples ELSE pg_stat_get_live_tuples(oid) END AS rows
     FROM part WHERE relkind IN ('r', 'm')
 ), found AS MATERIALIZED (
     SELECT root, indrelid, relname, indisvalid, amname,

@@ -51,7 +51,7 @@ def _cursor(description: str, example: int | None) -> fields.Raw:
 
 
 GREAT_INTEGERS_MEANING = (
-    f"`text`: integers of orders above {GREATEST_EXACT}, or below its negative, are texts in JSON, since "
+    f"`text`: whole numbers of rows above {GREATEST_EXACT}, or below its negative, are texts in JSON, since "
     "JavaScript would round them. In CSV they are as ever."
 )
 

@@ -24,7 +24,9 @@ WITH RECURSIVE part AS (
               JOIN pg_class AS child ON child.oid = inhrelid
 ), rows AS (
     -- -1 is not known.
-    SELECT sum(nullif(greatest(reltuples, nullif(pg_stat_get_live_tuples(oid), 0)), -1)) AS rows
+    SELECT sum(
+        CASE WHEN reltuples > 0 THEN reltuples ELSE nullif(pg_stat_get_live_tuples(oid), 0) END
+    ) AS rows
     FROM part WHERE relkind IN ('r', 'm')
 )
 SELECT oid, relkind::text AS kind, (SELECT rows::bigint FROM rows) AS rows
