@@ -5,7 +5,9 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from lakebase_api.http.audit_operations import declare_audit
 from lakebase_api.local.sample_rows import make_keys
+from lakebase_api.settings import Settings
 from lakebase_api.table.declaration import Table
 from lakebase_api.table.types import Kind
 
@@ -64,8 +66,8 @@ def before_call(context, case, kwargs):
         return
     if "Idempotency-Key" in (case.headers or {{}}):
         case.headers["Idempotency-Key"] = f'"{{uuid.uuid4()}}"'
-    _, name, *rest = case.path.split("/")
-    key, is_number, paths, known, jsons = TABLES.get(name, ([], False, [], "", []))
+    _, table, *rest = case.path.split("/")
+    key, is_number, paths, known, jsons = TABLES.get(table, ([], False, [], "", []))
     if rest[:1] and rest[0] in paths and case.method == "POST":
         case.body = list({{tuple(item[part] for part in key): item for item in case.body}}.values())
     query = case.query or {{}}
@@ -81,7 +83,7 @@ def before_call(context, case, kwargs):
         query["fields"] = once(",".join([query["fields"], *key]))
     if rest == ["export"] and not is_number:
         query.pop("cursor", None)
-    if rest == ["stream"] and query.get("cursor"):
+    if (rest == ["stream"] or case.path == "/audit") and query.get("cursor"):
         put_cursor(case, key, is_number)
 """
 
@@ -96,7 +98,7 @@ def run_schemathesis(url: str, tables: Iterable[Table], folder: Path) -> None:
             "/".join(make_keys(table, 1)[0]),
             [f"{column.name}_contains" for column in table.columns if column.type.kind is Kind.JSON],
         )
-        for table in tables
+        for table in (*tables, declare_audit(Settings.status_schema))
     }
     (folder / "schemathesis.toml").write_text(CONFIGURATION)
     (folder / "hooks.py").write_text(HOOKS.format(tables=repr(described)))

@@ -166,7 +166,9 @@ class Walker:
         path = operation.path
         query: list[str] = []
         fields: dict[str, Any] = {}
-        headers = {"Content-Type": operation.media_type} if operation.media_type else {}
+        headers = {"X-Forwarded-User": HARMLESS}
+        if operation.media_type:
+            headers["Content-Type"] = operation.media_type
         for (where, name, _), value in values.items():
             if where == "path":
                 path = path.replace(f"{{{name}}}", value)

@@ -24,6 +24,9 @@ ALL = [
     for table in tables
 ]
 
+# Thousands of requests: on a busy machine that takes longer than a test usually may.
+pytestmark = pytest.mark.timeout(300)
+
 Find = Callable[[Path, str], Served]
 
 
