@@ -102,6 +102,7 @@ def test_a_large_answer_arrives_whole_with_tls(tls: tuple[GunicornProcess, ssl.S
     assert len(body) == length > 100_000
 
 
+@pytest.mark.slow
 def test_slow_clients_with_tls_are_ended_too(tls: tuple[GunicornProcess, ssl.SSLContext]) -> None:
     gunicorn, context = tls
     slow = [connect(gunicorn) for _ in range(4)]
@@ -164,6 +165,7 @@ def test_an_address_among_the_arguments_is_no_way_around_who_may_write(
     assert "Traceback" not in gunicorn.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bind", ["localhost:0", "[::1]:0", "unix:{}/orders.sock"])
 def test_an_address_of_this_machine_among_the_arguments_is_listened_at(
     start: Callable[[str], GunicornProcess], tmp_path: Path, bind: str

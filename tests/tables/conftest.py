@@ -79,7 +79,7 @@ def trial_client(trial_database: OrdersDatabase, open_tables: TablesOpener) -> F
     return open_tables(trial_database).test_client()
 
 
-@pytest.fixture
-def trial_reader(unchanged_trial: OrdersDatabase, open_tables: TablesOpener) -> FlaskClient:
+@pytest.fixture(scope="module")
+def trial_reader(unchanged_trial: OrdersDatabase, open_shared_tables: TablesOpener) -> FlaskClient:
     """A client of such an app on the shared database, for tests that only read."""
-    return open_tables(unchanged_trial).test_client()
+    return open_shared_tables(unchanged_trial).test_client()
