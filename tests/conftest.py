@@ -122,9 +122,8 @@ def make_app(environment: dict[str, str]) -> Flask:
 AppOpener = Callable[[dict[str, str]], Flask]
 
 
-@pytest.fixture
-def open_app() -> Iterator[AppOpener]:
-    """Makes and opens an app from an environment; closed after the test."""
+def open_apps() -> Iterator[AppOpener]:
+    """Makes and opens an app from an environment; closed in the end."""
     with ExitStack() as stack:
 
         def open_one(environment: dict[str, str]) -> Flask:
@@ -137,15 +136,27 @@ def open_app() -> Iterator[AppOpener]:
 
 
 @pytest.fixture
+def open_app() -> Iterator[AppOpener]:
+    """Makes and opens an app from an environment; closed after the test."""
+    yield from open_apps()
+
+
+@pytest.fixture(scope="module")
+def open_shared_app() -> Iterator[AppOpener]:
+    """The same, closed after the module."""
+    yield from open_apps()
+
+
+@pytest.fixture
 def client(database: OrdersDatabase, open_app: AppOpener) -> FlaskClient:
     """A client of an app on the test's own database."""
     return open_app(database.environment).test_client()
 
 
-@pytest.fixture
-def reader(unchanged_database: OrdersDatabase, open_app: AppOpener) -> FlaskClient:
+@pytest.fixture(scope="module")
+def reader(unchanged_database: OrdersDatabase, open_shared_app: AppOpener) -> FlaskClient:
     """A client of an app on the shared database, for tests that only read."""
-    return open_app(unchanged_database.environment).test_client()
+    return open_shared_app(unchanged_database.environment).test_client()
 
 
 @pytest.fixture

@@ -80,6 +80,7 @@ def test_requests_in_flight_are_finished_before_it_stops(
     assert gunicorn.process.wait(PATIENCE) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workspace_is_up", [True, False], ids=["database-away", "workspace-away"])
 def test_it_starts_without_database_and_workspace_and_works_when_they_come(
     workspace_is_up: bool, lakebase: LakebaseStandIn, start_gunicorn: Starter

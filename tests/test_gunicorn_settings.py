@@ -102,6 +102,7 @@ def test_a_large_answer_arrives_whole_with_tls(tls: tuple[GunicornProcess, ssl.S
     assert len(body) == length > 100_000
 
 
+@pytest.mark.slow
 def test_slow_clients_with_tls_are_ended_too(tls: tuple[GunicornProcess, ssl.SSLContext]) -> None:
     gunicorn, context = tls
     slow = [connect(gunicorn) for _ in range(4)]
@@ -166,6 +167,7 @@ def test_an_address_among_the_arguments_decides_who_is_let_in(
     local.wait_for_output("Access: everything is allowed to everybody on this machine")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bind", ["localhost:0", "[::1]:0", "unix:{}/orders.sock"])
 def test_an_address_of_this_machine_among_the_arguments_is_listened_at(
     start: Callable[[str], GunicornProcess], tmp_path: Path, bind: str

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.gunicorn_process import GunicornProcess
 from tests.lakebase_stand_in import LakebaseStandIn
 from tests.load import Load, get
@@ -21,6 +23,7 @@ def break_workspace(lakebase: LakebaseStandIn, how: str) -> None:
         lakebase.workspace.fail("credentials", int(how))
 
 
+@pytest.mark.slow
 def test_no_request_fails_while_the_workspace_does_and_the_token_lives(
     lakebase: LakebaseStandIn, start_gunicorn: Starter
 ) -> None:

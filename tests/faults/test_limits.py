@@ -3,6 +3,7 @@
 import itertools
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 
+import pytest
 import requests
 
 from tests.conftest import OrdersDatabase
@@ -62,6 +63,7 @@ def test_the_setting_bounds_every_request_and_a_header_only_shortens_it(
         assert gunicorn.get("/orders/1", **{"X-Request-Timeout": "60"}).status_code == 504
 
 
+@pytest.mark.slow
 def test_without_requests_the_last_connection_is_closed_and_the_next_request_opens_one(
     proxy: FaultProxy, start: AppStarter
 ) -> None:
@@ -74,6 +76,7 @@ def test_without_requests_the_last_connection_is_closed_and_the_next_request_ope
     assert gunicorn.get("/orders/1").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_server_with_no_connection_left_is_asked_for_half_as_many_and_those_there_are_serve_on(
     proxy: FaultProxy, start: AppStarter
 ) -> None:

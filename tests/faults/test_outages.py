@@ -73,6 +73,7 @@ def test_in_a_stalled_network_requests_end_by_their_deadline_and_no_thread_is_lo
         load.wait_for_each(2)
 
 
+@pytest.mark.slow
 def test_connections_that_the_network_forgot_are_replaced_after_a_deadline(
     proxy: FaultProxy, start: AppStarter
 ) -> None:

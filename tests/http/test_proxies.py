@@ -1,6 +1,7 @@
 """Where the client reaches the service, as proxies say it and as a stranger pretends."""
 
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 from flask import Response
@@ -22,6 +23,7 @@ SHOP = {
 }
 
 
+@cache
 def open_client(**settings: str) -> FlaskClient:
     """An app whose ``/where`` answers with a link to itself."""
 

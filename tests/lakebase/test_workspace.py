@@ -147,6 +147,7 @@ def sockets_to(stand_in: StandIn) -> list[object]:
     return [each for each in sockets if each.raddr and each.raddr.port == port and each.fd != -1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["discovery", "oauth", "credentials"])
 def test_a_workspace_that_hangs_for_long_leaves_no_thread_and_no_socket(
     stand_in: StandIn, part: str, calls_under_way: CallsUnderWay, monkeypatch: pytest.MonkeyPatch

@@ -56,6 +56,7 @@ def test_a_run_serves_the_declared_tables_and_says_how_to_ask_for_them(launch: L
         assert "problems" not in get(port, path)[:60], path
 
 
+@pytest.mark.slow
 def test_an_edited_file_has_new_rows_and_the_same_file_those_of_before(launch: Launch, home: Path) -> None:
     port = free_port()
     run, _ = start(launch, home, port)

@@ -135,6 +135,7 @@ def test_the_folder_is_free_as_soon_as_the_server_of_a_killed_owner_is_down(
         assert survivors(family) == []
 
 
+@pytest.mark.slow
 def test_a_cluster_that_was_cut_off_while_being_made_is_made_anew(launch: Launch, folder: Path) -> None:
     owner = launch([sys.executable, "-c", OWNER], folder)
     while not list((folder / "server").glob("pg*.new/base")):
@@ -147,6 +148,7 @@ def test_a_cluster_that_was_cut_off_while_being_made_is_made_anew(launch: Launch
         assert query(server, "SELECT 1") == 1
 
 
+@pytest.mark.slow
 @needs_root
 def test_root_uses_another_folder_where_nobody_can_reach_neither_data_nor_programs(folder: Path) -> None:
     closed = folder / "closed"

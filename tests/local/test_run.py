@@ -128,6 +128,7 @@ def test_a_run_that_is_killed_leaves_no_process(launch: Launch, clone: Path, por
     assert survivors(family) == []
 
 
+@pytest.mark.slow
 def test_a_make_that_is_killed_leaves_no_process(launch: Launch, clone: Path, port: int) -> None:
     run = launch([*MAKE_RUN, f"PORT={port}"], clone)
     run.read_until(READY)
@@ -168,6 +169,7 @@ def test_a_second_run_on_the_same_folder_is_told_so(launch: Launch, clone: Path,
     assert line == f"{clone}/.local/postgres is in use by process {run.process.pid}: stop that one first.\n"
 
 
+@pytest.mark.slow
 def test_a_load_that_is_killed_leaves_nothing_and_is_done_anew(
     launch: Launch, new_clone: Path, port: int
 ) -> None:
@@ -182,6 +184,7 @@ def test_a_load_that_is_killed_leaves_nothing_and_is_done_anew(
     assert get(port, "/orders/count").startswith("75000 orders")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL under another account")
 def test_root_in_a_closed_folder_is_told_where_the_data_is_and_may_end_it_while_loading(
     launch: Launch, folder: Path, port: int
@@ -232,6 +235,7 @@ def test_too_small_a_disk_is_named_in_one_line(small_disk: Callable[[int], Path]
     assert re.match(r"PostgreSQL needs 150 MB and the disk that holds \S+ has 6\d MB left: free some", line)
 
 
+@pytest.mark.slow
 def test_a_disk_too_small_for_the_orders_is_named_before_loading(
     small_disk: Callable[[int], Path], port: int
 ) -> None:

@@ -77,6 +77,7 @@ def test_the_planner_knows_the_table_after_loading(loaded: psycopg.Connection) -
     assert loaded.execute(STATISTICS).fetchone() == (9,)
 
 
+@pytest.mark.slow
 def test_a_load_that_was_cut_off_before_the_vacuum_gets_it_later(connection: psycopg.Connection) -> None:
     with connection.transaction():
         tpch.load_orders(connection, SCALE)
@@ -121,6 +122,7 @@ def test_a_missing_generator_is_named(monkeypatch: pytest.MonkeyPatch, folder: P
         tpch.find_generator()
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_while_loading_is_recognised_and_nothing_is_left(
     small_disk: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,10 +29,10 @@ def order_key(shared_database: OrdersDatabase) -> int:
     return add_order(shared_database)
 
 
-@pytest.fixture
-def writer(shared_database: OrdersDatabase, open_app: AppOpener) -> FlaskClient:
+@pytest.fixture(scope="module")
+def writer(shared_database: OrdersDatabase, open_shared_app: AppOpener) -> FlaskClient:
     """A client of an app on the shared database."""
-    return open_app(shared_database.environment).test_client()
+    return open_shared_app(shared_database.environment).test_client()
 
 
 @pytest.fixture

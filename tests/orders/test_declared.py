@@ -102,6 +102,7 @@ def test_a_table_that_is_not_as_declared_is_refused_by_all_with_the_line_of_doct
 
 
 # More than psycopg runs of a statement before it prepares it, for some.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statement", "times"),
     [(statement, 7 * (n % 3 == 0)) for n, statement in enumerate(OTHER_TYPES.values())],

@@ -151,13 +151,13 @@ def test_a_status_update_is_stored_and_answered(client: FlaskClient) -> None:
     ],
 )
 def test_a_wrong_status_update_is_refused_and_changes_nothing(
-    client: FlaskClient, path: str, body: bytes, content_type: str | None, status: int
+    writer: FlaskClient, path: str, body: bytes, content_type: str | None, status: int
 ) -> None:
-    before = etag_of(client, 1)
-    answer = client.post(path, data=body, content_type=content_type)
+    before = etag_of(writer, 1)
+    answer = writer.post(path, data=body, content_type=content_type)
     assert answer.status_code == status
     assert answer.content_type == "application/problem+json"
-    assert (etag_of(client, 1), changes_of(client, 1)) == (before, [])
+    assert (etag_of(writer, 1), changes_of(writer, 1)) == (before, [])
 
 
 def test_unknown_names_are_refused_by_name(reader: FlaskClient) -> None:

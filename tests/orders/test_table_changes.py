@@ -88,6 +88,7 @@ def ask_everything(client: FlaskClient, number: int) -> Iterator[tuple[str, int]
             yield path, answer.status_code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_changes", [False, True], ids=["without changes", "with changes"])
 def test_no_read_fails_while_the_table_is_altered_swapped_and_made_anew(
     database: OrdersDatabase, open_app: AppOpener, has_changes: bool

@@ -53,9 +53,20 @@ TablesOpener = Callable[..., Flask]
 @pytest.fixture
 def open_tables(open_app: AppOpener, tmp_path: Path) -> TablesOpener:
     """Opens an app that serves the tables of a text: open_tables(database, declared, NAME=value…)."""
+    return build_opener(open_app, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def open_shared_tables(open_shared_app: AppOpener, tmp_path_factory: pytest.TempPathFactory) -> TablesOpener:
+    """The same, of an app for all tests of the module."""
+    return build_opener(open_shared_app, tmp_path_factory.mktemp("tables"))
+
+
+def build_opener(open_app: AppOpener, folder: Path) -> TablesOpener:
+    """Opens apps whose declarations are written into the folder."""
 
     def open_one(database: OrdersDatabase, declared: str = trial.DECLARED, **environment: str) -> Flask:
-        path = tmp_path / f"tables_{next(numbers)}.toml"
+        path = folder / f"tables_{next(numbers)}.toml"
         path.write_text(declared)
         return open_app({**database.environment, "TABLES_FILE": str(path), **environment})
 
@@ -68,7 +79,7 @@ def trial_client(trial_database: OrdersDatabase, open_tables: TablesOpener) -> F
     return open_tables(trial_database).test_client()
 
 
-@pytest.fixture
-def trial_reader(unchanged_trial: OrdersDatabase, open_tables: TablesOpener) -> FlaskClient:
+@pytest.fixture(scope="module")
+def trial_reader(unchanged_trial: OrdersDatabase, open_shared_tables: TablesOpener) -> FlaskClient:
     """A client of such an app on the shared database, for tests that only read."""
-    return open_tables(unchanged_trial).test_client()
+    return open_shared_tables(unchanged_trial).test_client()

@@ -103,6 +103,12 @@ def declare(name: str, case: Case) -> Table:
 
 
 TABLES = [declare(name, case) for name, case in CASES.items()]
+# Of one column and of several; the others take long where each row is gone on from.
+QUICK = ("texts", "numbers_and_numbers")
+EACH = [
+    pytest.param(table, id=table.name, marks=() if table.name in QUICK else pytest.mark.slow)
+    for table in TABLES
+]
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +206,7 @@ def test_an_export_is_what_one_copy_gives(keyed: OrdersDatabase, client: FlaskCl
 
 
 @pytest.mark.usefixtures("any_chunks")
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+@pytest.mark.parametrize("table", EACH)
 def test_one_goes_on_from_the_key_of_any_row_of_either_form(client: FlaskClient, table: Table) -> None:
     size = len(table.key)
     lines = export(client, table, format="ndjson", trailer="false").splitlines(keepends=True)
@@ -216,7 +222,7 @@ def test_one_goes_on_from_the_key_of_any_row_of_either_form(client: FlaskClient,
         assert whole.endswith(following)
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+@pytest.mark.parametrize("table", EACH)
 def test_a_cursor_that_is_told_goes_on_as_it_is_and_encoded(
     client: FlaskClient, stopping: FlaskClient, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,7 +248,7 @@ def follow(client: FlaskClient, table: Table) -> tuple[list[bytes], list[object]
         query = {"cursor": str(cursors[-1])}
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+@pytest.mark.parametrize("table", EACH)
 def test_the_cursor_is_the_same_behind_a_chunk_and_within_one(
     keyed: OrdersDatabase, stopping: FlaskClient, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,12 +13,12 @@ from tests.tables.statements import CHANGES, READS
 # hypothesis looks whether strategies draw random numbers on their own: threads of the app do meanwhile.
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies"),
 ]
 
 # About a minute: each is a database, an app, and some thousand requests.
-EXAMPLES = 30
+EXAMPLES = 20
 
 
 # The same examples each time: a run that looks for new ones belongs elsewhere.

@@ -12,10 +12,11 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from lakebase_api.local.postgres import EmbeddedPostgres
 from lakebase_api.sql import key_pages, sort_pages
 from lakebase_api.sql.rows import fetch_all
 from tests.conftest import ROLE, OrdersDatabase
-from tests.tables.conftest import TablesOpener
+from tests.tables.conftest import TablesOpener, copy_database, numbers
 from tests.tables.trial import DECLARED, SECRET
 
 NDJSON = {"Accept": "application/x-ndjson"}
@@ -108,21 +109,31 @@ def literal(value: str | None) -> str:
     return "NULL" if value is None else "'" + value.replace("'", "''") + "'"
 
 
-@pytest.fixture
-def mixed(trial_database: OrdersDatabase) -> OrdersDatabase:
+@pytest.fixture(scope="module")
+def shared_trial(server: EmbeddedPostgres, trial_template: str) -> OrdersDatabase:
+    return copy_database(server, trial_template, f"trial_{next(numbers)}")
+
+
+def make_mixed(database: OrdersDatabase) -> None:
     columns = ", ".join(f"{name} {kind}" for name, kind in TYPES.items())
-    trial_database.execute("CREATE TYPE app.mood AS ENUM ('sad', 'ok', 'happy')")
-    trial_database.execute(f"CREATE TABLE app.mixed ({columns}, hidden text, PRIMARY KEY (id))")
+    database.execute("CREATE TYPE app.mood AS ENUM ('sad', 'ok', 'happy')")
+    database.execute(f"CREATE TABLE app.mixed ({columns}, hidden text, PRIMARY KEY (id))")
     for row in zip(*MIXED.values(), strict=True):
         values = ", ".join(map(literal, row))
-        trial_database.execute(f"INSERT INTO app.mixed VALUES ({values}, '{SECRET}')")
-    trial_database.execute(f"GRANT SELECT ON app.mixed TO {ROLE}; GRANT USAGE ON TYPE app.mood TO {ROLE}")
-    return trial_database
+        database.execute(f"INSERT INTO app.mixed VALUES ({values}, '{SECRET}')")
+    database.execute(f"GRANT SELECT ON app.mixed TO {ROLE}; GRANT USAGE ON TYPE app.mood TO {ROLE}")
 
 
-@pytest.fixture
-def client(mixed: OrdersDatabase, open_tables: TablesOpener) -> FlaskClient:
-    return open_tables(mixed, declare_mixed()).test_client()
+@pytest.fixture(scope="module")
+def mixed(shared_trial: OrdersDatabase) -> OrdersDatabase:
+    """A database with the table, for tests that only read."""
+    make_mixed(shared_trial)
+    return shared_trial
+
+
+@pytest.fixture(scope="module")
+def client(mixed: OrdersDatabase, open_shared_tables: TablesOpener) -> FlaskClient:
+    return open_shared_tables(mixed, declare_mixed()).test_client()
 
 
 def read(answer: TestResponse) -> Any:
@@ -286,21 +297,21 @@ LABELS = ["count", "a/b", "a%2Fb", "a,b", "é", "/", "..", ".", "a b", "+", "?",
 DAYS = ["-infinity", "0044-03-15 BC", "1996-01-02", "10000-01-01", "infinity"]
 
 
-@pytest.fixture
-def keyed(trial_database: OrdersDatabase, open_tables: TablesOpener) -> FlaskClient:
-    trial_database.execute("CREATE TABLE app.labels (label text PRIMARY KEY, rank smallint)")
-    trial_database.execute(
+@pytest.fixture(scope="module")
+def keyed(shared_trial: OrdersDatabase, open_shared_tables: TablesOpener) -> FlaskClient:
+    shared_trial.execute("CREATE TABLE app.labels (label text PRIMARY KEY, rank smallint)")
+    shared_trial.execute(
         "CREATE TABLE app.visits (at timestamptz, place text, note text, PRIMARY KEY (at, place))"
     )
-    trial_database.execute("CREATE TABLE app.days (day date PRIMARY KEY)")
+    shared_trial.execute("CREATE TABLE app.days (day date PRIMARY KEY)")
     for day in DAYS:
-        trial_database.execute(f"INSERT INTO app.days VALUES ('{day}')")
+        shared_trial.execute(f"INSERT INTO app.days VALUES ('{day}')")
     for rank, label in enumerate(LABELS):
-        trial_database.execute(f"INSERT INTO app.labels VALUES ({literal(label)}, {rank % 3})")
+        shared_trial.execute(f"INSERT INTO app.labels VALUES ({literal(label)}, {rank % 3})")
         at = f"2026-01-02 03:04:{rank // 2:02}.5+00"
-        trial_database.execute(f"INSERT INTO app.visits VALUES ('{at}', {literal(label)}, 'n{rank}')")
-    trial_database.execute(f"GRANT SELECT ON app.labels, app.visits, app.days TO {ROLE}")
-    return open_tables(trial_database, DECLARED + KEYS).test_client()
+        shared_trial.execute(f"INSERT INTO app.visits VALUES ('{at}', {literal(label)}, 'n{rank}')")
+    shared_trial.execute(f"GRANT SELECT ON app.labels, app.visits, app.days TO {ROLE}")
+    return open_shared_tables(shared_trial, DECLARED + KEYS).test_client()
 
 
 WALKED = [
@@ -389,13 +400,17 @@ def test_a_sample_has_keys_that_are_there(keyed: FlaskClient, path: str, name: s
     assert found["missing"] == []
 
 
-def test_an_etag_of_a_row_changes_with_each_column(mixed: OrdersDatabase, client: FlaskClient) -> None:
+def test_an_etag_of_a_row_changes_with_each_column(
+    trial_database: OrdersDatabase, open_tables: TablesOpener
+) -> None:
+    make_mixed(trial_database)
+    client = open_tables(trial_database, declare_mixed()).test_client()
     etag = client.get("/mixed/-3").headers["ETag"]
     assert client.get("/mixed/-3", headers={"If-None-Match": etag}).status_code == 304
-    mixed.execute("UPDATE app.mixed SET hidden = 'other' WHERE id = -3")
+    trial_database.execute("UPDATE app.mixed SET hidden = 'other' WHERE id = -3")
     assert client.get("/mixed/-3").headers["ETag"] == etag
     for name in list(TYPES)[1:]:
-        mixed.execute(f"UPDATE app.mixed SET {name} = NULL WHERE id = -3")
+        trial_database.execute(f"UPDATE app.mixed SET {name} = NULL WHERE id = -3")
         changed = client.get("/mixed/-3").headers["ETag"]
         assert changed != etag, name
         etag = changed

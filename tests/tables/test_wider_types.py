@@ -67,9 +67,9 @@ def wides(server: EmbeddedPostgres) -> OrdersDatabase:
     return database
 
 
-@pytest.fixture
-def client(wides: OrdersDatabase, open_tables: TablesOpener) -> FlaskClient:
-    return open_tables(wides, DECLARED.format(writes="direct")).test_client()
+@pytest.fixture(scope="module")
+def client(wides: OrdersDatabase, open_shared_tables: TablesOpener) -> FlaskClient:
+    return open_shared_tables(wides, DECLARED.format(writes="direct")).test_client()
 
 
 def ask(client: FlaskClient, path: str) -> Any:

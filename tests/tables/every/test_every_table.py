@@ -18,8 +18,10 @@ from tests.tables.served import Served
 from tests.tables.statements import CHANGES, READS, Check
 
 DECLARED = {file: load_declared(file) for file in FILES}
+# Every type that there is takes longer than all others together.
+MARKS = {"all_types": pytest.mark.slow}
 ALL = [
-    pytest.param(file, table.name, id=f"{file.stem}-{table.name}")
+    pytest.param(file, table.name, id=f"{file.stem}-{table.name}", marks=MARKS.get(file.stem, ()))
     for file, tables in DECLARED.items()
     for table in tables
 ]
