@@ -57,7 +57,7 @@ def test_json_lines_are_json_gunicorns_own_included(
     gunicorn.wait_for_output("Request: GET /orders/1")
     lines = [json.loads(line) for line in gunicorn.output.splitlines()]
     loggers = {line["logger"] for line in lines}
-    assert {"gunicorn.error", "lakebase_api", "lakebase_api.app"} <= loggers
+    assert {"gunicorn.error", "lakebase_api", "lakebase_api.service"} <= loggers
     [request] = [line for line in lines if line["message"].startswith("Request: ")]
     assert request["request_id"] == "the-id"
 
