@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from lakebase_api.lakebase.failures import first_line
+from lakebase_api.lakebase.failures import MISTAKES, first_line
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +56,11 @@ class Loading:
         error = None
         try:
             self._load()
-        except Exception as raised:  # noqa: BLE001  told to those who wait for it
-            logger.warning("Loading %s failed: %s: %s", self._what, type(raised).__name__, first_line(raised))
+        except Exception as raised:
+            why, mistake = first_line(raised), raised if isinstance(raised, MISTAKES) else None
+            logger.warning(
+                "Loading %s failed: %s: %s", self._what, type(raised).__name__, why, exc_info=mistake
+            )
             error = raised
         with self._lock:
             self._under_way = None

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from lakebase_api.access.caller import Method
 from lakebase_api.access.rate_limit import QUOTA, Policy, parse_policy
 from lakebase_api.access.rights import (
     OF_CLAIM,
@@ -31,6 +32,7 @@ T = TypeVar("T")
 SECTIONS = ("roles", "callers", "rows", "hidden", "limits")
 # In the place of a table: each that is declared.
 EVERY_TABLE = "*"
+WITHOUT_ROLES = (Method.ANONYMOUS, Method.LOCAL)
 SUBJECT, CLAIM = "$subject", "$claim:"
 CLAIM_OF_CALLER = re.compile(rf"{OF_CLAIM}[^=.]+(\.[^=.]+)*=.+")
 
@@ -116,6 +118,8 @@ class _Reader:
     def _read_callers(self) -> dict[str, frozenset[str]]:
         callers = self._find_section("callers")
         for who in callers.content:
+            if who in WITHOUT_ROLES:
+                callers.refuse(f"{who} has no roles: ANONYMOUS says what strangers may do.", who)
             if who.startswith(OF_CLAIM) and not CLAIM_OF_CALLER.fullmatch(who):
                 callers.refuse("must have the form claim:<path>=<value>, as claim:groups=sales.", who)
         return {who: frozenset(self._read_role_names(callers, who)) for who in callers.content}

@@ -6,16 +6,12 @@ import psycopg
 from psycopg import sql
 
 from lakebase_api.doctor.growth import list_growing
-from lakebase_api.doctor.login import LoginFailed, log_in_or_fail
-from lakebase_api.doctor.setting_up import SetupRefused
-from lakebase_api.environment import SettingsError, load_settings
+from lakebase_api.doctor.setting_up import SetupRefused, begin
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.failures import first_line
 from lakebase_api.sql.audit_table import TABLE, AuditAction, AuditTable, Event
 from lakebase_api.sql.overlay_tables import name_history
 from lakebase_api.table.declaration import Table
-from lakebase_api.table.loading import load_tables
-from lakebase_api.table.mistakes import TablesError
 
 # Rows of a transaction: nobody waits long for one of them, and what is done stays done.
 BATCH = 10_000
@@ -38,12 +34,7 @@ EXISTS = "SELECT to_regclass(%s) IS NOT NULL"
 
 def prune(environ: Mapping[str, str], days: int) -> str:
     """Delete what is older than so many days, and say how much that was. Raises ``SetupRefused``."""
-    try:
-        settings = load_settings(environ)
-        tables = load_tables(settings)
-        connection = log_in_or_fail(settings)
-    except (SettingsError, TablesError, LoginFailed) as error:
-        raise SetupRefused(str(error)) from None
+    settings, tables, connection = begin(environ)
     with connection:
         try:
             deleted = _prune_all(connection, settings.status_schema, tables, days)

@@ -15,7 +15,7 @@ from lakebase_api.doctor.facts import Facts, Role
 from lakebase_api.doctor.login import LoginFailed, log_in_or_fail
 from lakebase_api.doctor.names import quote
 from lakebase_api.environment import SettingsError, load_settings
-from lakebase_api.lakebase.connection import Connection
+from lakebase_api.lakebase.connection import Connection, LakebaseConnection
 from lakebase_api.lakebase.failures import first_line
 from lakebase_api.lakebase.findings import State
 from lakebase_api.lakebase.setup_logs import AT_NO_ROWS
@@ -48,20 +48,20 @@ def set_up(environ: Mapping[str, str], role: str | None = None, owner: str | Non
     ``owner`` is who is to own them, by default who makes them. May be run any number of times, and by several
     hosts at once. Raises ``SetupRefused``.
     """
-    try:
-        settings = load_settings(environ)
-        tables = _load_tables(settings)
-        connection = log_in_or_fail(settings)
-    except (SettingsError, TablesError, LoginFailed) as error:
-        raise SetupRefused(str(error)) from None
+    settings, declared, connection = begin(environ)
+    tables = [table for table in declared if table.changeable]
     with connection:
         role = role or _app_role(settings, connection.info.user)
         return _Setup(connection, settings, tables, role, owner).run()
 
 
-def _load_tables(settings: Settings) -> Sequence[Table]:
-    """The declared tables that may be changed. Raises ``TablesError``."""
-    return [table for table in load_tables(settings) if table.changeable]
+def begin(environ: Mapping[str, str]) -> tuple[Settings, Sequence[Table], LakebaseConnection]:
+    """The settings, the declared tables and a login. Raises ``SetupRefused``."""
+    try:
+        settings = load_settings(environ)
+        return settings, load_tables(settings), log_in_or_fail(settings)
+    except (SettingsError, TablesError, LoginFailed) as error:
+        raise SetupRefused(str(error)) from None
 
 
 def _app_role(settings: Settings, login: str) -> str:

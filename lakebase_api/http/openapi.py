@@ -161,7 +161,7 @@ def _find_refusals(need: Need) -> tuple[int, ...]:
     """The statuses with which callers are refused."""
     if need is Audience.EVERYBODY:
         return ()
-    return (401,) if need is Audience.CALLERS else (401, 403)
+    return (401, 429) if need is Audience.CALLERS else (401, 403, 429)
 
 
 def _describe_body(operation: Operation) -> dict[str, Any]:

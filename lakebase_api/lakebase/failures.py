@@ -14,6 +14,9 @@ from psycopg import sql
 
 from lakebase_api.lakebase.credentials import CredentialError
 
+# How malformed answers of others surface, and mistakes of theirs or of ours: the log has a traceback of them.
+MISTAKES = (KeyError, AttributeError, TypeError)
+
 # libpq puts it before what a server says, in the server's language, with two blanks behind.
 SEVERITY = re.compile(r"[^:\"]{1,40}:  ")
 

@@ -18,6 +18,7 @@ from databricks.sdk.errors import Unauthenticated
 
 from lakebase_api import __version__
 from lakebase_api.lakebase.credentials import Credential, CredentialError
+from lakebase_api.lakebase.failures import MISTAKES
 from lakebase_api.lakebase.workspace_login import WorkspaceLogin
 from lakebase_api.redaction import keep_secret, redact
 from lakebase_api.settings import Settings, TargetKind
@@ -36,8 +37,6 @@ CALL_DEADLINE = 3.5
 # Calls that were given up and go on. Each ends soon by its own time limits, but for the SDK's less usual ways
 # to log in, some of which have none.
 MOST_HUNG = 4
-# How malformed answers surface, and mistakes of the SDK or of ours: the log has a traceback of them.
-MISTAKES = (KeyError, AttributeError, TypeError)
 # What the SDK and requests raise besides: a refusal and an unreachable host are OSErrors, a refused OAuth
 # login is a ValueError.
 SDK_ERRORS = (OSError, ValueError, RuntimeError, *MISTAKES)

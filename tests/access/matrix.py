@@ -53,7 +53,7 @@ class Documented:
     @property
     def refusals(self) -> set[str]:
         """The statuses of refusals that the document has."""
-        return {"401", "403"} & set(self.described["responses"])
+        return {"401", "403", "429"} & set(self.described["responses"])
 
     def ask(self, client: FlaskClient, headers: Mapping[str, str] | None = None) -> TestResponse:
         """Ask for it, of a row that is there or not, with a body that changes nothing."""

@@ -96,12 +96,12 @@ def test_the_document_names_what_each_operation_needs_and_how_it_is_refused(matr
         if operation.path in PROBES:
             assert (security, refusals) == ([], set())
         elif operation.path == "/me":
-            assert (security, refusals) == ([{"bearer": []}], {"401"})
+            assert (security, refusals) == ([{"bearer": []}], {"401", "429"})
         else:
             table, _, action = str(operation.right).partition(":")
             assert operation.path.startswith("/audit" if table == "service" else f"/{table}"), operation
             assert (action == "change") is (operation.method in UNSAFE), operation
-            assert (security, refusals) == ([{"bearer": [operation.right]}], {"401", "403"})
+            assert (security, refusals) == ([{"bearer": [operation.right]}], {"401", "403", "429"})
 
 
 def test_without_a_key_or_token_probes_alone_are_open_and_others_ask_for_one(matrix: Matrix) -> None:

@@ -60,7 +60,7 @@ def test_roles_are_not_theirs_and_take_nothing_from_them(
     connect: Any, database: OrdersDatabase, tmp_path: Path
 ) -> None:
     path = tmp_path / "rights.toml"
-    path.write_text(f'{NO_RIGHTS}[callers]\n"*" = "reader"\nanonymous = "reader"\n')
+    path.write_text(f'{NO_RIGHTS}[callers]\n"*" = "reader"\n')
     key = bear(create_key(database.environment))
     client: FlaskClient = connect(RIGHTS_FILE=str(path))
     assert client.get("/orders/1").status_code == 200

@@ -54,7 +54,7 @@ def test_strangers_may_do_what_is_said_of_them_and_nothing_else() -> None:
 
 
 def test_strangers_have_no_role_of_whoever_is_known() -> None:
-    rights = read('[roles]\nreader = ["orders:read"]\n[callers]\n"*" = "reader"\nanonymous = "reader"')
+    rights = read('[roles]\nreader = ["orders:read"]\n[callers]\n"*" = "reader"')
     assert rights.find_roles(ANONYMOUS) == frozenset()
     assert find(rights, know(rights)) == ALL_OF_IT
 

@@ -63,6 +63,7 @@ def test_the_example_of_the_documentation_is_right() -> None:
         ("service:observe", "service:read", "line 5: roles.auditor[1]: service:read is no right"),
         ('["reader", "agent"]', '["reader", "agnt"]', "did you mean `agent`?"),
         ("claim:realm_access.groups=sales", "claim:groups", 'line 9: callers."claim:groups": must have'),
+        ('"key:ann" =', "anonymous =", "line 8: callers.anonymous: anonymous has no roles"),
         ("claim:realm_access.groups=sales", "claim:a..b=c", 'line 9: callers."claim:a..b=c": must have'),
         ("o_orderstatus =", "o_orderstat =", "line 13: rows.orders.agent.o_orderstat: is not known"),
         ("1995-01-01", "true", "line 13: rows.orders.agent.o_orderdate_from: must be a text, as date is"),

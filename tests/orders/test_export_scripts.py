@@ -49,7 +49,8 @@ def test_a_script_pulls_the_whole_table_over_a_network_that_cuts_it(
     # It was begun before, and stopped somewhere.
     file.write_bytes(whole[: generator.randint(1, 10_000)])
     with CuttingProxy(gunicorn.port, generator, len(whole) // 5) as proxy:
-        command = [*PROGRAMS[language], str(script), f"http://127.0.0.1:{proxy.port}", str(file)]
+        table = f"http://127.0.0.1:{proxy.port}/orders"
+        command = [*PROGRAMS[language], str(script), table, "o_orderkey", str(file)]
         # The count before may be cut, too: whoever runs it then runs it again.
         while proxy.cuts < 5 or file.read_bytes() != whole:
             run = subprocess.run(command, capture_output=True, check=False, timeout=60)
