@@ -37,6 +37,7 @@ class Relay:
         match command:
             case "cut":
                 self.cut()
+                await asyncio.sleep(0)  # sockets close in the loop's next turn: a report before it would lie
             case "refuse" if self._listener:
                 self._listener.close()
                 self._listener = None
