@@ -31,8 +31,9 @@ from lakebase_api.http.problems import register_problems
 from lakebase_api.http.proxies import allow_hosts, trust_proxies
 from lakebase_api.http.quota import limit_callers
 from lakebase_api.http.reads import Reads
-from lakebase_api.http.request_context import register_exchange
+from lakebase_api.http.request_context import Observing, register_exchange
 from lakebase_api.http.resource import Resource
+from lakebase_api.http.routes import find_routes
 from lakebase_api.http.table_operations import list_operations
 from lakebase_api.http.validation import GREATEST_BODY
 from lakebase_api.service import Service
@@ -44,6 +45,7 @@ from lakebase_api.sql.overlay import Overlay
 from lakebase_api.sql.table_database import TableDatabase
 from lakebase_api.table.declaration import Table
 from lakebase_api.table.types import Kind
+from lakebase_api.telemetry.observation import Route
 
 
 def create_app(settings: Settings, tables: Sequence[Table], rights: Rights | None = None) -> Flask:
@@ -62,13 +64,17 @@ def create_app(settings: Settings, tables: Sequence[Table], rights: Rights | Non
     app.wsgi_app = served  # type: ignore[assignment,method-assign]
     service = app.extensions["lakebase_api"] = Service(settings, tables)
     allow_origins(app, settings)
-    register_exchange(app, service.traffic, settings.request_timeout)
+    routes: dict[str, Route] = {}
+    observing = Observing(service.observers, routes)
+    register_exchange(app, observing, settings.request_timeout)
     rights = rights or Rights(anonymous=settings.anonymous)
-    register_audit(app, service.audit, [AUDIT, *(table.name for table in tables)])
+    names = [AUDIT, *(table.name for table in tables)]
+    register_audit(app, service.audit, names)
     require_callers(app, service.authenticator, rights, service.rate_limit)
     default = parse_policy("caller", settings.rate_limit) if settings.rate_limit else None
     limit_callers(app, service.rate_limit, lambda caller: rights.find_quota(caller) or default)
-    _register_routes(app, service, rights)
+    _register_routes(app, service, rights, observing)
+    routes |= find_routes(app, names)
     return app
 
 
@@ -90,7 +96,7 @@ def get_service(app: Flask) -> Service:
     return service
 
 
-def _register_routes(app: Flask, service: Service, rights: Rights) -> None:
+def _register_routes(app: Flask, service: Service, rights: Rights, observing: Observing) -> None:
     settings, lakebase = service.settings, service.lakebase
     problem_types = list_problem_types([*service.tables, service.audit_table])
     open_needs = rights.find_open(service.authenticator.stranger)
@@ -98,11 +104,13 @@ def _register_routes(app: Flask, service: Service, rights: Rights) -> None:
     register_home(app, service.tables, problem_types, rights)
     secret, slots = derive_secret(settings), build_slots(settings)
     for table, overlay in service.overlays.by_table.items():
-        build = partial(_build_operations, service, overlay, secret, slots)
+        build = partial(_build_operations, service, overlay, secret, slots, observing)
         operations = TableOperations(rights, table, build)
         Resource(table).serve(app, document, operations.all, operations.admit)
     own = service.audit_table
-    build_own = partial(_build_operations, service, Overlay(own, settings.status_schema), secret, slots)
+    build_own = partial(
+        _build_operations, service, Overlay(own, settings.status_schema), secret, slots, observing
+    )
     of_audit = list_audit_operations(own, build_own(own))
     Resource(own).serve(app, document, of_audit, build_admit(rights))
     register_me(app, document, rights, service.tables)
@@ -120,7 +128,12 @@ def _register_routes(app: Flask, service: Service, rights: Rights) -> None:
 
 
 def _build_operations(
-    service: Service, overlay: Overlay, secret: bytes, slots: BoundedSemaphore, table: Table
+    service: Service,
+    overlay: Overlay,
+    secret: bytes,
+    slots: BoundedSemaphore,
+    observing: Observing,
+    table: Table,
 ) -> Sequence[Operation]:
     """The operations of a declared table, or of what of it is left to callers to whom columns are hidden."""
     settings, resource = service.settings, Resource(table)
@@ -133,6 +146,7 @@ def _build_operations(
             table,
             _build_exports(service, overlay),
             ExportAudit(service.audit, table, secret),
+            observing.finish_export,
             settings.export_time_limit,
         ),
     )

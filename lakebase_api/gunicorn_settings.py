@@ -69,7 +69,7 @@ def on_starting(server: Any) -> None:
     # The settings were looked at with their own BIND; an argument of gunicorn's wins over it.
     get_service(app).note_addresses(find_binds(server.cfg))
     # Before the fork, so that the workers have it in common.
-    get_service(app).rate_limit.open()
+    get_service(app).prepare()
 
 
 def when_ready(server: Any) -> None:
@@ -108,7 +108,12 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    get_service(app).open(is_stopping=lambda: worker.is_draining or not worker.alive)
+    service = get_service(app)
+    service.open(is_stopping=lambda: worker.is_draining or not worker.alive, number=worker.number)
+
+
+def on_exit(server: Any) -> None:
+    get_service(app).folder.close()
 
 
 def worker_exit(server: Any, worker: Any) -> None:

@@ -1,6 +1,7 @@
 """What a running service holds open."""
 
 import logging
+import os
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC
@@ -19,7 +20,6 @@ from lakebase_api.addresses import is_open_to_others
 from lakebase_api.doctor.examination import Examination
 from lakebase_api.http.audit_operations import declare_audit
 from lakebase_api.http.request_context import current_exchange, new_id
-from lakebase_api.http.traffic import REPORT_INTERVAL, Traffic, TrafficReport
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.service import Lakebase
 from lakebase_api.settings import Settings
@@ -27,6 +27,10 @@ from lakebase_api.sql.audit_table import TABLE as AUDIT
 from lakebase_api.sql.audit_table import AuditAction, Event
 from lakebase_api.sql.overlay import Overlays
 from lakebase_api.table.declaration import Table
+from lakebase_api.telemetry.observation import Observer
+from lakebase_api.telemetry.peers import Peers, State
+from lakebase_api.telemetry.traffic import REPORT_INTERVAL, Traffic, TrafficReport
+from lakebase_api.telemetry.worker_folder import WorkerFolder
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +45,11 @@ class Service:
         self.overlays = Overlays(tables, settings.status_schema)
         self.traffic = Traffic()
         self.rate_limit = RateLimit()
+        self.folder = WorkerFolder()
+        self.peers = Peers(self._describe_worker)
+        # Of each request.
+        self.observers: list[Observer] = [self.traffic]
+        self._number = 0
         self._is_stopping: Callable[[], bool] = lambda: False
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
@@ -88,13 +97,21 @@ class Service:
         """Take over where the server listens, which may not be where the settings say. Call it at first."""
         self.authenticator.note_reach(is_open=any(map(is_open_to_others, addresses)))
 
-    def open(self, is_stopping: Callable[[], bool] = lambda: False) -> None:
+    def prepare(self) -> None:
+        """Make what workers have in common. Call it before the fork; once is enough. Raises ``OSError``."""
+        self.rate_limit.open()
+        self.folder.open()
+
+    def open(self, is_stopping: Callable[[], bool] = lambda: False, number: int = 0) -> None:
         """Start the threads and connections; returns at once. Call it after the fork.
 
-        ``is_stopping`` says whether the process is about to end, which makes it not ready.
+        ``is_stopping`` says whether the process is about to end, which makes it not ready. Of the workers
+        that run at once each has another ``number``, from 0 on.
         """
         self._is_stopping = is_stopping
-        self.rate_limit.open()
+        self._number = number
+        self.prepare()
+        self.peers.open(self.folder.path, number)
         self._scheduler.add_job(self._report.log, "interval", seconds=REPORT_INTERVAL)
         self._scheduler.add_job(self.audit.write, "interval", seconds=INTERVAL)
         self._scheduler.start()
@@ -107,7 +124,13 @@ class Service:
         self._scheduler.shutdown(wait=False)
         self.audit.close()
         self.lakebase.close()
+        self.peers.close()
         self.rate_limit.close()
+        self.folder.close()
+
+    def _describe_worker(self) -> State:
+        """How this worker is doing, for others to show; asked for by any of them."""
+        return {"number": self._number, "pid": os.getpid()}
 
     def check_draining(self) -> str | None:
         """Why new connections should go elsewhere, or ``None``."""

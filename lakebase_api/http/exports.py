@@ -1,7 +1,7 @@
 """Answers with exports of a declared table."""
 
 from codecs import BOM_UTF8
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from flask import Response, request
@@ -15,7 +15,7 @@ from lakebase_api.http.hang_up import ClientGone
 from lakebase_api.http.negotiation import VARY, negotiate
 from lakebase_api.http.problems import Problem
 from lakebase_api.http.reads import choose_rows
-from lakebase_api.http.request_context import current_exchange
+from lakebase_api.http.request_context import Exchange, current_exchange
 from lakebase_api.sql.copy_sql import Form
 from lakebase_api.sql.export_chunks import Export
 from lakebase_api.table.declaration import Table
@@ -25,13 +25,22 @@ from lakebase_api.table.key_text import KeyTexts, spell_cursor
 class ExportView:
     """Answers requests for exports of a table, which may take ``time_limit`` seconds.
 
-    Safe to share between threads.
+    Safe to share between threads. ``tell_end`` is called when one has ended, with its exchange, how it ended,
+    and the rows and bytes that were sent.
     """
 
-    def __init__(self, table: Table, exports: Exports, audit: ExportAudit, time_limit: float) -> None:
+    def __init__(
+        self,
+        table: Table,
+        exports: Exports,
+        audit: ExportAudit,
+        tell_end: Callable[[Exchange, str, int, int], None],
+        time_limit: float,
+    ) -> None:
         self.table = table
         self._exports = exports
         self._audit = audit
+        self._tell_end = tell_end
         self._time_limit = time_limit
 
     def answer(self, query: dict[str, Any]) -> Response:
@@ -54,6 +63,7 @@ class ExportView:
         def record_end(outcome: str, rows: int, size: int) -> None:
             exchange.charge_rows(rows)
             record(outcome, rows, size)
+            self._tell_end(exchange, outcome, rows, size)
 
         caller = Caller(exchange.flow, exchange.request_id, deadline, _find_client(), record_end)
         try:

@@ -23,6 +23,7 @@ def get_history(texts: ChangeTexts, database: TableDatabase, query: dict[str, in
     )
     if found is None:
         raise Problem(texts.not_found, texts.unknown([spell_key(key)]))
+    current_exchange().rows = len(found.versions)
     pagination = {"page_size": page_size, "has_next": found.has_next, "next_cursor": found.next_cursor}
     response = answer_json({**_show_history(texts, found), texts.beside("pagination"): pagination})
     response.headers["Cache-Control"] = "private, no-cache"

@@ -19,7 +19,7 @@ from lakebase_api.http.list_answers import (
 )
 from lakebase_api.http.problems import Problem
 from lakebase_api.http.reads import Reads, choose_rows
-from lakebase_api.http.request_context import ROWS_OF_UNIT, current_exchange
+from lakebase_api.http.request_context import current_exchange
 from lakebase_api.sql.counting import Accuracy, Count
 from lakebase_api.sql.key_pages import fetch_after, fetch_at
 from lakebase_api.sql.page import Listing, Page, Position, fetch_state
@@ -150,7 +150,7 @@ class ListViews:
         return response
 
     def _answer(self, form: AnswerForm, rows: Any, around: dict[str, Any]) -> Response:
-        current_exchange().cost = len(rows) / ROWS_OF_UNIT
+        current_exchange().rows = len(rows)
         return answer_rows(self._table.name, self._reads.renderer, form, rows, around)
 
     def _compute_etag(self, state: str, form: AnswerForm, listing: Listing, count: Count | None) -> str:

@@ -210,6 +210,7 @@ def build_response(
         ]
         if len(invalid) > MOST_LISTED:
             body["errors_omitted"] = len(invalid) - MOST_LISTED
+    g.exchange.problem = kind.slug or "other"
     response = answer_json(body, kind.status, content_type=CONTENT_TYPE)
     response.headers["Cache-Control"] = "no-store"
     if kind.retry_after is not None:

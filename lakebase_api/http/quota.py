@@ -41,8 +41,8 @@ def limit_callers(app: Flask, rate_limit: RateLimit, find_policy: FindPolicy) ->
 
     def finish(response: Response) -> Response:
         exchange = current_exchange()
-        if exchange.charge and exchange.cost:
-            exchange.standing = exchange.charge(exchange.cost)
+        if exchange.charge and exchange.full_cost:
+            exchange.standing = exchange.charge(exchange.full_cost)
         if exchange.standing:
             _tell(response, exchange.standing)
         return response

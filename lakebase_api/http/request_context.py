@@ -6,7 +6,7 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 from wsgiref.types import WSGIEnvironment
@@ -15,9 +15,9 @@ from flask import Flask, Response, g, request
 
 from lakebase_api.access.caller import ANONYMOUS, Caller, name_flow
 from lakebase_api.access.rate_limit import Standing
-from lakebase_api.http.traffic import Traffic
 from lakebase_api.http.validation import refuse
 from lakebase_api.sql.predicates import EVERYTHING, Predicates
+from lakebase_api.telemetry.observation import NO_ROUTE, ExportObservation, Observation, Observer, Route
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,8 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 # Rows that cost as much as a request.
 ROWS_OF_UNIT = 100
 TIMEOUT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+# https://www.rfc-editor.org/rfc/rfc9110#section-9 and RFC 5789. Others are whatever a client makes up.
+METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 
 
 @dataclass
@@ -42,8 +44,12 @@ class Exchange:
     patience: float = math.inf
     waited: float = 0.0
     held: float = 0.0
-    # What the answer takes of the caller's quota beyond what any request takes.
+    # Rows of the answer, and what it takes of the caller's quota beyond those and what any request takes.
+    rows: int = 0
     cost: float = 0.0
+    # The last part of the type of the problem that is the answer.
+    problem: str | None = None
+    route: Route = NO_ROUTE
     # Where the caller has a quota: what takes so much of it, and how much is left.
     charge: Callable[[float], Standing] | None = None
     standing: Standing | None = None
@@ -52,6 +58,12 @@ class Exchange:
     def flow(self) -> str:
         """Whose connections and quota it takes."""
         return name_flow(self.caller, self.environ.get("REMOTE_ADDR", ""))
+
+    @property
+    def full_cost(self) -> float:
+        """What the answer takes of the caller's quota beyond what any request takes."""
+        # One row is what any request takes.
+        return self.cost + (self.rows / ROWS_OF_UNIT if self.rows > 1 else 0.0)
 
     def charge_rows(self, rows: int) -> None:
         """Take what so many rows cost from the caller's quota, after the answer has begun."""
@@ -79,8 +91,50 @@ def current_exchange() -> Exchange:
     return exchange
 
 
-def register_exchange(app: Flask, traffic: Traffic, longest: float) -> None:
-    """Give every response of the app its id and timing headers, log it and count it.
+class Observing:
+    """Tells all observers of an app's requests. ``routes`` are by endpoint, and may be filled in later."""
+
+    def __init__(self, observers: Sequence[Observer], routes: Mapping[str, Route]) -> None:
+        self._observers = observers
+        self._routes = routes
+
+    def begin(self, exchange: Exchange) -> None:
+        """Tell them that a request has begun."""
+        exchange.route = self._routes.get(request.endpoint or "", NO_ROUTE)
+        for observer in self._observers:
+            observer.begin()
+
+    def finish(self, exchange: Exchange, response: Response, seconds: float) -> None:
+        """Tell them that it was answered."""
+        method = exchange.environ["REQUEST_METHOD"]
+        observation = Observation(
+            exchange.route,
+            method if method in METHODS else "_OTHER",
+            response.status_code,
+            seconds,
+            exchange.waited,
+            exchange.held,
+            exchange.rows,
+            # One that is made while it is sent is not to be used up here.
+            sum(map(len, response.response)) if response.is_sequence else 0,
+            exchange.caller.subject,
+            exchange.problem,
+            exchange.request_id,
+        )
+        for observer in self._observers:
+            observer.observe(observation)
+
+    def finish_export(self, exchange: Exchange, outcome: str, rows: int, size: int) -> None:
+        """Tell them that an export has ended. May be called from any thread."""
+        seconds = time.monotonic() - exchange.started
+        route, subject, request_id = exchange.route, exchange.caller.subject, exchange.request_id
+        export = ExportObservation(route, subject, outcome, rows, size, seconds, request_id)
+        for observer in self._observers:
+            observer.observe_export(export)
+
+
+def register_exchange(app: Flask, observing: Observing, longest: float) -> None:
+    """Give every response of the app its id and timing headers, log it and tell observers of it.
 
     A request has ``longest`` seconds, or what its ``X-Request-Timeout`` says if that is less.
     """
@@ -91,6 +145,7 @@ def register_exchange(app: Flask, traffic: Traffic, longest: float) -> None:
         given = environ.get("HTTP_X_REQUEST_ID", "")
         request_id = given if REQUEST_ID.fullmatch(given) else new_id()
         exchange = g.exchange = Exchange(request_id, started, started + longest, environ)
+        observing.begin(exchange)
         if timeout := environ.get("HTTP_X_REQUEST_TIMEOUT"):
             exchange.patience = _parse_timeout(timeout)
             exchange.deadline = exchange.deadline_within(longest)
@@ -112,7 +167,7 @@ def register_exchange(app: Flask, traffic: Traffic, longest: float) -> None:
             # https://www.rfc-editor.org/rfc/rfc9110#section-8.6
             response.headers.pop("Content-Length", None)
             response.response = iter(())  # not of no bytes, but of a body that is not known
-        traffic.count(response.status_code)
+        observing.finish(exchange, response, seconds)
         _log(exchange, response.status_code, seconds)
         return response
 

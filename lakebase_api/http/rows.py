@@ -34,6 +34,7 @@ class RowViews:
             refuse_unknown(self._table, key)
         row, etag = found
         is_known = request.if_none_match.contains_weak(etag)
+        current_exchange().rows = 0 if is_known else 1
         response = Response(status=304) if is_known else answer_json(self._show(row, query))
         response.set_etag(etag)
         response.headers["Cache-Control"] = "private, no-cache"

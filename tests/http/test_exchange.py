@@ -12,8 +12,9 @@ from flask.testing import FlaskClient
 from lakebase_api.app import get_service
 from lakebase_api.environment import load_settings
 from lakebase_api.http.logs import RequestIdFilter, build_logging_config
-from lakebase_api.http.traffic import Traffic, TrafficReport
+from lakebase_api.telemetry.traffic import Traffic, TrafficReport
 from tests.conftest import AppOpener, OrdersDatabase
+from tests.telemetry.observations import observe
 
 PATHS = ["/orders/1", "/orders/8", "/orders/abc", "/nothing", "/livez", "/", "/docs", "/openapi.json"]
 
@@ -115,7 +116,7 @@ def test_the_traffic_line_says_how_the_service_is_doing_and_only_when_there_was_
     report.log()
     assert caplog.records == []
     for status in (200, 404, 200):
-        traffic.count(status)
+        traffic.observe(observe(status=status))
     report.log()
     assert [record.getMessage() for record in caplog.records] == [
         "Traffic: pool_size=5 in_use=2 waiting=1 timeouts=2 tokens_minted=7 retries=4 "

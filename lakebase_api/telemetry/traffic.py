@@ -5,6 +5,8 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+from lakebase_api.telemetry.observation import ExportObservation, Observation
+
 logger = logging.getLogger(__name__)
 
 REPORT_INTERVAL = 60
@@ -17,10 +19,16 @@ class Traffic:
         self._lock = threading.Lock()
         self._statuses: Counter[int] = Counter()
 
-    def count(self, status: int) -> None:
+    def begin(self) -> None:
+        """It is counted when it is answered."""
+
+    def observe(self, observation: Observation) -> None:
         """Count one response."""
         with self._lock:
-            self._statuses[status] += 1
+            self._statuses[observation.status] += 1
+
+    def observe_export(self, export: ExportObservation) -> None:
+        """It was counted when it began."""
 
     def take(self) -> Counter[int]:
         """The responses since the last call, by status."""

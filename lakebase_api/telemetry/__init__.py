@@ -1,0 +1,1 @@
+"""What the service tells of itself: metrics, usage, and the state of its workers."""

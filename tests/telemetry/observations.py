@@ -1,0 +1,25 @@
+"""Observations of requests that were never made."""
+
+from msgspec.structs import replace
+
+from lakebase_api.telemetry.observation import Observation, Route
+
+ROUTE = Route("/orders/{o_orderkey}", "get_order", "orders")
+OBSERVATION = Observation(
+    ROUTE,
+    "GET",
+    200,
+    seconds=0.004,
+    waited=0.001,
+    held=0.002,
+    rows=1,
+    size=300,
+    subject="key:ann",
+    problem=None,
+    request_id="one",
+)
+
+
+def observe(**changed: object) -> Observation:
+    """An observation of an order that was read, but for what is given."""
+    return replace(OBSERVATION, **changed)
