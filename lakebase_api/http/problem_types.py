@@ -247,6 +247,13 @@ DEADLINE = ProblemType(
     "The database took longer than a statement may.",
     "Ask for less at a time, or try again later.",
 )
+NOT_KEPT = ProblemType(
+    "not-in-memory",
+    504,
+    "Not in Memory",
+    "There is no answer in memory that would do, and the request has Cache-Control: only-if-cached.",
+    "Leave only-if-cached out, or say with max-stale how old the answer may be.",
+)
 
 COMMON_TYPES: tuple[ProblemType, ...] = (
     MALFORMED,
@@ -279,6 +286,7 @@ COMMON_TYPES: tuple[ProblemType, ...] = (
     NOT_SET_UP,
     CHANGES_NOT_SET_UP,
     DEADLINE,
+    NOT_KEPT,
 )
 
 

@@ -14,7 +14,7 @@ from lakebase_api.http.exports import ExportView
 from lakebase_api.http.fields import GREAT_INTEGERS, describe_fields
 from lakebase_api.http.links import LINK
 from lakebase_api.http.lists import ListViews
-from lakebase_api.http.operation import ETAG, IF_NONE_MATCH, QUERY_PROBLEMS, Operation
+from lakebase_api.http.operation import ETAG, IF_NONE_MATCH, QUERY_PROBLEMS, Keeping, Operation
 from lakebase_api.http.reads import Reads
 from lakebase_api.http.rows import RowViews
 
@@ -69,13 +69,14 @@ def _list_rows(reads: Reads) -> Iterator[Operation]:
         headers=ETAG,
         others={304: {"description": unchanged}},
         problems=(400, 404, *QUERY_PROBLEMS),
+        keeping=Keeping.UNSEEN,
     )
 
 
 def _list_lists(reads: Reads) -> Iterator[Operation]:
     """Those that list rows: by keys, by page number, and by cursor."""
     table, views, rows = reads.table, ListViews(reads), texts.name_rows(reads.table)
-    shared: dict[str, Any] = {"media_types": ROWS, "headers": ETAG | LINK}
+    shared: dict[str, Any] = {"media_types": ROWS, "headers": ETAG | LINK, "keeping": Keeping.ALWAYS}
     yield Operation(
         "GET",
         "",
