@@ -74,11 +74,6 @@ class Answers:
                 self._drop(next(iter(self._by_key)))
                 self._evictions += 1
 
-    def drop(self, key: Hashable) -> None:
-        """Keep none for the key."""
-        with self._lock:
-            self._drop(key)
-
     def _drop(self, key: Hashable) -> None:
         if answer := self._by_key.pop(key, None):
             self._bytes -= answer.size

@@ -235,9 +235,7 @@ class TableCache:
         headers = tuple(response.headers.items())
         return Answer(body, headers, exchange.rows, exchange.state, began, exchange.good_until)
 
-    def _show(
-        self, answer: Answer, exchange: Exchange, status: str, age: float | None = None
-    ) -> Response:
+    def _show(self, answer: Answer, exchange: Exchange, status: str, age: float | None = None) -> Response:
         """The answer, or that the client has it already; ``age`` if the database was not asked."""
         headers = Headers(answer.headers)
         etag = headers.get("ETag", "").strip('"')
