@@ -8,7 +8,13 @@ from lakebase_api.table.declaration import Table
 
 @dataclass(frozen=True)
 class ProblemType:
-    """A kind of problem. Clients are told to wait for ``retry_after`` to twice as many seconds."""
+    """A kind of problem. Clients are told to wait for ``retry_after`` to twice as many seconds.
+
+    ``None`` where waiting does not help, also of a 503 that lasts until a person mends it: nobody knows when.
+    urllib3 and what is built on it, such as requests, repeat a 503 because it has ``Retry-After``, ten times
+    by default; who called would wait for minutes before they hear what has to be done.
+    https://urllib3.readthedocs.io/en/stable/reference/urllib3.util.html#urllib3.util.Retry
+    """
 
     slug: str
     status: int
@@ -229,7 +235,6 @@ NOT_SET_UP = ProblemType(
     "Database Not Set Up",
     "The service lacks a grant, or the table is missing or is not as it was declared.",
     "Whoever runs the service finds what mends it in the log, or with `python -m lakebase_api doctor`.",
-    retry_after=30,
 )
 CHANGES_NOT_SET_UP = ProblemType(
     "status-changes-not-set-up",
@@ -238,7 +243,6 @@ CHANGES_NOT_SET_UP = ProblemType(
     "The tables that keep changes are missing, or not granted to the service's role.",
     "Whoever runs the service runs `python -m lakebase_api doctor`, which says what is missing, "
     "or `python -m lakebase_api setup`.",
-    retry_after=30,
 )
 DEADLINE = ProblemType(
     "deadline-exceeded",
