@@ -50,19 +50,19 @@ UNAUTHENTICATED = ProblemType(
     "The service does not know who calls, or does not accept what was sent to say so.",
     "Send an API key, or a token of the identity provider, as Authorization: Bearer …; `detail` says more.",
 )
-STATUS_WRITES_OFF = ProblemType(
-    "status-writes-off",
-    403,
-    "Status Changes Are Off",
-    "This service does not change rows of this table.",
-    "Whoever runs the service decides: STATUS_WRITES for orders, `writes` in the declaration of others.",
-)
 FORBIDDEN = ProblemType(
     "forbidden",
     403,
     "Forbidden",
     "The caller is known, and lacks a right that this needs.",
     "Ask whoever runs the service for the right that `detail` names; /me lists those you have.",
+)
+STATUS_WRITES_OFF = ProblemType(
+    "status-writes-off",
+    403,
+    "Status Changes Are Off",
+    "This service does not change rows of this table.",
+    "Whoever runs the service decides: STATUS_WRITES for orders, `writes` in the declaration of others.",
 )
 OUTSIDE = ProblemType(
     "outside-your-rows",
@@ -252,38 +252,8 @@ DEADLINE = ProblemType(
     "Ask for less at a time, or try again later.",
 )
 
-COMMON_TYPES: tuple[ProblemType, ...] = (
-    MALFORMED,
-    FOREIGN_CURSOR,
-    UNAUTHENTICATED,
-    FORBIDDEN,
-    STATUS_WRITES_OFF,
-    OUTSIDE,
-    NOT_FOUND,
-    METHOD_NOT_ALLOWED,
-    REQUEST_TIMEOUT,
-    ILLEGAL_TRANSITION,
-    NOT_WITHDRAWABLE,
-    STILL_RUNNING,
-    PRECONDITION_FAILED,
-    TOO_LARGE,
-    UNSUPPORTED_MEDIA_TYPE,
-    INVALID,
-    KEY_REUSED,
-    PRECONDITION_REQUIRED,
-    QUOTA_EXCEEDED,
-    INTERNAL,
-    DATABASE_UNAVAILABLE,
-    AUTHENTICATION_UNAVAILABLE,
-    POOL_EXHAUSTED,
-    EXPORTS_BUSY,
-    EXPORT_UNFINISHED,
-    CONFLICT,
-    OUTCOME_UNKNOWN,
-    NOT_SET_UP,
-    CHANGES_NOT_SET_UP,
-    DEADLINE,
-)
+# In the order in which they stand above.
+COMMON_TYPES = tuple(kind for kind in tuple(vars().values()) if isinstance(kind, ProblemType))
 
 
 def build_not_found(table: Table) -> ProblemType:
