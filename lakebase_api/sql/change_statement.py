@@ -25,12 +25,7 @@ from lakebase_api.sql.change_sql import (
     WRITE_BESIDE,
     WRITE_DIRECTLY,
 )
-from lakebase_api.sql.overlay_tables import (
-    IDEMPOTENCY_TABLE,
-    name_changes,
-    name_history,
-    spell_storage_type,
-)
+from lakebase_api.sql.overlay_names import IDEMPOTENCY_TABLE, name_changes, name_history, spell_storage_type
 from lakebase_api.sql.predicates import Shape, compose_predicates_on, name_columns
 from lakebase_api.sql.source import Source, compose_etag, name_changed, name_synced
 from lakebase_api.table.declaration import Column
