@@ -7,7 +7,7 @@ import msgspec
 from psycopg import RawCursor, sql
 
 from lakebase_api.lakebase.connection import Connection
-from lakebase_api.sql.change_statement import build_object, spell_text
+from lakebase_api.sql.change_values import build_object, spell_text
 from lakebase_api.sql.overlay import Overlay
 from lakebase_api.sql.overlay_names import CIRCUMSTANCES, name_changes, name_history, spell_storage_type
 from lakebase_api.sql.predicates import EVERYTHING, Predicates, Shape, compose_predicates, name_columns
