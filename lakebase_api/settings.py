@@ -155,7 +155,7 @@ class Settings:
         "REQUIRE_IF_MATCH",
         field=fields.Boolean(),
         default=False,
-        help="`true`: a status change must say in `If-Match` which order it was made from",
+        help="`true`: a change must say in `If-Match` which version of the row it was made from",
     )
     rights_file: str | None = setting(
         "RIGHTS_FILE",
@@ -305,7 +305,7 @@ class Settings:
         "COUNT_TTL",
         field=number(0, 3600),
         default=5.0,
-        help="Seconds for which a count of the orders is the answer to all who ask",
+        help="Seconds for which a count is the answer to all who ask for the same one",
     )
     count_budget: float = setting(
         "COUNT_BUDGET",

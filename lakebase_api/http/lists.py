@@ -39,9 +39,10 @@ class ListViews:
         """The rows of several keys."""
         form, keys = choose_form(query), query["keys"]
         exchange = current_exchange()
-        found, exchange.state = self._reads.database.read(
+        found, state = self._reads.database.read(
             fetch_many, keys, form.fields, form.values, exchange.within
         )
+        exchange.state = state or exchange.state
         rows = [found[key] for key in keys if key in found]
         missing = [self._spell_missing(key, form) for key in keys if key not in found]
         return self._answer(form, rows, {"missing": missing})
@@ -147,7 +148,7 @@ class ListViews:
         links = describe_links(targets)
         response = self._answer(form, page.rows, {"pagination": pagination, "links": links})
         exchange = current_exchange()
-        exchange.state = page.state
+        exchange.state = page.state or exchange.state
         if count is not None:
             exchange.good_until = self._find_end(count, listing)
         if page.state is not None:

@@ -152,6 +152,8 @@ class TableCache:
                 return self._show(kept, asked.exchange, "fwd=stale; fwd-status=304")
         forward = "fwd=stale" if kept else "fwd=uri-miss"
         if kept and kept.good_until == NEVER:
+            # Of what does not tell its state, as a page without rows, the one before it is as good.
+            asked.exchange.state = self._look(asked.exchange).state
             return self._read(asked, forward)
         # One that began before this request, whose answer may have been overtaken, and then one that did not.
         for _ in range(2):
@@ -169,6 +171,14 @@ class TableCache:
 
     def _is_unchanged(self, kept: Answer, exchange: Exchange, patience: float = math.inf) -> bool:
         """Whether the answer is still right, by a look at the database since the request came."""
+        known = self._look(exchange, patience)
+        if kept.state is None or known.state != kept.state or kept.good_until <= known.at:
+            return False
+        kept.known_at = max(kept.known_at, known.at)
+        return True
+
+    def _look(self, exchange: Exchange, patience: float = math.inf) -> Known:
+        """The state of the database at a moment since the request came: asked once for all who wait."""
         deadline = min(exchange.deadline, time.monotonic() + patience)
 
         def look() -> Known:
@@ -180,11 +190,7 @@ class TableCache:
         def share(deadline: float) -> Known:
             return self._cache.states.share(self._database.table.name, exchange.started, deadline, look)
 
-        known = self._wait(exchange, share, deadline)
-        if kept.state is None or known.state != kept.state or kept.good_until <= known.at:
-            return False
-        kept.known_at = max(kept.known_at, known.at)
-        return True
+        return self._wait(exchange, share, deadline)
 
     def _wait(self, exchange: Exchange, wait: Callable[[float], T], deadline: float | None = None) -> T:
         """What comes of waiting until the deadline, as few enough do that others have a thread."""

@@ -26,7 +26,7 @@ from lakebase_api.sql.change_request import (
 from lakebase_api.sql.change_sql import SEPARATOR
 from lakebase_api.sql.change_statement import StatementShape, compose_change
 from lakebase_api.sql.overlay import Overlay
-from lakebase_api.sql.overlay_tables import IDEMPOTENCY_TABLE, name_history
+from lakebase_api.sql.overlay_names import IDEMPOTENCY_TABLE, name_history
 from lakebase_api.sql.source import Source
 from lakebase_api.sql.table_database import TableDatabase
 

@@ -7,9 +7,9 @@ import msgspec
 from psycopg import RawCursor, sql
 
 from lakebase_api.lakebase.connection import Connection
-from lakebase_api.sql.change_statement import build_object, spell_text
+from lakebase_api.sql.change_values import build_object, spell_text
 from lakebase_api.sql.overlay import Overlay
-from lakebase_api.sql.overlay_tables import CIRCUMSTANCES, name_changes, name_history, spell_storage_type
+from lakebase_api.sql.overlay_names import CIRCUMSTANCES, name_changes, name_history, spell_storage_type
 from lakebase_api.sql.predicates import EVERYTHING, Predicates, Shape, compose_predicates, name_columns
 from lakebase_api.sql.source import Source, name_changed, name_synced
 from lakebase_api.table.declaration import Column
