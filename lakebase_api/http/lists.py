@@ -39,9 +39,7 @@ class ListViews:
         """The rows of several keys."""
         form, keys = choose_form(query), query["keys"]
         exchange = current_exchange()
-        found, state = self._reads.database.read(
-            fetch_many, keys, form.fields, form.values, exchange.within
-        )
+        found, state = self._reads.database.read(fetch_many, keys, form.fields, form.values, exchange.within)
         exchange.state = state or exchange.state
         rows = [found[key] for key in keys if key in found]
         missing = [self._spell_missing(key, form) for key in keys if key not in found]
