@@ -19,7 +19,7 @@ from lakebase_api.access.rate_limit import RateLimit
 from lakebase_api.addresses import is_open_to_others
 from lakebase_api.doctor.examination import Examination
 from lakebase_api.http.audit_operations import declare_audit
-from lakebase_api.http.request_context import current_exchange, new_id
+from lakebase_api.http.request_context import current_exchange
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.service import Lakebase
 from lakebase_api.settings import Settings
@@ -29,6 +29,7 @@ from lakebase_api.sql.overlay import Overlays
 from lakebase_api.table.declaration import Table
 from lakebase_api.telemetry.observation import Observer
 from lakebase_api.telemetry.peers import Peers, State
+from lakebase_api.telemetry.trace_context import new_id
 from lakebase_api.telemetry.traffic import REPORT_INTERVAL, Traffic, TrafficReport
 from lakebase_api.telemetry.worker_folder import WorkerFolder
 

@@ -122,6 +122,13 @@ class Settings:
     pg_appname: str = setting(
         "PGAPPNAME", default="lakebase-orders-api", help="`application_name` of the connections"
     )
+    trace_sql: bool = setting(
+        "TRACE_SQL",
+        field=fields.Boolean(),
+        default=False,
+        help="`true`: `application_name` of a connection has the id of the request that uses it, behind "
+        "`PGAPPNAME` and a slash; see [running.md](running.md#one-id)",
+    )
     tables_file: str = setting(
         "TABLES_FILE", default="tables.toml", help="File that declares the tables that are served"
     )
