@@ -20,7 +20,15 @@ from tests.conftest import OrdersDatabase
 from tests.gunicorn_process import PATIENCE, ROOT, GunicornProcess
 
 TEMPLATE = ROOT / "lakebase_api" / "template"
-SOURCES = ("lakebase_api", "pyproject.toml", "setup.cfg", "requirements.in", "README.md", "LICENSE")
+SOURCES = (
+    "lakebase_api",
+    "pyproject.toml",
+    "setup.cfg",
+    "requirements.in",
+    "requirements-otel.in",
+    "README.md",
+    "LICENSE",
+)
 
 
 def test_a_folder_is_written_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,8 +94,8 @@ class DedicatedConnections:
         """Work on a declared table that may use the connections. Raises ``LimitReached``.
 
         A connection that is free goes to the flow that has the fewest. Until ``deadline``, a time of
-        ``time.monotonic()``, one that is lost is opened anew. The operation and the id of the request are told
-        to the database.
+        ``time.monotonic()``, one that is lost is opened anew. The database is told the operation and
+        the request's id.
         """
         if not self._places.take(flow):
             raise LimitReached

@@ -20,7 +20,7 @@ LONGEST_NAME = 63
 # Statements with their comments that are kept.
 STATEMENTS_KEPT = 4096
 # The comment goes behind it, into the statement, since tools cut off those around one.
-FIRST_WORD = re.compile(rb"\s*[A-Za-z]+")
+FIRST_WORD = re.compile(rb"(?:\s|/\*.*?\*/)*[A-Za-z]+", re.DOTALL)
 # Nothing of a name of an operation can end the comment.
 NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -53,11 +53,11 @@ def spell_name(application: str, request_id: str) -> str:
 @lru_cache(STATEMENTS_KEPT)
 def add_comment(statement: bytes, operation: str) -> bytes:
     """The statement with the operation in a comment, if it is of one."""
-    first = FIRST_WORD.match(statement)
-    if not operation or not first:
+    if not operation:
         return statement
-    end, name = first.end(), NO_NAME.sub("_", operation).encode()
-    return b"%b /*%b*/%b" % (statement[:end], name, statement[end:])
+    first = FIRST_WORD.match(statement)
+    end = first.end() if first else 0
+    return b"%b /*%b*/%b" % (statement[:end], NO_NAME.sub("_", operation).encode(), statement[end:])
 
 
 def label_statement(connection: Connection, statement: bytes) -> bytes:
