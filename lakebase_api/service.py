@@ -148,9 +148,7 @@ class Service:
             # Imports the SDK, which a service that sends nothing does without.
             from lakebase_api.telemetry.otlp import OpenTelemetry
         except ImportError as error:
-            logger.warning(
-                "OTEL_EXPORTER_OTLP_ENDPOINT is set, but nothing is sent: %s. %s", error, OTEL_MEND
-            )
+            logger.warning("OTEL_EXPORTER_OTLP_ENDPOINT is set, but nothing is sent: %s. %s", error, MEND)
             return
         name = settings.app_name or settings.pg_appname
         telemetry = OpenTelemetry(name, settings.otlp_headers, self.lakebase.stats)

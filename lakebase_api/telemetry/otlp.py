@@ -147,7 +147,7 @@ class _Outage:
             logger.info("Telemetry: the collector takes %s again", self._what)
         elif not is_taken and not self._is_away:
             logger.warning(
-                "Telemetry: the collector takes no %s, which are lost until it does. LOG_LEVEL=DEBUG says why",
+                "Telemetry: the collector takes no %s: they are lost until it does. LOG_LEVEL=DEBUG says why",
                 self._what,
             )
         self._is_away = not is_taken

@@ -65,11 +65,11 @@ def test_a_request_is_two_spans_below_that_of_its_caller(collector: Collector, o
     answer = open_traced().get("/api/v1/orders/1", headers={**trace(), "X-Request-Id": "mine"})
     assert answer.status_code == 200
     server, use = find_spans(collector.wait_for_spans(lambda spans: len(spans) == 2), TRACE)
-    assert (server.name, server.parent_id, server.status) == ("GET /orders/{o_orderkey}", PARENT, 0)
+    assert (server.name, server.parent_id, server.status) == ("GET /orders/{order_key}", PARENT, 0)
     assert server.attributes == {
         "http.request.method": "GET",
         "http.response.status_code": 200,
-        "http.route": "/orders/{o_orderkey}",
+        "http.route": "/orders/{order_key}",
         "http.response.header.x-request-id": ["mine"],
     }
     assert (use.name, use.parent_id) == ("get_order orders", server.span_id)
@@ -101,7 +101,7 @@ def test_nothing_that_is_sent_has_a_key_or_a_value(collector: Collector, open_tr
     spans = collector.wait_for_spans(lambda spans: sum(span.kind == SERVER for span in spans) == 3)
     assert not re.search("1234567|7654321", str(spans))
     assert {span.name for span in spans if span.kind == SERVER} == {
-        "GET /orders/{o_orderkey}",
+        "GET /orders/{order_key}",
         "GET",
         "GET /orders/pages",
     }
@@ -144,7 +144,7 @@ def test_durations_and_the_pool_are_measured(collector: Collector, open_traced: 
     name = "http.server.request.duration"
     wait_until(lambda: any(point.count == 3 for _, point in collector.find_metric(name)))
     of, point = collector.find_metric(name)[-1]
-    assert (of["http.route"], of["http.request.method"]) == ("/orders/{o_orderkey}", "GET")
+    assert (of["http.route"], of["http.request.method"]) == ("/orders/{order_key}", "GET")
     assert of["http.response.status_code"] == 200
     assert (of["service.name"], of["deployment.environment.name"]) == ("shop", "test")
     assert of["service.instance.id"]
@@ -239,7 +239,7 @@ def test_each_worker_sends_its_own_and_what_is_left_at_its_end(
 def test_without_a_collector_nothing_of_it_is_imported(unchanged_database: OrdersDatabase) -> None:
     program = (
         "import sys; from lakebase_api.app import get_service; from tests.conftest import make_app;"
-        "service = get_service(make_app(dict(sys.argv[1:][i : i + 2] for i in range(0, len(sys.argv) - 1, 2))));"
+        "service = get_service(make_app(dict(zip(sys.argv[1::2], sys.argv[2::2]))));"
         "service.open(); service.close();"
         "assert not [name for name in sys.modules if name.startswith('opentelemetry')]"
     )
