@@ -119,7 +119,7 @@ def _read_points(request: ExportMetricsServiceRequest, name: str) -> Iterator[tu
         resource = _read_attributes(sent.resource.attributes)
         for metric in (metric for scope in sent.scope_metrics for metric in scope.metrics):
             if metric.name == name:
-                points = getattr(metric, metric.WhichOneof("data")).data_points
+                points = getattr(metric, str(metric.WhichOneof("data"))).data_points
                 yield from (({**resource, **_read_attributes(point.attributes)}, point) for point in points)
 
 
@@ -131,4 +131,4 @@ def _read_value(attribute: KeyValue) -> Any:
     kind = attribute.value.WhichOneof("value")
     if kind == "array_value":
         return [each.string_value for each in attribute.value.array_value.values]
-    return getattr(attribute.value, kind)
+    return getattr(attribute.value, str(kind))
