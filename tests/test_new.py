@@ -83,6 +83,14 @@ def test_the_package_says_how_it_is_built_in_one_place() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     assert config["options"]["install_requires"] == "file: requirements.in"
+    assert config["options.extras_require"]["otel"] == "file: requirements-otel.in"
+
+
+def test_what_telemetry_needs_is_of_the_versions_that_are_tested() -> None:
+    wanted, tested = (
+        (ROOT / name).read_text().splitlines() for name in ("requirements-otel.txt", "requirements-dev.txt")
+    )
+    assert set(wanted) <= set(tested)
 
 
 @pytest.fixture(scope="module")
