@@ -55,7 +55,7 @@ def build_logging_config(settings: Settings) -> dict[str, Any]:
             # A line for each connection borrowed, each attempt of an outage and each job run.
             "psycopg.pool": {"level": "DEBUG" if settings.log_level == "DEBUG" else "ERROR"},
             "apscheduler": {"level": "DEBUG" if settings.log_level == "DEBUG" else "ERROR"},
-            # Several lines for each try while a collector is away; otlp.py has one for all.
+            # Several lines for each try while a collector is away; otlp_exporters.py has one for all.
             "opentelemetry": {"level": "DEBUG" if settings.log_level == "DEBUG" else "CRITICAL"},
         },
     }

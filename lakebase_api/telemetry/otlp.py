@@ -5,24 +5,20 @@ variables ``OTEL_…`` that say where to, how often, and what is sampled.
 https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 """
 
-import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from urllib.parse import unquote
 
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.metrics import CallbackOptions, Meter
 from opentelemetry.metrics import Observation as Measured
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import (
     NonRecordingSpan,
@@ -34,11 +30,9 @@ from opentelemetry.trace import (
 )
 
 from lakebase_api import __version__
-from lakebase_api.redaction import keep_secret
 from lakebase_api.telemetry.observation import ExportObservation, Observation
+from lakebase_api.telemetry.otlp_exporters import MetricExporter, SpanExporter, keep_header_secrets
 from lakebase_api.telemetry.trace_context import TraceContext
-
-logger = logging.getLogger(__name__)
 
 SCOPE = "lakebase_api"
 # https://opentelemetry.io/docs/specs/semconv/http/http-metrics/#metric-httpserverrequestduration
@@ -58,14 +52,14 @@ class OpenTelemetry:
     """
 
     def __init__(self, name: str, headers: str | None, find_stats: Callable[[], Mapping[str, int]]) -> None:
-        _keep_secrets(headers)
+        keep_header_secrets(headers)
         resource = _describe_worker(name)
         self._trace_ids = _TraceIds()
         self._traces = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=self._trace_ids)
-        self._traces.add_span_processor(BatchSpanProcessor(_Spans()))
+        self._traces.add_span_processor(BatchSpanProcessor(SpanExporter()))
         self._tracer = self._traces.get_tracer(SCOPE, __version__)
         self._metrics = MeterProvider(
-            [PeriodicExportingMetricReader(_Metrics())], resource, shutdown_on_exit=False
+            [PeriodicExportingMetricReader(MetricExporter())], resource, shutdown_on_exit=False
         )
         meter = self._metrics.get_meter(SCOPE, __version__)
         self._duration = meter.create_histogram(
@@ -135,52 +129,6 @@ class _TraceIds(RandomIdGenerator, threading.local):
         return self.next_one
 
 
-class _Outage:
-    """Says in the log when a collector begins to take nothing, and when it takes something again."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._is_away = False
-
-    def note(self, *, is_taken: bool) -> None:
-        if is_taken and self._is_away:
-            logger.info("Telemetry: the collector takes %s again", self._what)
-        elif not is_taken and not self._is_away:
-            logger.warning(
-                "Telemetry: the collector takes no %s: they are lost until it does. LOG_LEVEL=DEBUG says why",
-                self._what,
-            )
-        self._is_away = not is_taken
-
-
-class _Spans(OTLPSpanExporter):
-    """Sends spans."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._outage = _Outage("traces")
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        result = super().export(spans)
-        self._outage.note(is_taken=result is SpanExportResult.SUCCESS)
-        return result
-
-
-class _Metrics(OTLPMetricExporter):
-    """Sends metrics."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._outage = _Outage("metrics")
-
-    def export(
-        self, metrics_data: MetricsData, timeout_millis: float | None = 10_000, **kwargs: Any
-    ) -> MetricExportResult:
-        result = super().export(metrics_data, timeout_millis, **kwargs)
-        self._outage.note(is_taken=result is MetricExportResult.SUCCESS)
-        return result
-
-
 def _describe_worker(name: str) -> Resource:
     """What all that a worker sends is of. Each worker is an instance of the service."""
     said = OTELResourceDetector().detect().attributes
@@ -225,12 +173,3 @@ def _observe_pool(meter: Meter, find_stats: Callable[[], Mapping[str, int]]) -> 
     meter.create_observable_up_down_counter(
         "db.client.connection.pending_requests", [count_waiting], "{request}"
     )
-
-
-def _keep_secrets(headers: str | None) -> None:
-    """Keep the values of headers, ``name=value,…`` with what URLs escape, out of the log."""
-    for header in (headers or "").split(","):
-        value = unquote(header.partition("=")[2]).strip()
-        keep_secret(value)
-        # As of "Bearer …".
-        keep_secret(value.rpartition(" ")[2])
