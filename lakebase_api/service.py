@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC
+from threading import Thread
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -19,7 +20,7 @@ from lakebase_api.access.rate_limit import RateLimit
 from lakebase_api.addresses import is_open_to_others
 from lakebase_api.doctor.examination import Examination
 from lakebase_api.http.audit_operations import declare_audit
-from lakebase_api.http.request_context import current_exchange, new_id
+from lakebase_api.http.request_context import current_exchange
 from lakebase_api.http.result_cache import ResultCache
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.service import Lakebase
@@ -30,10 +31,15 @@ from lakebase_api.sql.overlay import Overlays
 from lakebase_api.table.declaration import Table
 from lakebase_api.telemetry.observation import Observer
 from lakebase_api.telemetry.peers import Peers, State
+from lakebase_api.telemetry.trace_context import new_id
 from lakebase_api.telemetry.traffic import REPORT_INTERVAL, Traffic, TrafficReport
 from lakebase_api.telemetry.worker_folder import WorkerFolder
 
 logger = logging.getLogger(__name__)
+
+MEND = "Install requirements-otel.txt, or lakebase-api[otel]"
+# Seconds for what was not sent yet, at the end of a worker: it has one for everything.
+CLOSING_TIME = 0.8
 
 
 class Service:
@@ -51,6 +57,7 @@ class Service:
         self.peers = Peers(self._describe_worker)
         # Of each request.
         self.observers: list[Observer] = [self.traffic]
+        self._close_telemetry: Callable[[], Thread] | None = None
         self._number = 0
         self._is_stopping: Callable[[], bool] = lambda: False
         self._scheduler = BackgroundScheduler(
@@ -114,6 +121,7 @@ class Service:
         self._number = number
         self.prepare()
         self.peers.open(self.folder.path, number)
+        self._open_telemetry()
         self._scheduler.add_job(self._report.log, "interval", seconds=REPORT_INTERVAL)
         self._scheduler.add_job(self.audit.write, "interval", seconds=INTERVAL)
         self._scheduler.start()
@@ -124,11 +132,30 @@ class Service:
         """End the threads and connections."""
         # Waiting would be for ever: a job that sets its next run needs the lock that waiting holds.
         self._scheduler.shutdown(wait=False)
+        closing = self._close_telemetry and self._close_telemetry()
         self.audit.close()
         self.lakebase.close()
         self.peers.close()
         self.rate_limit.close()
         self.folder.close()
+        if closing:
+            closing.join(CLOSING_TIME)
+
+    def _open_telemetry(self) -> None:
+        """Send traces and metrics from now on, if the settings name a collector."""
+        settings = self.settings
+        if not settings.otlp_endpoint:
+            return
+        try:
+            # Imports the SDK, which a service that sends nothing does without.
+            from lakebase_api.telemetry.otlp import OpenTelemetry
+        except ImportError as error:
+            logger.warning("OTEL_EXPORTER_OTLP_ENDPOINT is set, but nothing is sent: %s. %s", error, MEND)
+            return
+        name = settings.app_name or settings.pg_appname
+        telemetry = OpenTelemetry(name, settings.otlp_headers, self.lakebase.stats)
+        self.observers.append(telemetry)
+        self._close_telemetry = telemetry.close
 
     def _describe_worker(self) -> State:
         """How this worker is doing, for others to show; asked for by any of them."""

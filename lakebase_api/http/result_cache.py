@@ -183,7 +183,8 @@ class TableCache:
 
         def look() -> Known:
             began = time.monotonic()
-            state = self._database.read_for(Background(deadline, exchange.flow), fetch_state)
+            caller = Background(deadline, f"check_{self._database.table.name}", exchange.flow)
+            state = self._database.read_for(caller, fetch_state)
             exchange.record_use(0.0, time.monotonic() - began)
             return Known(state, began)
 

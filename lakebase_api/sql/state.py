@@ -2,9 +2,10 @@
 
 from functools import lru_cache
 
-from psycopg import RawCursor, sql
+from psycopg import sql
 
 from lakebase_api.lakebase.connection import Connection
+from lakebase_api.lakebase.statements import execute
 from lakebase_api.sql.source import Source
 
 # Another one as soon as any transaction of the server has changed anything, the server was started anew, or
@@ -27,7 +28,7 @@ def compose_state(source: Source) -> sql.Composable:
 
 def fetch_state(connection: Connection, source: Source) -> str | None:
     """The state of what would be read now. Raises psycopg's errors."""
-    [(state,)] = RawCursor(connection).execute(_compose_state(source)).fetchall()
+    [(state,)] = execute(connection, _compose_state(source)).fetchall()
     return state if state is None else str(state)
 
 
