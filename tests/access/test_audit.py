@@ -22,8 +22,6 @@ class Kept:
         self.audit = Audit(self._store, lambda: self.used, lambda: self.now)
 
     def _store(self, events: Sequence[Event], time_limit: float) -> None:
-        # It is a use of the database, too.
-        self.used = self.now
         self.tries += 1
         if self.is_away:
             raise psycopg.OperationalError("away")
@@ -70,12 +68,16 @@ def test_refusals_alone_never_wake_the_database(kept: Kept) -> None:
     assert kept.pass_time(1).actions == ["refusal"] * 100
 
 
-def test_what_the_audit_writes_is_no_use_that_lets_it_write_more(kept: Kept) -> None:
-    kept.audit.record(EXPORT)
-    kept.pass_time(2, is_used=False)
+def test_refusals_after_the_last_use_are_written_with_it_or_not_before_the_next(kept: Kept) -> None:
     kept.audit.record_refusal(REFUSAL)
-    kept.pass_time(30, is_used=False).pass_time(31, is_used=False)
-    assert kept.actions == ["export"]
+    kept.pass_time(1)
+    kept.audit.record_refusal(REFUSAL)
+    kept.pass_time(62, is_used=False)
+    assert kept.actions == ["refusal"] * 2
+    kept.audit.record_refusal(REFUSAL)
+    for _ in range(100):
+        kept.pass_time(2, is_used=False)
+    assert kept.tries == 2
 
 
 def test_refusals_that_there_is_no_room_for_are_counted(kept: Kept) -> None:

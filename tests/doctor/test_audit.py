@@ -98,7 +98,8 @@ def test_what_is_old_is_deleted_but_the_newest_change_of_each_row(owned: Shop, o
         "UPDATE lakebase_api.audit SET at = at - interval '40 days'"
     )
     assert prune(login(owned), 41) == (
-        "Older than 41 days, and deleted: audit: 0 rows; orders_history: 0 rows; idempotency: 0 rows."
+        "Older than 41 days, and deleted: audit: 0 rows; usage: 0 rows; orders_history: 0 rows; "
+        "idempotency: 0 rows."
     )
     told = prune(login(owned), 30)
     changes = read(client, "/orders/1/history")["changes"]
