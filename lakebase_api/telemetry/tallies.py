@@ -43,7 +43,7 @@ class Tally(msgspec.Struct, gc=False):
 NOTHING = Tally()
 
 
-class TopCaller(msgspec.Struct, frozen=True):
+class TopCaller(NamedTuple):
     """What a caller had of a worker in the current hour. ``seconds`` is a sum."""
 
     subject: str
@@ -105,7 +105,7 @@ class Tallies:
         with self._lock:
             self._written |= tallies
 
-    def list_top_callers(self, most: int) -> list[TopCaller]:
+    def top_callers(self, most: int) -> list[TopCaller]:
         """The callers with the most requests in the current hour, the first one first."""
         hour, sums = int(self._now() // HOUR), dict[str, Tally]()
         with self._lock:

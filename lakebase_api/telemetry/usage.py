@@ -96,9 +96,9 @@ class Usage:
         """What was counted in the last 24 hours and is not written."""
         return self._tallies.list_unwritten()
 
-    def list_top_callers(self, most: int) -> list[TopCaller]:
+    def top_callers(self, most: int) -> list[TopCaller]:
         """The callers with the most requests in the current hour to this worker, the first one first."""
-        return self._tallies.list_top_callers(most)
+        return self._tallies.top_callers(most)
 
     def _take(self, takes_all: bool) -> dict[Key, Tally] | None:
         return (self._tallies.copy_unwritten() or None) if takes_all else None
