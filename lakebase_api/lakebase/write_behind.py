@@ -14,12 +14,15 @@ from lakebase_api.lakebase.setup_faults import NotSetUp
 
 # Seconds between two looks at what is to be written.
 INTERVAL = 2.0
-# Seconds between two batches of what waits for others to use the database, or between two tries in vain; the
-# same where only somebody with other rights can mend it: each try is an error in the log of the database.
+# Seconds between two batches of what waits for others to use the database. By a clock that all workers of a
+# host have in common: each write makes the ETags of lists others, and so they do that together.
+PERIOD = 60.0
+# Seconds between two tries in vain, and where only somebody with other rights can mend it: each try is an
+# error in the log of the database.
 PAUSE = 60.0
 PAUSE_UNTIL_SET_UP = 600.0
-# Seconds after which a use of the database is none any more. A batch that follows the last use within a pause
-# and a look or two is still written, and an idle compute may suspend.
+# Seconds after which a use of the database is none any more: what was done at the last one is still written,
+# within a period and a look or two, and then an idle compute may suspend.
 LONGEST_USE = 70.0
 # Seconds that writing takes at most, and the same when the process ends.
 TIME_LIMIT = 10.0
@@ -32,11 +35,11 @@ Batch = TypeVar("Batch")
 class WriteBehind(Generic[Batch]):
     """Writes batches of what waits. Safe to share between threads; one batch is written at a time.
 
-    ``take`` gives what is to be written, if anything: all of it if it is given ``True``, as it is once a
-    minute while others use the database, else what need not wait for them. ``store`` writes it within so many
-    seconds and raises what the database does. Then ``settle`` is called with it, and with whether it is over:
-    what is not waits for the next time. ``find_use`` gives the time of ``time.monotonic()`` at which somebody
-    else last used the database. ``warn`` is told why nothing can be written, once.
+    ``take`` gives what is to be written, if anything: all of it if it is given ``True``, as it is once in a
+    ``PERIOD`` while others use the database, else what need not wait for them. ``store`` writes it within so
+    many seconds and raises what the database does. Then ``settle`` is called with it, and with whether it is
+    over: what is not waits for the next time. ``find_use`` gives the time of ``time.monotonic()`` at which
+    somebody else last used the database. ``warn`` is told why nothing can be written, once.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class WriteBehind(Generic[Batch]):
         self._warn = warn
         self._clock = clock
         self._writing = threading.Lock()
-        self._took_all_at = float("-inf")
+        self._period = self._find_period()
         self._rest_ends: float | None = None
 
     @property
@@ -66,13 +69,11 @@ class WriteBehind(Generic[Batch]):
     def write(self) -> None:
         """Write what is due. To be called every ``INTERVAL`` seconds."""
         with self._writing:
-            now, was_used = self._clock(), self._was_used()
-            if self._rest_ends is not None and not (was_used and now > self._rest_ends):
+            was_used = self._was_used()
+            if self._rest_ends is not None and not (was_used and self._clock() > self._rest_ends):
                 return
-            takes_all = was_used and self._took_all_at < now - PAUSE
-            if takes_all:
-                self._took_all_at = now
-            self._write(TIME_LIMIT, takes_all=takes_all)
+            period_before, self._period = self._period, self._find_period()
+            self._write(TIME_LIMIT, takes_all=was_used and self._period != period_before)
 
     def close(self) -> None:
         """Write what is left, as the process ends."""
@@ -81,6 +82,9 @@ class WriteBehind(Generic[Batch]):
                 self._write(LAST_TIME_LIMIT, takes_all=self._was_used())
             finally:
                 self._writing.release()
+
+    def _find_period(self) -> int:
+        return int(self._clock() // PERIOD)
 
     def _was_used(self) -> bool:
         return self._find_use() > self._clock() - LONGEST_USE

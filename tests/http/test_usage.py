@@ -50,7 +50,8 @@ def write(app: Flask) -> None:
 
 def tell(app: Flask, query: str = "") -> dict[str, Any]:
     """What an auditor is told."""
-    return read(app.test_client(), f"/usage{query}", OLGA)
+    told: dict[str, Any] = read(app.test_client(), f"/usage{query}", OLGA)
+    return told
 
 
 def find(app: Flask, caller: str) -> dict[str, Any]:
