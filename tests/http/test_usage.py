@@ -26,7 +26,7 @@ ada = ["reader"]
 olga = ["auditor"]
 """
 ADA, BEN, OLGA = ({"X-Forwarded-User": name} for name in ("ada", "=ben", "olga"))
-COUNT = "SELECT count(*), coalesce(sum(requests), 0)::integer FROM lakebase_api.usage"
+COUNT = "SELECT sum(requests)::integer FROM lakebase_api.usage"
 
 
 @pytest.fixture
@@ -135,7 +135,8 @@ def test_the_last_24_hours_are_told_unless_others_are_asked_for(app: Flask, data
     told = tell(app, "?from=2026-01-02T10:59:00Z&to=2026-01-02T12:00:00%2B01:00")
     assert (told["from"], told["to"]) == ("2026-01-02T10:00:00Z", "2026-01-02T11:00:00Z")
     assert [row["caller"] for row in told["usage"]] == ["ada"]
-    assert tell(app, "?to=2026-01-02T10:00:00Z")["usage"] == []
+    for empty in ("?to=2026-01-02T10:00:00Z", "?from=2026-01-02T12:00:00Z&to=2026-01-02T09:00:00Z"):
+        assert tell(app, empty)["usage"] == []
     told = tell(app, "?to=2026-01-02T10:00:01Z")
     assert (told["from"], told["to"]) == ("2026-01-01T11:00:00Z", "2026-01-02T11:00:00Z")
     assert len(told["usage"]) == 1
@@ -148,7 +149,6 @@ def test_the_last_24_hours_are_told_unless_others_are_asked_for(app: Flask, data
         ("to=2026-01-02", "to"),
         ("from=infinity", "from"),
         ("to=20260-01-02T00:00:00Z", "to"),
-        ("from=2026-01-03T00:00:00Z&to=2026-01-02T00:00:00Z", "from"),
         ("by=row", "by"),
         ("per=day", "per"),
         ("format=xml", "format"),
@@ -203,7 +203,7 @@ def test_apps_that_write_the_same_hour_add_up(
             for _ in range(turn + 1):
                 read(app.test_client(), "/orders/7", ADA)
             write(app)
-    assert database.execute(f"{COUNT} WHERE subject = 'ada'") == [(1, 12)]
+    assert database.execute(f"{COUNT} WHERE subject = 'ada'") == [(12,)]
     for app in apps:
         assert find(app, "ada")["requests"] == 12
 
@@ -217,7 +217,7 @@ def test_a_write_that_fails_loses_and_doubles_nothing(app: Flask, database: Orde
     database.execute("ALTER TABLE lakebase_api.away RENAME TO usage")
     write(app)
     write(app)
-    assert database.execute(f"{COUNT} WHERE subject = 'ada'") == [(1, 2)]
+    assert database.execute(f"{COUNT} WHERE subject = 'ada'") == [(2,)]
 
 
 def test_where_the_service_may_not_write_it_is_kept_in_memory_and_says_so(
@@ -273,4 +273,4 @@ def test_any_worker_tells_what_all_have_counted_and_the_last_is_written_as_they_
     wait_until(lambda: count_told() == 20)
     server.process.terminate()
     server.process.wait(30)
-    assert database.execute(f"{COUNT} WHERE subject = 'ada'") == [(1, 20)]
+    assert database.execute(f"{COUNT} WHERE subject = 'ada'") == [(20,)]
