@@ -36,13 +36,14 @@ from lakebase_api.http.resource import Resource, read_always
 from lakebase_api.http.result_cache import TableCache
 from lakebase_api.http.routes import find_routes
 from lakebase_api.http.table_operations import list_operations
+from lakebase_api.http.usage import register_usage
 from lakebase_api.http.validation import GREATEST_BODY
 from lakebase_api.service import Service
 from lakebase_api.settings import Settings
-from lakebase_api.sql.audit_table import TABLE as AUDIT
 from lakebase_api.sql.counting import TableCounts, build_slots
 from lakebase_api.sql.export_chunks import ExportChunks
 from lakebase_api.sql.overlay import Overlay
+from lakebase_api.sql.own_tables import AUDIT_TABLE
 from lakebase_api.sql.table_database import TableDatabase
 from lakebase_api.table.declaration import Table
 from lakebase_api.table.types import Kind
@@ -69,7 +70,7 @@ def create_app(settings: Settings, tables: Sequence[Table], rights: Rights | Non
     observing = Observing(service.observers, routes)
     register_exchange(app, observing, settings.request_timeout)
     rights = rights or Rights(anonymous=settings.anonymous)
-    names = [AUDIT, *(table.name for table in tables)]
+    names = [AUDIT_TABLE.name, *(table.name for table in tables)]
     register_audit(app, service.audit, names)
     require_callers(app, service.authenticator, rights, service.rate_limit)
     default = parse_policy("caller", settings.rate_limit) if settings.rate_limit else None
@@ -116,6 +117,7 @@ def _register_routes(app: Flask, service: Service, rights: Rights, observing: Ob
     of_audit = list_audit_operations(own, build_own(own))
     Resource(own).serve(app, document, of_audit, build_admit(rights), read_always)
     register_me(app, document, rights, service.tables)
+    register_usage(app, document, rights, service.usage_reports)
     deciding = {
         "token": lakebase.check_token,
         "database": lakebase.check_connect,

@@ -10,7 +10,7 @@ from threading import Thread
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from lakebase_api import __version__
-from lakebase_api.access.audit import INTERVAL, SERVICE, Audit, AuditStore, StartRecord
+from lakebase_api.access.audit import SERVICE, Audit, AuditStore, StartRecord
 from lakebase_api.access.authenticator import Authenticator
 from lakebase_api.access.caller import Caller
 from lakebase_api.access.key_file import read_key_file
@@ -24,15 +24,18 @@ from lakebase_api.http.request_context import current_exchange
 from lakebase_api.http.result_cache import ResultCache
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.service import Lakebase
+from lakebase_api.lakebase.write_behind import INTERVAL
 from lakebase_api.settings import Settings
-from lakebase_api.sql.audit_table import TABLE as AUDIT
 from lakebase_api.sql.audit_table import AuditAction, Event
 from lakebase_api.sql.overlay import Overlays
+from lakebase_api.sql.own_tables import AUDIT_TABLE
 from lakebase_api.table.declaration import Table
 from lakebase_api.telemetry.observation import Observer
 from lakebase_api.telemetry.peers import Peers, State
 from lakebase_api.telemetry.trace_context import new_id
 from lakebase_api.telemetry.traffic import REPORT_INTERVAL, Traffic, TrafficReport
+from lakebase_api.telemetry.usage import Usage, UsageStore
+from lakebase_api.telemetry.usage_report import ROWS, UsageReports
 from lakebase_api.telemetry.worker_folder import WorkerFolder
 
 logger = logging.getLogger(__name__)
@@ -55,8 +58,6 @@ class Service:
         self.cache = ResultCache(settings)
         self.folder = WorkerFolder()
         self.peers = Peers(self._describe_worker)
-        # Of each request.
-        self.observers: list[Observer] = [self.traffic]
         self._close_telemetry: Callable[[], Thread] | None = None
         self._number = 0
         self._is_stopping: Callable[[], bool] = lambda: False
@@ -76,10 +77,21 @@ class Service:
             current_exchange,
             Examination(settings, tables),
             self._greet,
-            (AUDIT,),
+            (AUDIT_TABLE.name,),
         )
         store = AuditStore(self.lakebase.database, settings.status_schema)
         self.audit = Audit(store.write, lambda: self.lakebase.pool.asked_at)
+        usage_store = UsageStore(self.lakebase.database, settings.status_schema)
+        self.usage = Usage(usage_store.add, lambda: self.lakebase.pool.asked_at)
+        self.usage_peers = Peers(lambda: {ROWS: self.usage.list_unwritten()}, "usage")
+        self.usage_reports = UsageReports(
+            self.lakebase.database,
+            settings.status_schema,
+            self.usage_peers.ask_all,
+            lambda: self.usage.is_failing,
+        )
+        # Of each request.
+        self.observers: list[Observer] = [self.traffic, self.usage]
         self.authenticator = Authenticator(settings, self._build_key_ring(), self._build_check())
         self._report = TrafficReport(self.traffic, self.lakebase.stats)
 
@@ -122,8 +134,10 @@ class Service:
         self.prepare()
         self.peers.open(self.folder.path, number)
         self._open_telemetry()
+        self.usage_peers.open(self.folder.path, number)
         self._scheduler.add_job(self._report.log, "interval", seconds=REPORT_INTERVAL)
         self._scheduler.add_job(self.audit.write, "interval", seconds=INTERVAL)
+        self._scheduler.add_job(self.usage.write, "interval", seconds=INTERVAL)
         self._scheduler.start()
         self.lakebase.open()
         logger.info("Application startup complete")
@@ -134,8 +148,10 @@ class Service:
         self._scheduler.shutdown(wait=False)
         closing = self._close_telemetry and self._close_telemetry()
         self.audit.close()
+        self.usage.close()
         self.lakebase.close()
         self.peers.close()
+        self.usage_peers.close()
         self.rate_limit.close()
         self.folder.close()
         if closing:

@@ -191,6 +191,7 @@ class Changes:
 
 def _answer(body: dict[str, Any], result: ChangeResult, conditions: headers.Conditions) -> Response:
     """The answer of a change that was made, or was made before."""
+    current_exchange().rows = len(result.items)
     response = answer_json(body)
     if len(result.items) == 1 and (etag := result.items[0].etag):
         response.set_etag(etag)

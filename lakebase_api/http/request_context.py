@@ -55,6 +55,8 @@ class Exchange:
     good_until: float = math.inf
     # The last part of the type of the problem that is the answer.
     problem: str | None = None
+    # Seconds that it took until the head of the answer was sent.
+    answered_after: float | None = None
     route: Route = NO_ROUTE
     # Where the caller has a quota: what takes so much of it, and how much is left.
     charge: Callable[[float], Standing] | None = None
@@ -114,6 +116,7 @@ class Observing:
 
     def finish(self, exchange: Exchange, response: Response, seconds: float) -> None:
         """Tell them that it was answered."""
+        exchange.answered_after = seconds
         method = exchange.environ["REQUEST_METHOD"]
         observation = Observation(
             exchange.route,
@@ -130,6 +133,7 @@ class Observing:
             exchange.request_id,
             exchange.trace,
             0.0 if exchange.held_from is None else exchange.held_from - exchange.started,
+            1.0 + exchange.full_cost,
         )
         for observer in self._observers:
             observer.observe(observation)
@@ -138,7 +142,10 @@ class Observing:
         """Tell them that an export has ended. May be called from any thread."""
         seconds = time.monotonic() - exchange.started
         route, subject, request_id = exchange.route, exchange.caller.subject, exchange.request_id
-        export = ExportObservation(route, subject, outcome, rows, size, seconds, request_id)
+        head = exchange.answered_after
+        after_head = 0.0 if head is None else seconds - head
+        cost = rows / ROWS_OF_UNIT
+        export = ExportObservation(route, subject, outcome, rows, size, seconds, request_id, after_head, cost)
         for observer in self._observers:
             observer.observe_export(export)
 

@@ -162,6 +162,10 @@ class Database:
         """
         return self._run(self._find_caller(), query, is_change=True, is_repeatable=False)
 
+    def write_for(self, caller: Caller, query: Query[T]) -> T:
+        """As ``write``, on behalf of somebody else than the current thread's caller."""
+        return self._run(caller, query, is_change=True, is_repeatable=False)
+
     def write_repeatably(self, query: Query[T]) -> T:
         """As ``read``, for a write that does nothing when it was done already."""
         return self._run(self._find_caller(), query, is_change=True)

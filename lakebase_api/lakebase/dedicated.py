@@ -188,6 +188,7 @@ class DedicatedWork:
             self.waited += time.monotonic() - began
 
     def _use(self, slot: _Slot, query: Callable[[Connection], T], longest: float) -> T:
+        self._connections.pool.note_use()
         connection = slot.connection
         if connection is None:
             connection = slot.connection = self._connect()

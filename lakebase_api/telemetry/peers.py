@@ -23,18 +23,19 @@ State = Mapping[str, Any]
 class Peers:
     """The workers of one server, by their numbers. Safe to share between threads once open.
 
-    Each listens on a socket in the folder that they share, and answers with what ``describe`` gives. The file
-    of a worker that was killed is taken over by the next one of its number.
+    Each listens on a socket in the folder that they share, and answers with what ``describe`` gives, which is
+    ``subject``. The file of a worker that was killed is taken over by the next one of its number.
     """
 
-    def __init__(self, describe: Callable[[], State]) -> None:
+    def __init__(self, describe: Callable[[], State], subject: str = "worker") -> None:
         self._describe = describe
+        self._subject = subject
         self._listener: socket.socket | None = None
         self._own = Path()
 
     def open(self, folder: Path, number: int) -> None:
         """Answer from now on, in a thread. Raises ``OSError``."""
-        self._own = folder / f"worker-{number}.sock"
+        self._own = folder / f"{self._subject}-{number}.sock"
         self._own.unlink(missing_ok=True)
         listener = self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(self._own))
@@ -52,7 +53,9 @@ class Peers:
     def ask_all(self) -> list[State]:
         """What each worker says, this one first; of one that does not answer in time ``{"silent": True}``."""
         ends = time.monotonic() + PATIENCE
-        others = sorted(path for path in self._own.parent.glob("worker-*.sock") if path != self._own)
+        others = sorted(
+            path for path in self._own.parent.glob(f"{self._subject}-*.sock") if path != self._own
+        )
         answers = (_ask(path, max(0.05, ends - time.monotonic())) for path in others)
         return [self._describe(), *(answer for answer in answers if answer is not None)]
 

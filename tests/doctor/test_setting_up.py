@@ -117,7 +117,7 @@ def test_a_schema_of_the_wrong_person_is_handed_over_by_the_sql_that_is_printed(
     refusal = refuse(shop.environment)
     assert f"belongs to {PERSON}: {PERSON} runs `python -m lakebase_api setup --role {APP}`" in refusal
     statements = re.findall(r"ALTER [^;]*;", refusal)
-    tables = [*list_privileges(load_tables(Settings())), "audit"]
+    tables = [*list_privileges(load_tables(Settings())), "audit", "usage"]
     assert len(statements) == 1 + len(tables)
     for statement in statements:
         shop.execute(statement)
