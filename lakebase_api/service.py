@@ -21,7 +21,8 @@ from lakebase_api.doctor.examination import Examination
 from lakebase_api.http.audit_operations import declare_audit
 from lakebase_api.http.request_context import current_exchange, new_id
 from lakebase_api.lakebase.connection import Connection
-from lakebase_api.lakebase.service import Lakebase
+from lakebase_api.lakebase.freshness import FreshnessWatch
+from lakebase_api.lakebase.service import Lakebase, build_ask
 from lakebase_api.settings import Settings
 from lakebase_api.sql.audit_table import TABLE as AUDIT
 from lakebase_api.sql.audit_table import AuditAction, Event
@@ -71,6 +72,10 @@ class Service:
         )
         store = AuditStore(self.lakebase.database, settings.status_schema)
         self.audit = Audit(store.write, lambda: self.lakebase.pool.asked_at)
+        synced = {table.name: table.synced_table for table in tables if table.synced_table}
+        self.freshness = FreshnessWatch(
+            synced, build_ask(settings) if synced else None, settings.freshness_warn
+        )
         self.authenticator = Authenticator(settings, self._build_key_ring(), self._build_check())
         self._report = TrafficReport(self.traffic, self.lakebase.stats)
 
@@ -116,12 +121,14 @@ class Service:
         self._scheduler.add_job(self.audit.write, "interval", seconds=INTERVAL)
         self._scheduler.start()
         self.lakebase.open()
+        self.freshness.open(self.folder.path)
         logger.info("Application startup complete")
 
     def close(self) -> None:
         """End the threads and connections."""
         # Waiting would be for ever: a job that sets its next run needs the lock that waiting holds.
         self._scheduler.shutdown(wait=False)
+        self.freshness.close()
         self.audit.close()
         self.lakebase.close()
         self.peers.close()

@@ -14,6 +14,8 @@ from lakebase_api.table.declaration import Table
 
 # What stands where a key would.
 SIBLINGS = ("count", "export", "pages", "sample", "stream")
+# The same of a synced table.
+FRESHNESS = "freshness"
 # Its schemas were there before there were other tables, and keep their names.
 FIRST = "orders"
 
@@ -23,7 +25,8 @@ class Resource:
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self.siblings = (*SIBLINGS, *(column.change.path for column in table.changeable if column.change))
+        paths = [column.change.path for column in table.changeable if column.change]
+        self.siblings = (*SIBLINGS, *([FRESHNESS] if table.synced_table else ()), *paths)
 
     def name_schema(self, name: str) -> str:
         """The name of a component of the document: the table's own, beside those of other tables."""
