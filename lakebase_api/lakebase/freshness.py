@@ -158,10 +158,10 @@ class _Watched:
         self.file: RenewedFile | None = None
 
     def look_at_file(self) -> None:
-        """Take over what another worker found, if that is newer."""
+        """Take over what another worker found, unless this one knows better."""
         if self.file and (content := self.file.read()):
             found = msgspec.json.decode(content, type=Freshness)
-            if found.asked_at > self.known.asked_at:
+            if found.asked_at >= self.known.asked_at:
                 self.known = found
 
 

@@ -1,5 +1,6 @@
 """What the two APIs of Lakebase say of a synced table, read by the real SDK from the stand-in."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -97,20 +98,20 @@ def test_a_refusal_is_an_error_that_says_why(stand_in: StandIn, kind: str, statu
         connect(stand_in, kind).find_synced_table(NAME)
 
 
+@dataclass(frozen=True)
 class Spoilt(SyncedTable):
     """A synced table whose status is nothing that the SDK knows."""
 
-    def __init__(self, status: object) -> None:
-        super().__init__()
-        object.__setattr__(self, "status", status)
+    status: object = None
 
     def describe(self, name: str) -> dict[str, Any]:
-        return {"name": name, "status": getattr(self, "status")}  # noqa: B009
+        return {"name": name, "status": self.status}
 
     def describe_provisioned(self, name: str, instance: str) -> dict[str, Any]:
-        return {"name": name, "data_synchronization_status": getattr(self, "status")}  # noqa: B009
+        return {"name": name, "data_synchronization_status": self.status}
 
 
+SOON = {"estimated_completion_time_seconds": "soon"}
 GARBAGE: list[object] = [
     "none",
     ["none"],
@@ -120,16 +121,7 @@ GARBAGE: list[object] = [
     {"last_sync": {"delta_table_sync_info": {"delta_commit_version": 10**400}}},
     {"last_sync": {"delta_table_sync_info": {"delta_commit_time": 1, "delta_commit_timestamp": 1}}},
     {"last_sync": {"sync_end_time": "yesterday", "sync_end_timestamp": "yesterday"}},
-    {
-        name: {
-            "estimated_completion_time_seconds": "soon",
-            place: {"estimated_completion_time_seconds": "soon"},
-        }
-        for name, place in (
-            ("ongoing_sync_progress", "-"),
-            ("triggered_update_status", "triggered_update_progress"),
-        )
-    },
+    {"ongoing_sync_progress": SOON, "triggered_update_status": {"triggered_update_progress": SOON}},
 ]
 
 
@@ -138,7 +130,7 @@ GARBAGE: list[object] = [
 def test_an_answer_of_another_form_is_an_error_without_a_traceback(
     stand_in: StandIn, kind: str, status: object, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stand_in.synced_tables[NAME] = Spoilt(status)
+    stand_in.synced_tables[NAME] = Spoilt(status=status)
     with pytest.raises(CredentialError, match=f"the synced table {NAME}: "):
         connect(stand_in, kind).find_synced_table(NAME)
     assert "Traceback" not in caplog.text
