@@ -13,7 +13,7 @@ from flask import Response, request
 
 from lakebase_api.access.rights import Action
 from lakebase_api.http import problem_types as kinds
-from lakebase_api.http.freshness_texts import HEADERS, MIN_VERSION, TEXT, FreshnessSchema
+from lakebase_api.http.freshness_texts import GREATEST_VERSION, HEADERS, MIN_VERSION, TEXT, FreshnessSchema
 from lakebase_api.http.json_response import answer_json
 from lakebase_api.http.operation import Operation, View
 from lakebase_api.http.problems import Problem
@@ -24,7 +24,6 @@ from lakebase_api.lakebase.copy_status import Freshness
 from lakebase_api.lakebase.freshness import SHORTEST_INTERVAL, FreshnessWatch
 from lakebase_api.table.declaration import Table
 
-# A version is one of Delta's, a number of 64 bits.
 VERSION = re.compile(r"[0-9]{1,19}")
 DEMAND = "X-Min-Data-Version"
 # As the environment of WSGI has it: every read looks there.
@@ -169,8 +168,8 @@ def _spell_headers(known: Freshness) -> list[tuple[str, str]]:
 
 
 def _read_version(text: str) -> int:
-    if not VERSION.fullmatch(text):
-        detail = "Must be a version of the source: a whole number from 0 on."
+    if not VERSION.fullmatch(text) or int(text) > GREATEST_VERSION:
+        detail = f"Must be a version of the source: a whole number from 0 to {GREATEST_VERSION}."
         refuse([{"in": "header", "name": DEMAND, "detail": detail}])
     return int(text)
 

@@ -12,6 +12,8 @@ may be, something newer, and `null` if that is not known; `meaning` says why.
 The workspace is asked at most once a minute. `checked_at` is when it last answered, and `problem` why nothing
 is known since.
 """
+# A version is one of Delta's, a number of 64 bits.
+GREATEST_VERSION = 2**63 - 1
 HEADERS = {
     "X-Data-As-Of": {
         "description": "When the source committed what is copied, as `as_of` of the freshness. Absent where "
@@ -31,7 +33,7 @@ MIN_VERSION = {
     "name": "X-Min-Data-Version",
     "description": "Answer only if the table has this version of its source, or a later one; else 503, and "
     "`Retry-After` says when it may have.",
-    "schema": {"type": "integer", "format": "int64", "minimum": 0},
+    "schema": {"type": "integer", "format": "int64", "minimum": 0, "maximum": GREATEST_VERSION},
 }
 
 

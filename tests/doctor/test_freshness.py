@@ -92,7 +92,6 @@ def test_each_declared_copy_is_a_line_with_its_table(lakebase: LakebaseStandIn, 
     assert [(check.table, check.state) for check in checks] == [
         ("orders", State.OK),
         ("customers", State.FAILED),
-        ("events", State.FAILED),
     ]
     assert f"Correct synced_table in {file}" in checks[1].mend
 
