@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from flask import Response, request
 
@@ -15,7 +15,7 @@ from lakebase_api.access.rights import Action
 from lakebase_api.http import problem_types as kinds
 from lakebase_api.http.freshness_texts import GREATEST_VERSION, HEADERS, MIN_VERSION, TEXT, FreshnessSchema
 from lakebase_api.http.json_response import answer_json
-from lakebase_api.http.operation import Operation, View
+from lakebase_api.http.operation import DEMAND_KEY, Operation, View
 from lakebase_api.http.problems import Problem
 from lakebase_api.http.read_texts import name_rows, write_text
 from lakebase_api.http.resource import FRESHNESS
@@ -26,11 +26,9 @@ from lakebase_api.table.declaration import Table
 
 VERSION = re.compile(r"[0-9]{1,19}")
 DEMAND = "X-Min-Data-Version"
-# As the environment of WSGI has it: every read looks there.
-DEMAND_KEY = "HTTP_X_MIN_DATA_VERSION"
 # Seconds that callers are told to wait, at most.
 LONGEST_WAIT = 60
-FRESH_OPERATIONS = (Action.READ, Action.EXPORT)
+FRESH = (Action.READ, Action.EXPORT)
 
 
 def add_freshness(watch: FreshnessWatch, table: Table, operations: Sequence[Operation]) -> list[Operation]:
@@ -39,25 +37,19 @@ def add_freshness(watch: FreshnessWatch, table: Table, operations: Sequence[Oper
     Of a table that is no copy they refuse to be asked for a version.
     """
     if table.synced_table is None:
+        refusal = partial(_refuse_demand, table)
         return [
-            replace(each, view=partial(_refuse_demand, table, each.view)) if _is_read(each) else each
+            replace(each, demanding=replace(each, view=refusal)) if each.needs in FRESH else each
             for each in operations
         ]
     copy = SyncedTable(watch, table)
-    told = [copy.extend(each) if _is_read(each) else each for each in operations]
+    told = [copy.extend(each) if each.needs in FRESH else each for each in operations]
     return [*told, copy.describe()]
 
 
-def _is_read(operation: Operation) -> bool:
-    return operation.needs in FRESH_OPERATIONS
-
-
-def _refuse_demand(table: Table, view: View, *arguments: Any) -> Response:
-    """Answer with the view, unless a version is asked for."""
-    if DEMAND_KEY in request.environ:
-        detail = f"{table.name} is not declared as a synced table, and so has no version."
-        refuse([{"in": "header", "name": DEMAND, "detail": detail}])
-    return view(*arguments)
+def _refuse_demand(table: Table, *arguments: Any) -> NoReturn:
+    detail = f"{table.name} is not declared as a synced table, and so has no version."
+    refuse([{"in": "header", "name": DEMAND, "detail": detail}])
 
 
 class SyncedTable:
@@ -84,13 +76,14 @@ class SyncedTable:
 
     def extend(self, operation: Operation) -> Operation:
         """A read that tells it in headers, and takes a demand."""
-        answer = self._answer_count if "Age" in operation.headers else self._answer_with
-        return replace(
+        answer = self._answer_count if "Age" in operation.headers else self._answer_read
+        told = replace(
             operation,
             view=partial(answer, operation.view),
             headers={**operation.headers, **HEADERS},
             parameters=(*operation.parameters, MIN_VERSION),
         )
+        return replace(told, demanding=replace(told, view=partial(self._answer_demand, operation.view)))
 
     def _answer(self) -> Response:
         refuse_query()
@@ -112,42 +105,49 @@ class SyncedTable:
         response.headers["Cache-Control"] = "no-store"
         return response
 
-    def _answer_with(self, view: View, *arguments: Any) -> Response:
+    def _answer_read(self, view: View, *arguments: Any) -> Response:
         # Found before the rows are read: they are of this version or of a later one.
-        known = self._find()
+        known = self._watch.find(self._table.name)
         response = view(*arguments)
-        response.headers.extend(self._spell(known))
+        self._tell(response, known)
         return response
 
     def _answer_count(self, view: View, *arguments: Any) -> Response:
-        """The same of a count, which is shared for a while and may be of before."""
-        known = self._find()
+        known = self._watch.find(self._table.name)
         response = view(*arguments)
         if not _is_before(response, known):
-            response.headers.extend(self._spell(known))
-        elif DEMAND_KEY in request.environ:
+            self._tell(response, known)
+        return response
+
+    def _answer_demand(self, view: View, *arguments: Any) -> Response:
+        known = self._find_demanded()
+        response = view(*arguments)
+        if _is_before(response, known):
             wait = min(max(1, response.cache_control.max_age or 1), LONGEST_WAIT)
             detail = f"The version is there, but {self._table.name} were last counted before it was."
             raise Problem(kinds.NOT_YET_SYNCED, detail, retry_after=wait)
+        self._tell(response, known)
         return response
 
-    def _find(self) -> Freshness:
-        """What is known. Problems: a version is asked for, and not known to be there."""
-        demand = request.environ.get(DEMAND_KEY)
-        if demand is None:
-            return self._watch.find(self._table.name)
-        version = _read_version(demand)
+    def _find_demanded(self) -> Freshness:
+        """What is known. Problems: the version that is asked for is not there, or not known to be."""
+        version = _read_version(request.environ[DEMAND_KEY])
         known = self._watch.recall(self._table.name)
         if not _has(known, version):
             known = self._watch.look(self._table.name, SHORTEST_INTERVAL)
         if _has(known, version):
-            return known
+            return self._watch.find(self._table.name)
         found = known.copy.source_version
         if found is None:
             detail = f"Which version of its source {self._table.name} has is not known. {known.meaning}"
         else:
             detail = f"{self._table.name} has version {found} of its source, not {version}. {known.meaning}"
         raise Problem(kinds.NOT_YET_SYNCED, detail, retry_after=_choose_wait(known))
+
+    def _tell(self, response: Response, known: Freshness) -> None:
+        # Nobody else sets these, and to add is a third of the work of to extend.
+        for name, value in self._spell(known):
+            response.headers.add(name, value)
 
     def _spell(self, known: Freshness) -> list[tuple[str, str]]:
         spelled_of, headers = self._spelled
@@ -180,10 +180,11 @@ def _has(known: Freshness, version: int) -> bool:
 
 
 def _is_before(response: Response, known: Freshness) -> bool:
-    """Whether what is answered was counted before the version that is known was there."""
-    since = known.copy.available_since
-    counted = float(response.headers["Age"])
-    return since is not None and (datetime.now(UTC) - since).total_seconds() < counted
+    """Whether it is a count, which is shared for a while, of before the version that is known was there."""
+    since, age = known.copy.available_since, response.headers.get("Age")
+    if since is None or age is None:
+        return False
+    return (datetime.now(UTC) - since).total_seconds() < float(age)
 
 
 def _choose_wait(known: Freshness) -> int:

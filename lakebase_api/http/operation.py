@@ -16,6 +16,9 @@ View = Callable[..., Response]
 BuildSchema = Callable[[], Schema]
 BuildDocument = Callable[[], type[Schema]]
 
+# The header by which a request demands a version of the data, as the environment of WSGI has it.
+DEMAND_KEY = "HTTP_X_MIN_DATA_VERSION"
+
 # Headers of every 200.
 HEADERS = {
     "X-Request-Id": {
@@ -68,6 +71,8 @@ class Operation:
     # Answers of other statuses that are no problems, as OpenAPI describes them, and statuses of problems.
     others: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     problems: Sequence[int] = QUERY_PROBLEMS
+    # What serves requests that demand a version of the data, if not the same.
+    demanding: "Operation | None" = None
 
     @cached_property
     def body_schema(self) -> Schema | None:
