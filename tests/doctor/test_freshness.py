@@ -60,10 +60,12 @@ def test_a_workspace_that_does_not_answer_leaves_it_open(
     lakebase: LakebaseStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workspace_module, "CALL_DEADLINE", 0.3)
-    for make_worse in (lambda it: it.fail("synced_table", 500), lambda it: it.hang("synced_table")):
-        make_worse(lakebase.workspace)
-        [check] = judge({**lakebase.environment(), "SYNCED_TABLE": NAME})
-        assert check.state is State.NOT_CHECKED
+    environment = {**lakebase.environment(), "SYNCED_TABLE": NAME}
+    lakebase.workspace.fail("synced_table", 500)
+    [refused] = judge(environment)
+    lakebase.workspace.hang("synced_table")
+    [unanswered] = judge(environment)
+    assert (refused.state, unanswered.state) == (State.NOT_CHECKED, State.NOT_CHECKED)
 
 
 def test_a_pipeline_that_failed_is_to_be_looked_at(lakebase: LakebaseStandIn) -> None:
