@@ -21,6 +21,7 @@ from lakebase_api.http.cursors import CursorCodec, derive_secret
 from lakebase_api.http.documentation import register_documentation
 from lakebase_api.http.exporting import Exports
 from lakebase_api.http.exports import ExportView
+from lakebase_api.http.freshness import add_freshness
 from lakebase_api.http.index import register_home
 from lakebase_api.http.me import register_me
 from lakebase_api.http.operation import Operation
@@ -143,7 +144,7 @@ def _build_operations(
     settings, resource = service.settings, Resource(table)
     database = TableDatabase(service.lakebase.database, overlay, table)
     counts = TableCounts(database, settings, slots)
-    return list_operations(
+    operations = list_operations(
         Reads(resource, database, counts, CursorCodec(secret, table)),
         Changes(ChangeTexts(resource), database, settings),
         ExportView(
@@ -151,9 +152,11 @@ def _build_operations(
             _build_exports(service, overlay),
             ExportAudit(service.audit, table, secret),
             observing.finish_export,
+            partial(service.freshness.find_version, table.name),
             settings.export_time_limit,
         ),
     )
+    return add_freshness(service.freshness, table, operations)
 
 
 def _build_exports(service: Service, overlay: Overlay) -> Exports:

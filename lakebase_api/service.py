@@ -23,7 +23,8 @@ from lakebase_api.http.audit_operations import declare_audit
 from lakebase_api.http.request_context import current_exchange
 from lakebase_api.http.result_cache import ResultCache
 from lakebase_api.lakebase.connection import Connection
-from lakebase_api.lakebase.service import Lakebase
+from lakebase_api.lakebase.freshness import FreshnessWatch
+from lakebase_api.lakebase.service import Lakebase, build_ask
 from lakebase_api.lakebase.write_behind import INTERVAL
 from lakebase_api.settings import Settings
 from lakebase_api.sql.audit_table import AuditAction, Event
@@ -92,6 +93,10 @@ class Service:
         )
         # Of each request.
         self.observers: list[Observer] = [self.traffic, self.usage]
+        synced = {table.name: table.synced_table for table in tables if table.synced_table}
+        self.freshness = FreshnessWatch(
+            synced, build_ask(settings) if synced else None, settings.freshness_warn
+        )
         self.authenticator = Authenticator(settings, self._build_key_ring(), self._build_check())
         self._report = TrafficReport(self.traffic, self.lakebase.stats)
 
@@ -140,6 +145,7 @@ class Service:
         self._scheduler.add_job(self.usage.write, "interval", seconds=INTERVAL)
         self._scheduler.start()
         self.lakebase.open()
+        self.freshness.open(self.folder.path)
         logger.info("Application startup complete")
 
     def close(self) -> None:
@@ -147,6 +153,7 @@ class Service:
         # Waiting would be for ever: a job that sets its next run needs the lock that waiting holds.
         self._scheduler.shutdown(wait=False)
         closing = self._close_telemetry and self._close_telemetry()
+        self.freshness.close()
         self.audit.close()
         self.usage.close()
         self.lakebase.close()

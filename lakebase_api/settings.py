@@ -48,6 +48,9 @@ JWT_ALGORITHMS = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     *("ES256", "ES384", "ES512", "EdDSA"),
 )
+# A name of Unity Catalog. https://docs.databricks.com/aws/en/sql/language-manual/sql-ref-names
+SYNCED_TABLE = r"[^\s./`\x00-\x1f\x7f]{1,255}(?:\.[^\s./`\x00-\x1f\x7f]{1,255}){2}"
+NO_SYNCED_TABLE = "Must be catalog.schema.table, as Unity Catalog names the copy."
 # The default of what settings may say of orders.
 AS_DECLARED = "what `TABLES_FILE` says"
 
@@ -145,6 +148,20 @@ class Settings:
         help="Where status changes go: `overlay`, into tables of the app's own, shown over the orders table; "
         "`direct`, into the orders table, which must be the app's to update; `off`, nowhere",
         shown_default=AS_DECLARED,
+    )
+    synced_table: str | None = setting(
+        "SYNCED_TABLE",
+        field=matching(SYNCED_TABLE, error=NO_SYNCED_TABLE),
+        help="What Unity Catalog calls the synced table that orders are, as `catalog.schema.table`: then the "
+        "service tells [how fresh they are](reading.md#how-fresh-the-data-is)",
+        shown_default=AS_DECLARED,
+    )
+    freshness_warn: float | None = setting(
+        "FRESHNESS_WARN",
+        field=number(1, 31_536_000),
+        help="Seconds: older data of a synced table, of which there is something newer, is warned of in the "
+        "log once",
+        shown_default="never",
     )
     status_schema: str = setting(
         "STATUS_SCHEMA", default="lakebase_api", help="Schema of the tables that keep status changes"

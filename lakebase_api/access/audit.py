@@ -118,7 +118,7 @@ class AuditStore:
 
     def write(self, events: Sequence[Event], time_limit: float) -> None:
         """Write them within so many seconds. Raises what the database does."""
-        background = Background(time.monotonic() + time_limit, UPKEEP)
+        background = Background(time.monotonic() + time_limit, flow=UPKEEP)
         self.database.read_for(background, lambda connection: self._insert(connection, events))
 
     def _insert(self, connection: Connection, events: Sequence[Event]) -> None:

@@ -10,6 +10,7 @@ from lakebase_api.doctor import login
 from lakebase_api.doctor.access import judge_access, judge_key_table
 from lakebase_api.doctor.app_role import find_app_role
 from lakebase_api.doctor.examination import Examination
+from lakebase_api.doctor.freshness import judge_freshness
 from lakebase_api.doctor.growth import judge_growth
 from lakebase_api.doctor.own_tables import judge_own_tables
 from lakebase_api.doctor.roles import judge_rights
@@ -59,6 +60,7 @@ def _run_checks(environ: Mapping[str, str], role: str | None) -> Iterator[Check]
         yield from _check_rights(settings, tables)
     if tables:
         yield from _check_database(settings, tables, role, is_sized=not _mention(mistakes, SIZES))
+        yield from judge_freshness(settings, tables, role)
     else:
         yield from _skip_all(settings, tables, "the tables need mending first")
 

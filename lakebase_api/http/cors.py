@@ -25,6 +25,8 @@ EXPOSED = (
     "Retry-After",
     "Server-Timing",
     "WWW-Authenticate",
+    "X-Data-As-Of",
+    "X-Data-Version",
     "X-Process-Time",
     "X-Request-Id",
 )

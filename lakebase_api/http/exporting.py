@@ -47,8 +47,9 @@ class Unfinished(Exception):
 class Caller:
     """For whom an export is made, until ``deadline`` by ``time.monotonic()``.
 
-    ``client`` is the descriptor of the client's socket, where there is one. ``record_end`` is called once it
-    has ended, with how, and the rows and bytes that were sent.
+    ``client`` is the descriptor of the client's socket, where there is one. ``find_version`` gives the
+    version of a synced table's source that is there, as far as known. ``record_end`` is called once it has
+    ended, with how, and the rows and bytes that were sent.
     """
 
     flow: str
@@ -57,6 +58,7 @@ class Caller:
     trace_id: str
     deadline: float
     client: int | None
+    find_version: Callable[[], int | None]
     record_end: Callable[[str, int, int], None]
 
 
@@ -108,6 +110,7 @@ class RunningExport:
         self._after = after
         self._header = header
         self._deadline = caller.deadline
+        self._find_version = caller.find_version
         self._record_end = caller.record_end
         self._is_stopping = exports.is_stopping
         self._extra = {"request_id": caller.request_id, "trace_id": caller.trace_id}
@@ -198,6 +201,8 @@ class RunningExport:
             if self._is_over():
                 yield from self._tell_cursor(None)
                 return
+            # For the end to be told, it has to be asked for while the export goes on.
+            self._find_version()
             rows = self._walk.fetch()
 
     def _is_over(self) -> bool:
@@ -218,7 +223,9 @@ class RunningExport:
             key = find_key(last, table, self._export.form)
         is_end = key is None or (last is None and self._walk.is_complete)
         cursor = None if is_end or key is None else spell_great(spell_cursor(table, key))
-        yield ENCODER.encode({"next_cursor": cursor}) + b"\n"
+        version = self._find_version()
+        known = {} if version is None else {"data_version": version}
+        yield ENCODER.encode({"next_cursor": cursor, **known}) + b"\n"
 
 
 def split(rows: list[bytes]) -> Iterator[list[bytes]]:

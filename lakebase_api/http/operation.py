@@ -12,10 +12,14 @@ from marshmallow import Schema
 from lakebase_api.access.rights import Need
 
 View = Callable[..., Response]
+Answer = Callable[[], Response]
 # Makes a schema when a request or the document first needs it: at start those of 50 tables took 0.2 s, and
 # 23 MB.
 BuildSchema = Callable[[], Schema]
 BuildDocument = Callable[[], type[Schema]]
+
+# The header by which a request demands a version of the data, as the environment of WSGI has it.
+DEMAND_KEY = "HTTP_X_MIN_DATA_VERSION"
 
 # Headers of every 200.
 HEADERS = {
@@ -80,6 +84,10 @@ class Operation:
     others: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     problems: Sequence[int] = QUERY_PROBLEMS
     keeping: Keeping = Keeping.NEVER
+    # What is done around the answer, whether that is read or from memory.
+    around: Callable[[Answer], Response] | None = None
+    # What serves requests that demand a version of the data, if not the same.
+    demanding: "Operation | None" = None
 
     @cached_property
     def body_schema(self) -> Schema | None:

@@ -213,6 +213,14 @@ EXPORT_UNFINISHED = ProblemType(
     "Go on with `cursor` as the key that `detail` names.",
     retry_after=1,
 )
+NOT_YET_SYNCED = ProblemType(
+    "not-yet-synced",
+    503,
+    "Not Yet Synced",
+    "The table does not have the version of its source that was asked for, or is not known to have it.",
+    "Try again after the seconds of Retry-After; /<table>/freshness says how far the copy is.",
+    retry_after=5,
+)
 CONFLICT = ProblemType(
     "transaction-conflict",
     503,

@@ -17,6 +17,8 @@ Keep = Callable[[Operation, Callable[[], Response]], Response]
 
 # What stands where a key would.
 SIBLINGS = ("count", "export", "pages", "sample", "stream")
+# The same of a synced table.
+FRESHNESS = "freshness"
 # Its schemas were there before there were other tables, and keep their names.
 FIRST = "orders"
 
@@ -26,7 +28,8 @@ class Resource:
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self.siblings = (*SIBLINGS, *(column.change.path for column in table.changeable if column.change))
+        paths = [column.change.path for column in table.changeable if column.change]
+        self.siblings = (*SIBLINGS, *([FRESHNESS] if table.synced_table else ()), *paths)
 
     def name_schema(self, name: str) -> str:
         """The name of a component of the document: the table's own, beside those of other tables."""
@@ -86,6 +89,8 @@ def _build_view(operation: Operation, admit: Admit, keep: Keep, key_names: Seque
             key = (tuple([segments[name] for name in key_names]),) if segments else ()
             return admitted.view(*read_arguments(admitted), *key)
 
+        if admitted.around:
+            return admitted.around(lambda: keep(admitted, read))
         return keep(admitted, read)
 
     return answer

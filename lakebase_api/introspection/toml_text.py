@@ -19,6 +19,7 @@ from lakebase_api.table.types import Kind
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 PLACE = re.compile(r"line (\d+): (?:[^:]*: )?(?P<says>.*)")
+SYNCED_TABLE = '# synced_table = "catalog.schema.table"  # its name in Unity Catalog, to say how fresh it is'
 # Where a column begins, what is before it is the prefix of the table, as in c_name.
 PREFIX = re.compile(r"^[a-z]{1,3}_(?=.)")
 
@@ -88,6 +89,8 @@ def _write_head(draft: Draft) -> list[str]:
         f"key = [{key}]  # {_clean(draft.key_reason)}",
         f"one = {_quote(guess_one(draft.name))}  # a row of it, in texts and names",
         '# writes = "overlay"  # where changes go: beside the table; or "direct", into it; or "off"',
+        # Synced tables are plain ones.
+        *([SYNCED_TABLE] if found.kind == "r" else []),
         "",
         f"[{draft.name}.columns]",
     ]

@@ -71,6 +71,7 @@ def find_settings_of_orders(settings: Settings, tables: Sequence[Table]) -> Iter
         "DEFAULT_POSTGRES_TABLE": settings.orders_table,
         "STATUS_WRITES": settings.orders_writes,
         "STATUS_TRANSITIONS": settings.status_transitions,
+        "SYNCED_TABLE": settings.synced_table,
     }
     if FIRST not in [table.name for table in tables]:
         yield from (f"{name} is of {FIRST}, which is not declared" for name, value in given.items() if value)
@@ -91,6 +92,7 @@ def _apply(settings: Settings, table: Table) -> Table:
         schema=settings.orders_schema or table.schema,
         source=settings.orders_table or table.source,
         writes=Writes(settings.orders_writes or table.writes),
+        synced_table=settings.synced_table or table.synced_table,
         columns=tuple(_apply_transitions(settings, column) for column in table.columns),
     )
 

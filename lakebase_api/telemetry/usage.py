@@ -118,7 +118,7 @@ class UsageStore:
 
     def add(self, rows: Sequence[UsageRow], time_limit: float) -> None:
         """Add them within so many seconds. Raises what the database does."""
-        background = Background(time.monotonic() + time_limit, UPKEEP)
+        background = Background(time.monotonic() + time_limit, flow=UPKEEP)
         self.database.write_for(background, lambda connection: self._add(connection, rows))
 
     def _add(self, connection: Connection, rows: Sequence[UsageRow]) -> None:

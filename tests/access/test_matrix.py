@@ -55,6 +55,8 @@ def matrix(server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -
     trial.create_trial(database)
     environment = {
         **database.environment,
+        # So that there is one more operation; who calls does not depend on what is known.
+        "SYNCED_TABLE": "main.shop.orders",
         "TABLES_FILE": str(folder / "tables.toml"),
         "RIGHTS_FILE": str(folder / "rights.toml"),
     }
