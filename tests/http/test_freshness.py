@@ -64,7 +64,7 @@ class Shop:
         assert answer.status_code == 200
         assert answer.json is not None
         shown: dict[str, Any] = answer.json
-    return shown
+        return shown
 
 
 @pytest.fixture(params=["autoscaling"])
