@@ -23,6 +23,7 @@ from lakebase_api.http.exporting import Exports
 from lakebase_api.http.exports import ExportView
 from lakebase_api.http.index import register_home
 from lakebase_api.http.me import register_me
+from lakebase_api.http.metrics import register_metrics
 from lakebase_api.http.operation import Operation
 from lakebase_api.http.path_segments import keep_encoded_slashes
 from lakebase_api.http.probes import register_probes
@@ -114,6 +115,7 @@ def _register_routes(app: Flask, service: Service, rights: Rights, observing: Ob
     of_audit = list_audit_operations(own, build_own(own))
     Resource(own).serve(app, document, of_audit, build_admit(rights))
     register_me(app, document, rights, service.tables)
+    register_metrics(app, document, rights, service.exposition.write)
     deciding = {
         "token": lakebase.check_token,
         "database": lakebase.check_connect,

@@ -3,7 +3,7 @@
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -27,6 +27,11 @@ from lakebase_api.sql.audit_table import TABLE as AUDIT
 from lakebase_api.sql.audit_table import AuditAction, Event
 from lakebase_api.sql.overlay import Overlays
 from lakebase_api.table.declaration import Table
+from lakebase_api.telemetry import families
+from lakebase_api.telemetry.exposition import Exposition
+from lakebase_api.telemetry.families import Labels
+from lakebase_api.telemetry.metrics import Gauges, Metrics
+from lakebase_api.telemetry.metrics_server import MetricsServer
 from lakebase_api.telemetry.observation import Observer
 from lakebase_api.telemetry.peers import Peers, State
 from lakebase_api.telemetry.traffic import REPORT_INTERVAL, Traffic, TrafficReport
@@ -47,8 +52,12 @@ class Service:
         self.rate_limit = RateLimit()
         self.folder = WorkerFolder()
         self.peers = Peers(self._describe_worker)
+        self.metrics = Metrics()
+        self.gauges = Gauges()
+        self.exposition = Exposition(lambda: self.folder.path, self.peers.ask_all)
+        self.metrics_server = MetricsServer(settings.metrics_bind, self.exposition.write)
         # Of each request.
-        self.observers: list[Observer] = [self.traffic]
+        self.observers: list[Observer] = [self.traffic, self.metrics]
         self._number = 0
         self._is_stopping: Callable[[], bool] = lambda: False
         self._scheduler = BackgroundScheduler(
@@ -68,7 +77,9 @@ class Service:
             Examination(settings, tables),
             self._greet,
             (AUDIT,),
+            self.metrics,
         )
+        register_gauges(self.gauges, self.lakebase, self.metrics)
         store = AuditStore(self.lakebase.database, settings.status_schema)
         self.audit = Audit(store.write, lambda: self.lakebase.pool.asked_at)
         self.authenticator = Authenticator(settings, self._build_key_ring(), self._build_check())
@@ -111,7 +122,9 @@ class Service:
         self._is_stopping = is_stopping
         self._number = number
         self.prepare()
+        self.metrics.open(self.folder.path, number)
         self.peers.open(self.folder.path, number)
+        self.metrics_server.open(self.folder.path)
         self._scheduler.add_job(self._report.log, "interval", seconds=REPORT_INTERVAL)
         self._scheduler.add_job(self.audit.write, "interval", seconds=INTERVAL)
         self._scheduler.start()
@@ -124,17 +137,45 @@ class Service:
         self._scheduler.shutdown(wait=False)
         self.audit.close()
         self.lakebase.close()
+        self.metrics_server.close()
         self.peers.close()
+        self.metrics.close()
         self.rate_limit.close()
         self.folder.close()
 
     def _describe_worker(self) -> State:
         """How this worker is doing, for others to show; asked for by any of them."""
-        return {"number": self._number, "pid": os.getpid()}
+        return {"number": self._number, "pid": os.getpid(), "gauges": self.gauges.read()}
 
     def check_draining(self) -> str | None:
         """Why new connections should go elsewhere, or ``None``."""
         return "the service is stopping" if self._is_stopping() else None
+
+
+def register_gauges(gauges: Gauges, lakebase: Lakebase, metrics: Metrics) -> None:
+    """Have the state of a worker measured when its metrics are asked for."""
+    pool, dedicated = lakebase.pool, lakebase.dedicated
+
+    def count_connections() -> Mapping[Labels, float]:
+        counts = pool.count()
+        return {("idle",): counts.idle, ("used",): counts.used}
+
+    def find_left() -> Mapping[Labels, float]:
+        times = lakebase.tell_token()
+        return {(): times.left} if times else {}
+
+    def find_age() -> Mapping[Labels, float]:
+        times = lakebase.tell_token()
+        return {(): times.age} if times else {}
+
+    gauges.register(families.CONNECTIONS, count_connections)
+    gauges.register(families.CONNECTIONS_MOST, lambda: {(): pool.count().most})
+    gauges.register(families.CONNECTIONS_PENDING, lambda: {(): pool.count().pending})
+    gauges.register(families.TOKEN_EXPIRES, find_left)
+    gauges.register(families.TOKEN_AGE, find_age)
+    gauges.register(families.ACTIVE_REQUESTS, lambda: {(): metrics.active})
+    gauges.register(families.EXPORTS_RUNNING, lambda: {(): dedicated.under_way})
+    gauges.register(families.BUILD, lambda: {(__version__,): 1.0})
 
 
 def _describe_start(settings: Settings, tables: Sequence[Table]) -> Event:

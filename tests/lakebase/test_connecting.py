@@ -44,7 +44,7 @@ def test_the_log_says_once_what_happened_and_what_may_mend_it(caplog: pytest.Log
     connects = ConnectLog()
     for _ in range(3):
         connects.note_failure(CredentialError("the workspace is away"), time.monotonic())
-    connects.note_success()
+    connects.note_success(0.0)
     assert caplog.messages == [
         "Connecting failed: the workspace is away. See DATABRICKS_HOST and what the app may do there. "
         "Trying again until it succeeds.",
@@ -55,7 +55,7 @@ def test_the_log_says_once_what_happened_and_what_may_mend_it(caplog: pytest.Log
 def test_an_attempt_that_fails_after_a_later_one_succeeded_is_no_outage() -> None:
     connects = ConnectLog()
     began = time.monotonic()
-    connects.note_success()
+    connects.note_success(0.0)
     connects.note_failure(CredentialError("too late"), began)
     assert (connects.error, connects.failing_since) == (None, None)
     connects.note_failure(CredentialError("the workspace is away"), time.monotonic())
