@@ -8,7 +8,7 @@ https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
 import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import accumulate, chain, repeat
 from operator import add
 from pathlib import Path
@@ -22,6 +22,8 @@ from lakebase_api.telemetry.peers import State
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+# Combinations of labels that are not spelt anew each time.
+LABELS_KEPT = 4096
 
 # The numbers of a family by its labels.
 Numbers = dict[Labels, Sequence[float]]
@@ -79,10 +81,7 @@ def _write_family(family: Family, numbers: Numbers) -> Iterator[str]:
     yield f"# HELP {family.name} {family.help}\n# TYPE {family.name} {family.kind}\n"
     write = _write_histogram if family.kind is Kind.HISTOGRAM else _write_value
     for labels, values in numbers.items():
-        spelt = ",".join(
-            f'{name}="{_escape(value)}"' for name, value in zip(family.labels, labels, strict=True)
-        )
-        yield write(family, spelt, values)
+        yield write(family, _spell(family, labels), values)
 
 
 def _write_value(family: Family, labels: str, values: Sequence[float]) -> str:
@@ -91,7 +90,7 @@ def _write_value(family: Family, labels: str, values: Sequence[float]) -> str:
 
 def _write_histogram(family: Family, labels: str, values: Sequence[float]) -> str:
     *buckets, seconds = values
-    counts = list(accumulate(buckets))
+    counts = list(accumulate(map(int, buckets)))
     before = f"{labels}," if labels else ""
     alone = f"{{{labels}}}" if labels else ""
     of_buckets = chain.from_iterable(zip(repeat(before), counts))
@@ -106,5 +105,7 @@ def _build_template(family: Family) -> str:
     return "".join([*buckets, f"{family.name}_sum%s %r\n", f"{family.name}_count%s %r\n"])
 
 
-def _escape(value: str | int) -> str:
-    return str(value).translate(ESCAPES)
+@lru_cache(LABELS_KEPT)
+def _spell(family: Family, labels: Labels) -> str:
+    pairs = zip(family.labels, labels, strict=True)
+    return ",".join(f'{name}="{str(value).translate(ESCAPES)}"' for name, value in pairs)

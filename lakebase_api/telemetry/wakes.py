@@ -24,8 +24,8 @@ class Wakes:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             kept = os.pread(file, TIME.size, 0)
-            is_first = not kept or TIME.unpack(kept)[0] < began
-            os.pwrite(file, TIME.pack(ended), 0)
+            last: float = TIME.unpack(kept)[0] if kept else float("-inf")
+            os.pwrite(file, TIME.pack(max(last, ended)), 0)
         finally:
             os.close(file)
-        return is_first
+        return last < began
