@@ -29,13 +29,12 @@ class MetricFile:
         """Open it, or go on with what is there. Raises ``OSError``."""
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         self._size = os.fstat(self._file).st_size // CHUNK * CHUNK
-        self._places: dict[bytes, int] = {}
         if self._size:
             self._map()
-            self._places = {key: place for key, place, _ in _walk(self._memory, self.numbers)}
         else:
             self._grow()
-            self.numbers[0] = FIRST_RECORD
+        self.numbers[0] = max(self.numbers[0], FIRST_RECORD)
+        self._places = {key: place for key, place, _ in _walk(self._memory, self.numbers)}
 
     def close(self) -> None:
         """Let go of the file, which stays."""
@@ -84,7 +83,7 @@ def read_metric_file(path: Path) -> Iterator[tuple[bytes, Numbers]]:
 
 def _walk(data: bytes | mmap.mmap, numbers: Numbers) -> Iterator[tuple[bytes, int, int]]:
     """Each key, where its numbers begin, and how many they are."""
-    begin, end = FIRST_RECORD, int(numbers[0])
+    begin, end = FIRST_RECORD, int(numbers[0]) if numbers else 0
     while begin < end:
         length, count = int(numbers[begin]), int(numbers[begin + 1])
         key, place = (begin + 2) * WIDTH, begin + 2 + -(-length // WIDTH)

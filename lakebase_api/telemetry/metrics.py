@@ -17,7 +17,7 @@ from lakebase_api.telemetry.wakes import Wakes
 
 logger = logging.getLogger(__name__)
 
-PATTERN = "metrics-*"
+PATTERN = "worker-*.metrics"
 
 
 class Metrics:

@@ -17,7 +17,7 @@ from lakebase_api.telemetry.exposition import CONTENT_TYPE
 logger = logging.getLogger(__name__)
 
 PATH = "/metrics"
-LOCK = "metrics-server.lock"
+LOCK = "metrics.lock"
 # Seconds until it is tried again to listen where another process does.
 PAUSE = 1.0
 # Seconds for a client to ask, and to take the answer.

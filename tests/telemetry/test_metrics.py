@@ -12,6 +12,7 @@ import pytest
 from lakebase_api.telemetry import families
 from lakebase_api.telemetry.exposition import Exposition
 from lakebase_api.telemetry.families import FAMILIES, Kind
+from lakebase_api.telemetry.metric_file import CHUNK
 from lakebase_api.telemetry.metrics import Gauges, Metrics
 from lakebase_api.telemetry.observation import ExportObservation, Route
 from lakebase_api.telemetry.peers import State
@@ -60,7 +61,7 @@ def test_workers_are_summed_and_one_that_takes_the_place_of_another_goes_on(fold
         # It is not closed, as one that is killed is not.
         answer(start_worker(folder, number))
     assert scrape(folder).value(f"{DURATION}_count", **ORDER) == 4
-    assert sorted(path.name for path in folder.iterdir()) == ["metrics-0", "metrics-1"]
+    assert sorted(path.name for path in folder.iterdir()) == ["worker-0.metrics", "worker-1.metrics"]
 
 
 def test_all_that_is_counted_once_is_there_from_the_start_at_0(folder: Path) -> None:
@@ -170,7 +171,7 @@ def test_without_room_what_is_new_is_not_counted_and_what_is_known_goes_on(
 ) -> None:
     metrics = start_worker(folder, 0)
     answer(metrics)
-    with no_room((folder / "metrics-0").stat().st_size):
+    with no_room((folder / "worker-0.metrics").stat().st_size):
         for number in range(2000):
             answer(metrics, route=Route(f"/table{number}", f"list{number}", None))
         answer(metrics)
@@ -185,12 +186,20 @@ def test_without_room_what_is_new_is_not_counted_and_what_is_known_goes_on(
 def test_a_record_that_was_not_finished_is_not_read(folder: Path) -> None:
     answer(start_worker(folder, 0))
     before = scrape(folder).samples
-    path = folder / "metrics-0"
+    path = folder / "worker-0.metrics"
     with path.open("r+b") as file:
         whole = file.read().rstrip(b"\0")
         file.seek(-(-len(whole) // 8) * 8)
         file.write(b"\xff" * 40)
     assert scrape(folder).samples == before
+
+
+@pytest.mark.parametrize("size", [0, CHUNK])
+def test_a_file_whose_worker_was_killed_at_once_is_as_good_as_new(folder: Path, size: int) -> None:
+    (folder / "worker-0.metrics").write_bytes(bytes(size))
+    assert not scrape(folder).find(f"{DURATION}_count")
+    answer(start_worker(folder, 0))
+    assert scrape(folder).value(f"{DURATION}_count", **ORDER) == 1
 
 
 def test_a_wake_that_several_workers_notice_is_one(folder: Path) -> None:
