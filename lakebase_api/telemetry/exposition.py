@@ -1,7 +1,6 @@
 """Metrics of all workers as Prometheus reads them.
 
-prometheus_client's own ``generate_latest`` took 155 ms for ten tables' worth of routes, and its multiprocess
-values 10 µs of each request.
+Written here, since prometheus_client's ``generate_latest`` takes ten times as long: `benchmarks/README.md`.
 https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
 """
 

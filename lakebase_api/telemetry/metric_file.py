@@ -56,8 +56,9 @@ class MetricFile:
             self._grow()
         numbers = self.numbers
         numbers[begin], numbers[begin + 1] = len(key), count
-        text = key.ljust((place - begin - 2) * WIDTH)
-        self._memory[(begin + 2) * WIDTH : place * WIDTH] = text
+        # The numbers as well: a process that was killed here may have left a part of another record.
+        record = key.ljust((place - begin - 2) * WIDTH) + bytes(count * WIDTH)
+        self._memory[(begin + 2) * WIDTH : (place + count) * WIDTH] = record
         numbers[0] = place + count
         return place
 

@@ -183,15 +183,19 @@ def test_without_room_what_is_new_is_not_counted_and_what_is_known_goes_on(
     assert "no room" in record.getMessage()
 
 
-def test_a_record_that_was_not_finished_is_not_read(folder: Path) -> None:
+def test_a_record_that_was_not_finished_is_not_read_and_makes_room_for_the_next(folder: Path) -> None:
     answer(start_worker(folder, 0))
     before = scrape(folder).samples
     path = folder / "worker-0.metrics"
     with path.open("r+b") as file:
         whole = file.read().rstrip(b"\0")
         file.seek(-(-len(whole) // 8) * 8)
-        file.write(b"\xff" * 40)
+        file.write(b"\xff" * 400)
     assert scrape(folder).samples == before
+    answer(start_worker(folder, 0), status=500)
+    told = scrape(folder)
+    assert told.value(f"{DURATION}_count", **{**ORDER, "http_response_status_code": 500}) == 1
+    assert told.value(f"{DURATION}_count", **ORDER) == 1
 
 
 @pytest.mark.parametrize("size", [0, CHUNK])
