@@ -1,10 +1,11 @@
-"""Runs each query of the dashboard on a real Prometheus: `make dashboard`.
+"""Runs each query of the dashboard on a real Prometheus: `make dashboard`; `--picture` draws what they give.
 
 Prometheus scrapes a real server under load, whose database is away for a moment. Prints what each query
 gives, and exits with 1 if one gives nothing, or if a rule of `docs/running.md` is not accepted. Needs
 `prometheus` in PATH (`apt install prometheus`), which listens on 127.0.0.1 only, for as long as this runs.
 """
 
+import argparse
 import itertools
 import json
 import math
@@ -14,14 +15,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import requests
 
+from benchmarks.dashboard_picture import Panel, draw_panels
 from benchmarks.harness import ORDER, open_lakebase, start, wait_until
 from lakebase_api.local.ports import free_port
 from tests.gunicorn_process import ROOT, GunicornProcess
@@ -35,7 +37,7 @@ JOB = "lakebase-api"
 # between two exports, and for an answer.
 INTERVAL = 1
 RATE = 10
-LOAD = 20.0
+LOAD = 40.0
 AWAY = 2.0
 PAUSE = 0.5
 PATIENCE = 30
@@ -57,15 +59,25 @@ class Target:
     """One query of a panel."""
 
     panel: str
+    unit: str
     query: str
     legend: str
+
+    def spell_legend(self, labels: Mapping[str, str]) -> str:
+        """The legend of a series, as Grafana would have it."""
+        return re.sub(r"{{(\w+)}}", lambda match: labels.get(match[1], ""), self.legend)
 
 
 def read_targets() -> list[Target]:
     """All queries of the dashboard, as Grafana would send them."""
     panels = json.loads(DASHBOARD.read_text())["panels"]
     return [
-        Target(panel["title"], _fill_in(target["expr"]), target["legendFormat"])
+        Target(
+            panel["title"],
+            panel["fieldConfig"]["defaults"]["unit"],
+            _fill_in(target["expr"]),
+            target["legendFormat"],
+        )
         for panel in panels
         for target in panel["targets"]
     ]
@@ -102,6 +114,16 @@ class Prometheus:
         """The values that are numbers."""
         values = [float(series["value"][1]) for series in self.ask("query", query=query)["result"]]
         return [value for value in values if not math.isnan(value)]
+
+    def query_range(self, target: Target, begin: float, end: float) -> dict[str, list[tuple[float, float]]]:
+        """The values between two times, by their legends."""
+        data = self.ask("query_range", query=target.query, start=str(begin), end=str(end), step=str(INTERVAL))
+        return {
+            target.spell_legend(series["metric"]): [
+                (float(moment), float(value)) for moment, value in series["values"] if value != "NaN"
+            ]
+            for series in data["result"]
+        }
 
     def list_rules(self) -> list[dict[str, Any]]:
         """All rules."""
@@ -171,8 +193,22 @@ def report(prometheus: Prometheus, targets: Sequence[Target]) -> bool:
     return are_good
 
 
+def draw(path: Path, prometheus: Prometheus, targets: Sequence[Target], began: float) -> None:
+    """Draw what each panel would show of the time since it began."""
+    panels: dict[str, Panel] = {}
+    ended = time.time()
+    for target in targets:
+        panel = panels.setdefault(target.panel, Panel(target.panel, target.unit, {}))
+        lines = {**panel.lines, **prometheus.query_range(target, began, ended)}
+        panels[target.panel] = replace(panel, lines=lines)
+    draw_panels(path, list(panels.values()), began, ended)
+
+
 def main() -> int:
     """Run it. The exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--picture", type=Path, help="where to write a picture, as SVG")
+    arguments = parser.parse_args()
     if not shutil.which("prometheus"):
         print("prometheus is not there: apt install prometheus.", file=sys.stderr)
         return 2
@@ -183,8 +219,11 @@ def main() -> int:
         start(lakebase, METRICS_BIND=f"127.0.0.1:{port}") as gunicorn,
         run_prometheus(Path(folder), port) as prometheus,
     ):
+        began, targets = time.time(), read_targets()
         put_load(gunicorn, lakebase)
-        are_good = report(prometheus, read_targets())
+        are_good = report(prometheus, targets)
+        if arguments.picture:
+            draw(arguments.picture, prometheus, targets, began)
     return 0 if are_good else 1
 
 
