@@ -3,8 +3,9 @@
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC
+from threading import Thread
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -19,7 +20,7 @@ from lakebase_api.access.rate_limit import RateLimit
 from lakebase_api.addresses import is_open_to_others
 from lakebase_api.doctor.examination import Examination
 from lakebase_api.http.audit_operations import declare_audit
-from lakebase_api.http.request_context import current_exchange, new_id
+from lakebase_api.http.request_context import current_exchange
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.service import Lakebase
 from lakebase_api.settings import Settings
@@ -27,17 +28,21 @@ from lakebase_api.sql.audit_table import TABLE as AUDIT
 from lakebase_api.sql.audit_table import AuditAction, Event
 from lakebase_api.sql.overlay import Overlays
 from lakebase_api.table.declaration import Table
-from lakebase_api.telemetry import families
 from lakebase_api.telemetry.exposition import Exposition
-from lakebase_api.telemetry.families import Labels
-from lakebase_api.telemetry.metrics import Gauges, Metrics
+from lakebase_api.telemetry.gauges import Gauges, register_gauges
+from lakebase_api.telemetry.metrics import Metrics
 from lakebase_api.telemetry.metrics_server import MetricsServer
 from lakebase_api.telemetry.observation import Observer
 from lakebase_api.telemetry.peers import Peers, State
+from lakebase_api.telemetry.trace_context import new_id
 from lakebase_api.telemetry.traffic import REPORT_INTERVAL, Traffic, TrafficReport
 from lakebase_api.telemetry.worker_folder import WorkerFolder
 
 logger = logging.getLogger(__name__)
+
+MEND = "Install requirements-otel.txt, or lakebase-api[otel]"
+# Seconds for what was not sent yet, at the end of a worker: it has one for everything.
+CLOSING_TIME = 0.8
 
 
 class Service:
@@ -58,6 +63,7 @@ class Service:
         self.metrics_server = MetricsServer(settings.metrics_bind, self.exposition.write)
         # Of each request.
         self.observers: list[Observer] = [self.traffic, self.metrics]
+        self._close_telemetry: Callable[[], Thread] | None = None
         self._number = 0
         self._is_stopping: Callable[[], bool] = lambda: False
         self._scheduler = BackgroundScheduler(
@@ -125,6 +131,7 @@ class Service:
         self.metrics.open(self.folder.path, number)
         self.peers.open(self.folder.path, number)
         self.metrics_server.open(self.folder.path)
+        self._open_telemetry()
         self._scheduler.add_job(self._report.log, "interval", seconds=REPORT_INTERVAL)
         self._scheduler.add_job(self.audit.write, "interval", seconds=INTERVAL)
         self._scheduler.start()
@@ -135,6 +142,7 @@ class Service:
         """End the threads and connections."""
         # Waiting would be for ever: a job that sets its next run needs the lock that waiting holds.
         self._scheduler.shutdown(wait=False)
+        closing = self._close_telemetry and self._close_telemetry()
         self.audit.close()
         self.lakebase.close()
         self.metrics_server.close()
@@ -142,6 +150,24 @@ class Service:
         self.metrics.close()
         self.rate_limit.close()
         self.folder.close()
+        if closing:
+            closing.join(CLOSING_TIME)
+
+    def _open_telemetry(self) -> None:
+        """Send traces and metrics from now on, if the settings name a collector."""
+        settings = self.settings
+        if not settings.otlp_endpoint:
+            return
+        try:
+            # Imports the SDK, which a service that sends nothing does without.
+            from lakebase_api.telemetry.otlp import OpenTelemetry
+        except ImportError as error:
+            logger.warning("OTEL_EXPORTER_OTLP_ENDPOINT is set, but nothing is sent: %s. %s", error, MEND)
+            return
+        name = settings.app_name or settings.pg_appname
+        telemetry = OpenTelemetry(name, settings.otlp_headers, self.lakebase.stats)
+        self.observers.append(telemetry)
+        self._close_telemetry = telemetry.close
 
     def _describe_worker(self) -> State:
         """How this worker is doing, for others to show; asked for by any of them."""
@@ -150,32 +176,6 @@ class Service:
     def check_draining(self) -> str | None:
         """Why new connections should go elsewhere, or ``None``."""
         return "the service is stopping" if self._is_stopping() else None
-
-
-def register_gauges(gauges: Gauges, lakebase: Lakebase, metrics: Metrics) -> None:
-    """Have the state of a worker measured when its metrics are asked for."""
-    pool, dedicated = lakebase.pool, lakebase.dedicated
-
-    def count_connections() -> Mapping[Labels, float]:
-        counts = pool.count()
-        return {("idle",): counts.idle, ("used",): counts.used}
-
-    def find_left() -> Mapping[Labels, float]:
-        times = lakebase.tell_token()
-        return {(): times.left} if times else {}
-
-    def find_age() -> Mapping[Labels, float]:
-        times = lakebase.tell_token()
-        return {(): times.age} if times else {}
-
-    gauges.register(families.CONNECTIONS, count_connections)
-    gauges.register(families.CONNECTIONS_MOST, lambda: {(): pool.count().most})
-    gauges.register(families.CONNECTIONS_PENDING, lambda: {(): pool.count().pending})
-    gauges.register(families.TOKEN_EXPIRES, find_left)
-    gauges.register(families.TOKEN_AGE, find_age)
-    gauges.register(families.ACTIVE_REQUESTS, lambda: {(): metrics.active})
-    gauges.register(families.EXPORTS_RUNNING, lambda: {(): dedicated.under_way})
-    gauges.register(families.BUILD, lambda: {(__version__,): 1.0})
 
 
 def _describe_start(settings: Settings, tables: Sequence[Table]) -> Event:

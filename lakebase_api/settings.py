@@ -123,6 +123,13 @@ class Settings:
     pg_appname: str = setting(
         "PGAPPNAME", default="lakebase-orders-api", help="`application_name` of the connections"
     )
+    trace_sql: bool = setting(
+        "TRACE_SQL",
+        field=fields.Boolean(),
+        default=False,
+        help="`true`: `application_name` of a connection has the id of the request that uses it, behind "
+        "`PGAPPNAME` and a slash; see [running.md](running.md#one-id)",
+    )
     tables_file: str = setting(
         "TABLES_FILE", default="tables.toml", help="File that declares the tables that are served"
     )
@@ -155,7 +162,7 @@ class Settings:
         "REQUIRE_IF_MATCH",
         field=fields.Boolean(),
         default=False,
-        help="`true`: a status change must say in `If-Match` which order it was made from",
+        help="`true`: a change must say in `If-Match` which version of the row it was made from",
     )
     rights_file: str | None = setting(
         "RIGHTS_FILE",
@@ -305,7 +312,7 @@ class Settings:
         "COUNT_TTL",
         field=number(0, 3600),
         default=5.0,
-        help="Seconds for which a count of the orders is the answer to all who ask",
+        help="Seconds for which a count is the answer to all who ask for the same one",
     )
     count_budget: float = setting(
         "COUNT_BUDGET",
@@ -415,6 +422,20 @@ class Settings:
         field=fields.Boolean(),
         default=False,
         help="`true`: those pages may send cookies and logins, such as the platform's; not with `*`",
+    )
+    otlp_endpoint: str | None = setting(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        field=matching(
+            r"https?://[^\s@]+",
+            error="Must be a URL of http or https without a login, which OTEL_EXPORTER_OTLP_HEADERS is for.",
+        ),
+        help="Collector of OpenTelemetry that gets traces and metrics, by OTLP over HTTP; see "
+        "[running.md](running.md#opentelemetry). Injected on Databricks Apps where telemetry is on",
+    )
+    otlp_headers: str | None = setting(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        secret=True,
+        help="Headers for the collector, `name=value` separated by commas, escaped as in URLs",
     )
     env_file: str = setting(
         "ENV_FILE", default=".env", help="File of `NAME=value` lines read beside the environment, which wins"

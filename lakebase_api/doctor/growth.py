@@ -8,7 +8,7 @@ from psycopg import sql
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.findings import Check, passed, skipped
 from lakebase_api.sql.audit_table import TABLE
-from lakebase_api.sql.overlay_tables import IDEMPOTENCY_TABLE, name_history
+from lakebase_api.sql.overlay_names import IDEMPOTENCY_TABLE, name_history
 from lakebase_api.table.declaration import Table
 
 GROWTH = "growth"

@@ -10,7 +10,7 @@ from lakebase_api.doctor.setting_up import SetupRefused, begin
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.failures import first_line
 from lakebase_api.sql.audit_table import TABLE, AuditAction, AuditTable, Event
-from lakebase_api.sql.overlay_tables import name_history
+from lakebase_api.sql.overlay_names import name_history
 from lakebase_api.table.declaration import Table
 
 # Rows of a transaction: nobody waits long for one of them, and what is done stays done.

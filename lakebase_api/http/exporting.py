@@ -52,7 +52,9 @@ class Caller:
     """
 
     flow: str
+    operation: str
     request_id: str
+    trace_id: str
     deadline: float
     client: int | None
     record_end: Callable[[str, int, int], None]
@@ -108,7 +110,7 @@ class RunningExport:
         self._deadline = caller.deadline
         self._record_end = caller.record_end
         self._is_stopping = exports.is_stopping
-        self._extra = {"request_id": caller.request_id}
+        self._extra = {"request_id": caller.request_id, "trace_id": caller.trace_id}
         self._began = time.monotonic()
         self._ending: Ending | None = None
         self._is_closed = False
@@ -117,7 +119,14 @@ class RunningExport:
         self._held = ExitStack()
         prepare = partial(exports.chunks.begin, which=export.which, seconds=key_ranges.MAX_CHUNK_SECONDS)
         self.work = self._held.enter_context(
-            exports.dedicated.begin(caller.flow, self._table.name, prepare, caller.deadline)
+            exports.dedicated.begin(
+                caller.flow,
+                self._table.name,
+                prepare,
+                caller.deadline,
+                caller.operation,
+                caller.request_id,
+            )
         )
         wait = build_wait(caller.client)
         self._walk = KeyRanges(exports.chunks, export, after, self.work, caller.deadline, wait)

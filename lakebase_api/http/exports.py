@@ -65,7 +65,15 @@ class ExportView:
             record(outcome, rows, size)
             self._tell_end(exchange, outcome, rows, size)
 
-        caller = Caller(exchange.flow, exchange.request_id, deadline, _find_client(), record_end)
+        caller = Caller(
+            exchange.flow,
+            exchange.operation,
+            exchange.request_id,
+            exchange.trace.trace_id,
+            deadline,
+            _find_client(),
+            record_end,
+        )
         try:
             running = self._exports.begin(export, after, header, caller)
         except Unfinished as error:

@@ -19,7 +19,8 @@ BuildDocument = Callable[[], type[Schema]]
 # Headers of every 200.
 HEADERS = {
     "X-Request-Id": {
-        "description": "The caller's `X-Request-Id` if it is `[A-Za-z0-9._-]{1,128}`, else a new one.",
+        "description": "The caller's `X-Request-Id` if it is `[A-Za-z0-9._-]{1,128}`, else the trace id of "
+        "its `traceparent`, else a new one.",
         "schema": {"type": "string"},
     },
     "X-Process-Time": {"description": "Seconds the request took.", "schema": {"type": "number"}},

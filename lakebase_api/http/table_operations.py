@@ -12,7 +12,7 @@ from lakebase_api.http.export_schemas import build_export_schema
 from lakebase_api.http.export_texts import describe_export, describe_result, show_csv, show_ndjson
 from lakebase_api.http.exports import ExportView
 from lakebase_api.http.fields import GREAT_INTEGERS, describe_fields
-from lakebase_api.http.links import LINK
+from lakebase_api.http.links import describe_link_header
 from lakebase_api.http.lists import ListViews
 from lakebase_api.http.operation import ETAG, IF_NONE_MATCH, QUERY_PROBLEMS, Operation
 from lakebase_api.http.reads import Reads
@@ -75,7 +75,6 @@ def _list_rows(reads: Reads) -> Iterator[Operation]:
 def _list_lists(reads: Reads) -> Iterator[Operation]:
     """Those that list rows: by keys, by page number, and by cursor."""
     table, views, rows = reads.table, ListViews(reads), texts.name_rows(reads.table)
-    shared: dict[str, Any] = {"media_types": ROWS, "headers": ETAG | LINK}
     yield Operation(
         "GET",
         "",
@@ -86,9 +85,14 @@ def _list_lists(reads: Reads) -> Iterator[Operation]:
         needs=Action.READ,
         query=lambda: reads.queries.keys,
         answer=lambda: reads.schemas.keys,
-        **shared,
+        media_types=ROWS,
     )
-    shared |= {"parameters": (IF_NONE_MATCH,), "others": UNCHANGED}
+    shared: dict[str, Any] = {
+        "parameters": (IF_NONE_MATCH,),
+        "media_types": ROWS,
+        "headers": ETAG | describe_link_header(table),
+        "others": UNCHANGED,
+    }
     yield Operation(
         "GET",
         "/pages",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import psycopg
+from psycopg import RawCursor
 from psycopg.rows import TupleRow
 
 from lakebase_api.lakebase.credentials import CredentialError
@@ -22,6 +23,8 @@ REMINDER = 60.0
 # Seconds from which on it was a wake that a connect waited for: to a database that is awake it takes a small
 # part of that, and the proxy of one that sleeps holds the connect until it is up.
 SLOW_CONNECT = 1.0
+# Of one text for all names, so that it is prepared once.
+SET_NAME = b"SELECT pg_catalog.set_config('application_name', $1, false)"
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -99,6 +102,10 @@ class LakebaseConnection(Connection):
     opened_in: float
     # The turn of whoever has it from the pool.
     turn: Turn[int]
+    # What it is lent for.
+    operation = ""
+    # The session's name as far as it was set here, and as it is to be for the next statement.
+    name = wanted_name = ""
 
     @classmethod
     def connect(  # type: ignore[override]
@@ -127,3 +134,16 @@ class LakebaseConnection(Connection):
             raise
         connection.opened_in = time.monotonic() - began
         return connection
+
+    @property
+    def has_wanted_name(self) -> bool:
+        """Whether the session has the name that it is to have."""
+        return self.name == self.wanted_name
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> psycopg.Cursor[TupleRow]:
+        """As psycopg does, in a session of the wanted name."""
+        if not self.has_wanted_name:
+            # Not at once with the query, which may be several statements.
+            RawCursor(self).execute(SET_NAME, (self.wanted_name,))
+            self.name = self.wanted_name
+        return super().execute(query, params, **options)

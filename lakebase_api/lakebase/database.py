@@ -16,6 +16,7 @@ from lakebase_api.lakebase.pool import DeadlineExceeded, Pool
 from lakebase_api.lakebase.prepared import run_afresh
 from lakebase_api.lakebase.retries import Retries, is_lost
 from lakebase_api.lakebase.setup_faults import FAULTS_MET, NotSetUp, SetupLog
+from lakebase_api.lakebase.statements import Labels
 from lakebase_api.lakebase.watchdog import Watchdog
 from lakebase_api.settings import Settings
 
@@ -42,6 +43,16 @@ class Caller(Protocol):
         """Whose work it is: what is free goes to the flow that has least."""
         ...
 
+    @property
+    def operation(self) -> str:
+        """What it is for, which its statements say; it may be empty."""
+        ...
+
+    @property
+    def request_id(self) -> str:
+        """The request that it is for, or empty."""
+        ...
+
     def record_use(self, waited: float, held: float) -> None:
         """Note one use of a connection: the seconds waited for it and the seconds it was held."""
         ...
@@ -49,10 +60,12 @@ class Caller(Protocol):
 
 @dataclass(frozen=True)
 class Background:
-    """On whose behalf a query runs that several requests wait for."""
+    """On whose behalf a query runs that several requests wait for, or none."""
 
     deadline: float
+    operation: str = ""
     flow: str = "background"
+    request_id: str = ""
 
     def record_use(self, waited: float, held: float) -> None:
         """It is nobody's own."""
@@ -75,6 +88,7 @@ class Database:
     ) -> None:
         self._command_timeout = settings.command_timeout
         self._pool = pool
+        self._labels = Labels(settings)
         self._find_caller = find_caller
         self.watchdog = Watchdog()
         self._retries = _Count()
@@ -174,6 +188,7 @@ class Database:
             borrowed = time.monotonic()
             self.watchdog.watch(connection, caller.deadline)
             self._limit_statement(connection, caller.deadline - borrowed)
+            self._labels.put(connection, caller.operation, caller.request_id)
             self._setup.refuse_other_table(connection)
             use.sent = True
             result = run_afresh(connection, query)

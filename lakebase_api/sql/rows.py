@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import msgspec
-from psycopg import RawCursor, sql
+from psycopg import sql
 from psycopg.rows import TupleRow
 
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.setup_faults import KeyNotUnique
+from lakebase_api.lakebase.statements import execute
 from lakebase_api.sql.predicates import (
     EVERYTHING,
     Operator,
@@ -55,8 +56,7 @@ def fetch_all(
     One that ``is_reusable`` is prepared once it was used some times, and may then be planned for any values.
     """
     # As text, which psycopg turns into decimals sooner than PostgreSQL's binary form.
-    cursor = RawCursor(connection).execute(statement, values, prepare=None if is_reusable else False)
-    return cursor.fetchall()
+    return execute(connection, statement, values, prepare=None if is_reusable else False).fetchall()
 
 
 def fetch_one(

@@ -4,7 +4,6 @@ import contextlib
 import logging
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -153,22 +152,3 @@ class Metrics:
 def spell_key(family: Family, labels: Labels) -> bytes:
     """What its numbers are known by."""
     return msgspec.json.encode([family.name, *labels])
-
-
-class Gauges:
-    """What is measured only when somebody asks. Register all before it is shared between threads."""
-
-    def __init__(self) -> None:
-        self._sources: list[tuple[Family, Callable[[], Mapping[Labels, float]]]] = []
-
-    def register(self, family: Family, read: Callable[[], Mapping[Labels, float]]) -> None:
-        """Have ``read`` give the values by labels. It may not block, and sends no SQL."""
-        self._sources.append((family, read))
-
-    def read(self) -> list[list[str | int | float]]:
-        """The name, the labels and the value of each, as JSON can have them."""
-        return [
-            [family.name, *labels, value]
-            for family, read in self._sources
-            for labels, value in read().items()
-        ]

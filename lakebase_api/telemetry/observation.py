@@ -4,6 +4,8 @@ from typing import Protocol
 
 import msgspec
 
+from lakebase_api.telemetry.trace_context import TraceContext
+
 
 class Route(msgspec.Struct, frozen=True):
     """Where a request was led: never its raw path, which has keys of rows.
@@ -25,7 +27,7 @@ class Observation(msgspec.Struct, frozen=True):
 
     ``method`` is one of HTTP's, or ``_OTHER``; ``waited`` and ``held`` are of connections; ``rows`` and
     ``size``, in bytes, of the body, but of an export nothing, which is told when it has ended; ``problem`` is
-    the last part of a problem's type.
+    the last part of a problem's type; ``held_after`` is when a connection was first held, from the beginning.
     """
 
     route: Route
@@ -39,6 +41,8 @@ class Observation(msgspec.Struct, frozen=True):
     subject: str
     problem: str | None
     request_id: str
+    trace: TraceContext
+    held_after: float
 
 
 class ExportObservation(msgspec.Struct, frozen=True):

@@ -251,14 +251,30 @@ def test_no_table_at_all_is_a_mistake() -> None:
     [
         ("[customers\n", 1),
         (GOOD + "\nx = \n", GOOD.count("\n") + 2),
-        (GOOD + "\n[customers]\n", GOOD.count("\n") + 2),
-        (GOOD.replace('c_name = { type = "varchar(25)"', 'c_custkey = { type = "text"'), 9),
         (GOOD + '\nx = """no end', GOOD.count("\n") + 2),
     ],
 )
 def test_what_is_no_toml_is_told_by_its_line(text: str, line: int) -> None:
     [told] = read(text)
     assert told.startswith(f"tables.toml line {line}: is no TOML: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (GOOD + "\n[customers]\n", f"{GOOD.count(chr(10)) + 2}: customers is there already, in line 2"),
+        (
+            GOOD.replace('c_name = { type = "varchar(25)"', 'c_custkey = { type = "text"'),
+            "9: customers.columns.c_custkey is there already, in line 8",
+        ),
+        (
+            GOOD.replace('type = "bigint"', 'type = "bigint", type = "text"'),
+            "8: customers.columns.c_custkey.type is there already, in line 8",
+        ),
+    ],
+)
+def test_what_is_declared_twice_is_told_by_both_lines(text: str, says: str) -> None:
+    assert read(text) == [f"tables.toml line {says}: take one away. What follows was not looked at."]
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:

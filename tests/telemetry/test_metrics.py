@@ -12,8 +12,9 @@ import pytest
 from lakebase_api.telemetry import families
 from lakebase_api.telemetry.exposition import Exposition
 from lakebase_api.telemetry.families import FAMILIES, Kind
+from lakebase_api.telemetry.gauges import Gauges
 from lakebase_api.telemetry.metric_file import CHUNK
-from lakebase_api.telemetry.metrics import Gauges, Metrics
+from lakebase_api.telemetry.metrics import Metrics
 from lakebase_api.telemetry.observation import ExportObservation, Route
 from lakebase_api.telemetry.peers import State
 from lakebase_api.telemetry.wakes import Wakes
