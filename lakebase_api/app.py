@@ -33,7 +33,8 @@ from lakebase_api.http.proxies import allow_hosts, trust_proxies
 from lakebase_api.http.quota import limit_callers
 from lakebase_api.http.reads import Reads
 from lakebase_api.http.request_context import Observing, register_exchange
-from lakebase_api.http.resource import Resource
+from lakebase_api.http.resource import Resource, read_always
+from lakebase_api.http.result_cache import TableCache
 from lakebase_api.http.routes import find_routes
 from lakebase_api.http.table_operations import list_operations
 from lakebase_api.http.validation import GREATEST_BODY
@@ -107,13 +108,14 @@ def _register_routes(app: Flask, service: Service, rights: Rights, observing: Ob
     for table, overlay in service.overlays.by_table.items():
         build = partial(_build_operations, service, overlay, secret, slots, observing)
         operations = TableOperations(rights, table, build)
-        Resource(table).serve(app, document, operations.all, operations.admit)
+        cache = TableCache(service.cache, TableDatabase(lakebase.database, overlay))
+        Resource(table).serve(app, document, operations.all, operations.admit, cache.answer)
     own = service.audit_table
     build_own = partial(
         _build_operations, service, Overlay(own, settings.status_schema), secret, slots, observing
     )
     of_audit = list_audit_operations(own, build_own(own))
-    Resource(own).serve(app, document, of_audit, build_admit(rights))
+    Resource(own).serve(app, document, of_audit, build_admit(rights), read_always)
     register_me(app, document, rights, service.tables)
     register_metrics(app, document, rights, service.exposition.write)
     deciding = {

@@ -21,6 +21,7 @@ from lakebase_api.addresses import is_open_to_others
 from lakebase_api.doctor.examination import Examination
 from lakebase_api.http.audit_operations import declare_audit
 from lakebase_api.http.request_context import current_exchange
+from lakebase_api.http.result_cache import ResultCache
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.service import Lakebase
 from lakebase_api.settings import Settings
@@ -55,6 +56,7 @@ class Service:
         self.overlays = Overlays(tables, settings.status_schema)
         self.traffic = Traffic()
         self.rate_limit = RateLimit()
+        self.cache = ResultCache(settings)
         self.folder = WorkerFolder()
         self.peers = Peers(self._describe_worker)
         self.metrics = Metrics()

@@ -24,6 +24,7 @@ from lakebase_api.variables import (
     number,
     one_of,
     read_by,
+    read_size,
     setting,
     several,
     whole,
@@ -319,6 +320,26 @@ class Settings:
         field=number(0, 60),
         default=1.0,
         help="Seconds to wait for an exact count; then the answer is the planner's estimate",
+    )
+    result_cache_size: int = setting(
+        "RESULT_CACHE_SIZE",
+        field=read_by(read_size),
+        default=32 << 20,
+        help="Memory of each worker for answers of lists, such as `32MB`: they are shown again while nothing "
+        "in the database has changed; `0`: none are kept",
+        shown_default="`32MB`",
+    )
+    result_cache_ttl: float = setting(
+        "RESULT_CACHE_TTL",
+        field=number(0, 86400),
+        default=0.0,
+        help="Seconds for which an answer is shown again without a look at the database: it may be as old",
+    )
+    result_stale_if_error: float = setting(
+        "RESULT_STALE_IF_ERROR",
+        field=number(0, 604800),
+        default=0.0,
+        help="Seconds for which an answer is shown again, with its `Age`, while the database is away",
     )
     cursor_secret: str | None = setting(
         "CURSOR_SECRET",

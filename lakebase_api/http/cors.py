@@ -14,6 +14,7 @@ from lakebase_api.settings import Settings
 EXPOSED = (
     "Age",
     "Allow",
+    "Cache-Status",
     "Content-Disposition",
     "ETag",
     "Idempotent-Replayed",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from enum import Enum, auto
 from functools import cached_property
 from typing import Any
 
@@ -41,6 +42,15 @@ DATABASE_PROBLEMS = (500, 503, 504)
 QUERY_PROBLEMS = (422, *DATABASE_PROBLEMS)
 
 
+class Keeping(Enum):
+    """Whether answers of an operation are kept in memory."""
+
+    NEVER = auto()
+    # Where they may be shown without a look at the database, which costs as much as to read a row.
+    UNSEEN = auto()
+    ALWAYS = auto()
+
+
 @dataclass(frozen=True, eq=False)
 class Operation:
     """One method of a path, in which ``{key}`` stands for the key of a row.
@@ -69,6 +79,7 @@ class Operation:
     # Answers of other statuses that are no problems, as OpenAPI describes them, and statuses of problems.
     others: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     problems: Sequence[int] = QUERY_PROBLEMS
+    keeping: Keeping = Keeping.NEVER
 
     @cached_property
     def body_schema(self) -> Schema | None:

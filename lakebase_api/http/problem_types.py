@@ -251,6 +251,13 @@ DEADLINE = ProblemType(
     "The database took longer than a statement may.",
     "Ask for less at a time, or try again later.",
 )
+NOT_KEPT = ProblemType(
+    "not-in-memory",
+    504,
+    "Not in Memory",
+    "There is no answer in memory that would do, and the request has Cache-Control: only-if-cached.",
+    "Leave only-if-cached out, or say with max-stale how old the answer may be.",
+)
 
 # In the order in which they stand above.
 COMMON_TYPES = tuple(kind for kind in tuple(vars().values()) if isinstance(kind, ProblemType))

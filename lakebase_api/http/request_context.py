@@ -49,6 +49,10 @@ class Exchange:
     # Rows of the answer, and what it takes of the caller's quota beyond those and what any request takes.
     rows: int = 0
     cost: float = 0.0
+    # The state of the database that the answer was read in, if that is known, and a time of
+    # ``time.monotonic()`` from which on it may be wrong even in that state.
+    state: str | None = None
+    good_until: float = math.inf
     # The last part of the type of the problem that is the answer.
     problem: str | None = None
     route: Route = NO_ROUTE

@@ -10,9 +10,10 @@ from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 import psycopg
+from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from lakebase_api.lakebase.connection import Connection, LakebaseConnection
-from lakebase_api.lakebase.pool import DeadlineExceeded, Pool
+from lakebase_api.lakebase.pool import DatabaseUnavailable, DeadlineExceeded, Pool
 from lakebase_api.lakebase.prepared import run_afresh
 from lakebase_api.lakebase.retries import Retries, is_lost
 from lakebase_api.lakebase.setup_faults import FAULTS_MET, NotSetUp, SetupLog
@@ -24,6 +25,17 @@ T = TypeVar("T")
 
 # What is asked on a connection that is lent for it. It may be called again.
 Query = Callable[[Connection], T]
+
+
+# What is raised while the database is away, wakes up, or has too much to do.
+UNAVAILABLE = (
+    DatabaseUnavailable,
+    DeadlineExceeded,
+    PoolClosed,
+    PoolTimeout,
+    TooManyRequests,
+    psycopg.OperationalError,
+)
 
 
 class OutcomeUnknown(Exception):

@@ -74,6 +74,8 @@ class Table:
     columns: tuple[Column, ...]
     key_names: tuple[str, ...]
     writes: Writes = Writes.OVERLAY
+    # Whether all callers, and whoever keeps answers on their way, get the same of it.
+    is_public: bool = False
     # Columns that are not shown, but that rows may be chosen by.
     hidden: tuple[Column, ...] = ()
     by_name: Mapping[str, Column] = field(init=False, repr=False)

@@ -10,7 +10,7 @@ from lakebase_api.table.mistakes import Section, suggest
 from lakebase_api.table.names import LONGEST_IDENTIFIER, TAKEN, check_name, guess_one, split_source
 from lakebase_api.table.types import KEY_KINDS
 
-KNOWN = ("source", "key", "one", "writes", "columns")
+KNOWN = ("source", "key", "one", "writes", "public", "columns")
 ONE = re.compile(r"[a-z][a-z0-9_]*")
 PADDED = re.compile(r"char(acter)?(?! varying)\b|bpchar")
 # What is added to a table's name for those that keep its changes.
@@ -32,6 +32,7 @@ def read_table(section: Section) -> Table:
         columns=columns,
         key_names=key,
         writes=_read_writes(section),
+        is_public=section.read_flag("public", default=False),
     )
     if key and columns:
         refuse_collisions(section, table)

@@ -151,7 +151,7 @@ PREPARED = b"SELECT array_agg(statement ORDER BY statement) FROM pg_prepared_sta
 
 
 def test_statements_name_their_operations(database: OrdersDatabase, open_app: AppOpener) -> None:
-    app = open_app({**database.environment, **ONE_CONNECTION})
+    app = open_app({**database.environment, **ONE_CONNECTION, "RESULT_CACHE_SIZE": "0"})
     client = app.test_client()
     paths = {
         "get_order": "/orders/1",
