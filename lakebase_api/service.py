@@ -31,6 +31,10 @@ from lakebase_api.sql.audit_table import AuditAction, Event
 from lakebase_api.sql.overlay import Overlays
 from lakebase_api.sql.own_tables import AUDIT_TABLE
 from lakebase_api.table.declaration import Table
+from lakebase_api.telemetry.exposition import Exposition
+from lakebase_api.telemetry.gauges import Gauges, register_gauges
+from lakebase_api.telemetry.metrics import Metrics
+from lakebase_api.telemetry.metrics_server import MetricsServer
 from lakebase_api.telemetry.observation import Observer
 from lakebase_api.telemetry.peers import Peers, State
 from lakebase_api.telemetry.trace_context import new_id
@@ -59,6 +63,10 @@ class Service:
         self.cache = ResultCache(settings)
         self.folder = WorkerFolder()
         self.peers = Peers(self._describe_worker)
+        self.metrics = Metrics()
+        self.gauges = Gauges()
+        self.exposition = Exposition(lambda: self.folder.path, self.peers.ask_all)
+        self.metrics_server = MetricsServer(settings.metrics_bind, self.exposition.write)
         self._close_telemetry: Callable[[], Thread] | None = None
         self._number = 0
         self._is_stopping: Callable[[], bool] = lambda: False
@@ -79,7 +87,9 @@ class Service:
             Examination(settings, tables),
             self._greet,
             (AUDIT_TABLE.name,),
+            self.metrics,
         )
+        register_gauges(self.gauges, self.lakebase, self.metrics)
         store = AuditStore(self.lakebase.database, settings.status_schema)
         self.audit = Audit(store.write, lambda: self.lakebase.pool.asked_at)
         usage_store = UsageStore(self.lakebase.database, settings.status_schema)
@@ -92,7 +102,7 @@ class Service:
             lambda: self.usage.is_failing,
         )
         # Of each request.
-        self.observers: list[Observer] = [self.traffic, self.usage]
+        self.observers: list[Observer] = [self.traffic, self.metrics, self.usage]
         synced = {table.name: table.synced_table for table in tables if table.synced_table}
         self.freshness = FreshnessWatch(
             synced, build_ask(settings) if synced else None, settings.freshness_warn
@@ -137,7 +147,9 @@ class Service:
         self._is_stopping = is_stopping
         self._number = number
         self.prepare()
+        self.metrics.open(self.folder.path, number)
         self.peers.open(self.folder.path, number)
+        self.metrics_server.open(self.folder.path)
         self._open_telemetry()
         self.usage_peers.open(self.folder.path, number)
         self._scheduler.add_job(self._report.log, "interval", seconds=REPORT_INTERVAL)
@@ -157,8 +169,10 @@ class Service:
         self.audit.close()
         self.usage.close()
         self.lakebase.close()
+        self.metrics_server.close()
         self.peers.close()
         self.usage_peers.close()
+        self.metrics.close()
         self.rate_limit.close()
         self.folder.close()
         if closing:
@@ -182,7 +196,7 @@ class Service:
 
     def _describe_worker(self) -> State:
         """How this worker is doing, for others to show; asked for by any of them."""
-        return {"number": self._number, "pid": os.getpid()}
+        return {"number": self._number, "pid": os.getpid(), "gauges": self.gauges.read()}
 
     def check_draining(self) -> str | None:
         """Why new connections should go elsewhere, or ``None``."""

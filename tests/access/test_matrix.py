@@ -28,6 +28,8 @@ from tests.tables import trial
 
 REALM = 'Bearer realm="lakebase-api"'
 PROBES = {"/health", "/livez", "/readyz"}
+# Paths of what a right on the service itself is for.
+OF_SERVICE = {"service:audit": "/audit", "service:observe": "/metrics"}
 NOT_KNOWN = ["an unknown key", "a key with a typo", "an expired key", "a revoked key", "an expired token"]
 NOBODY = "nobody"
 # The first of the parts that are no table.
@@ -101,8 +103,7 @@ def test_the_document_names_what_each_operation_needs_and_how_it_is_refused(matr
             assert (security, refusals) == ([{"bearer": []}], {"401", "429"})
         else:
             table, _, action = str(operation.right).partition(":")
-            places = ("/audit", "/usage") if table == "service" else (f"/{table}",)
-            assert operation.path.startswith(places), operation
+            assert operation.path.startswith(OF_SERVICE.get(str(operation.right), f"/{table}")), operation
             assert (action == "change") is (operation.method in UNSAFE), operation
             assert (security, refusals) == ([{"bearer": [operation.right]}], {"401", "403", "429"})
 
