@@ -29,7 +29,7 @@ from tests.tables import trial
 REALM = 'Bearer realm="lakebase-api"'
 PROBES = {"/health", "/livez", "/readyz"}
 # Paths of what a right on the service itself is for.
-OF_SERVICE = {"service:audit": "/audit", "service:observe": "/metrics"}
+OF_SERVICE = {"service:audit": ("/audit", "/usage"), "service:observe": ("/metrics", "/status.json")}
 NOT_KNOWN = ["an unknown key", "a key with a typo", "an expired key", "a revoked key", "an expired token"]
 NOBODY = "nobody"
 # The first of the parts that are no table.
