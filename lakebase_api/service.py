@@ -3,9 +3,11 @@
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC
 
+import msgspec
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from lakebase_api import __version__
@@ -20,6 +22,7 @@ from lakebase_api.addresses import is_open_to_others
 from lakebase_api.doctor.examination import Examination
 from lakebase_api.http.audit_operations import declare_audit
 from lakebase_api.http.request_context import current_exchange, new_id
+from lakebase_api.http.status import LEFT_OUT
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.service import Lakebase
 from lakebase_api.settings import Settings
@@ -27,10 +30,13 @@ from lakebase_api.sql.audit_table import TABLE as AUDIT
 from lakebase_api.sql.audit_table import AuditAction, Event
 from lakebase_api.sql.overlay import Overlays
 from lakebase_api.table.declaration import Table
+from lakebase_api.telemetry.exports_under_way import ExportsUnderWay
 from lakebase_api.telemetry.observation import Observer
 from lakebase_api.telemetry.peers import Peers, State
+from lakebase_api.telemetry.recent import Recent
 from lakebase_api.telemetry.traffic import REPORT_INTERVAL, Traffic, TrafficReport
 from lakebase_api.telemetry.worker_folder import WorkerFolder
+from lakebase_api.telemetry.worker_report import WorkerReport, report_connects, report_pool, report_token
 
 logger = logging.getLogger(__name__)
 
@@ -47,9 +53,12 @@ class Service:
         self.rate_limit = RateLimit()
         self.folder = WorkerFolder()
         self.peers = Peers(self._describe_worker)
+        self.recent = Recent(LEFT_OUT)
+        self.exports = ExportsUnderWay()
         # Of each request.
-        self.observers: list[Observer] = [self.traffic]
+        self.observers: list[Observer] = [self.traffic, self.recent]
         self._number = 0
+        self._opened_at = time.monotonic()
         self._is_stopping: Callable[[], bool] = lambda: False
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
@@ -110,6 +119,7 @@ class Service:
         """
         self._is_stopping = is_stopping
         self._number = number
+        self._opened_at = time.monotonic()
         self.prepare()
         self.peers.open(self.folder.path, number)
         self._scheduler.add_job(self._report.log, "interval", seconds=REPORT_INTERVAL)
@@ -130,7 +140,19 @@ class Service:
 
     def _describe_worker(self) -> State:
         """How this worker is doing, for others to show; asked for by any of them."""
-        return {"number": self._number, "pid": os.getpid()}
+        report = WorkerReport(
+            number=self._number,
+            pid=os.getpid(),
+            up_seconds=time.monotonic() - self._opened_at,
+            is_draining=self.check_draining() is not None,
+            pool=report_pool(self.lakebase),
+            connects=report_connects(self.lakebase),
+            token=report_token(self.lakebase),
+            exports=self.exports.report(),
+            recent=self.recent.report(),
+        )
+        state: State = msgspec.to_builtins(report)
+        return state
 
     def check_draining(self) -> str | None:
         """Why new connections should go elsewhere, or ``None``."""

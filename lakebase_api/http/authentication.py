@@ -11,6 +11,7 @@ from lakebase_api.access.refusals import CannotTell, Unauthenticated
 from lakebase_api.access.rights import Rights
 from lakebase_api.http import problem_types as kinds
 from lakebase_api.http.documentation import ASSETS_ENDPOINT, DOCUMENT_ENDPOINT, PAGE_ENDPOINT
+from lakebase_api.http.pages import ASSETS
 from lakebase_api.http.problems import build_response
 from lakebase_api.http.quota import refuse
 from lakebase_api.http.request_context import current_exchange
@@ -25,6 +26,8 @@ OPEN = frozenset(
         ASSETS_ENDPOINT,
         DOCUMENT_ENDPOINT,
         PAGE_ENDPOINT,
+        f"{ASSETS}.static",
+        "status.show_status",
         "home.list_problems",
         "home.show_problem",
     }

@@ -65,7 +65,8 @@ class ExportView:
             record(outcome, rows, size)
             self._tell_end(exchange, outcome, rows, size)
 
-        caller = Caller(exchange.flow, exchange.request_id, deadline, _find_client(), record_end)
+        subject, request_id = exchange.caller.subject, exchange.request_id
+        caller = Caller(exchange.flow, subject, request_id, deadline, _find_client(), record_end)
         try:
             running = self._exports.begin(export, after, header, caller)
         except Unfinished as error:

@@ -31,6 +31,8 @@ class ConnectLog:
         # Since when the database is away; not while connections that there are still serve.
         self.failing_since: float | None = None
         self.has_connected = False
+        # How often the database came back after it had been away.
+        self.wakes = 0
         self._connected_at = self._said_at = float("-inf")
 
     def note_failure(self, error: psycopg.Error | CredentialError, began: float) -> None:
@@ -61,6 +63,7 @@ class ConnectLog:
             self.error = self.failing_since = None
             self.has_connected = True
             self._connected_at = time.monotonic()
+            self.wakes += has_failed
         if has_failed:
             logger.info("Connected again")
 

@@ -72,6 +72,11 @@ class CredentialHolder:
         """The newest credential, live or not; ``None`` before the first."""
         return self._current
 
+    @property
+    def minted_at(self) -> float:
+        """When the newest one was minted, by ``time.monotonic()``; minus infinity before the first."""
+        return self._minted_at
+
     def token(self) -> str:
         """A token for a login that starts now, minted here if none is live.
 

@@ -75,6 +75,11 @@ class Lakebase:
         minted = self._holder.minted if self._holder else 0
         return {**self.pool.stats(), "tokens_minted": minted, "retries": self.database.retries}
 
+    @property
+    def holder(self) -> CredentialHolder | None:
+        """Who holds the token; ``None`` where a password logs in."""
+        return self._holder
+
     def check_token(self) -> str | None:
         """Why no login is possible for want of a token, or ``None``. Does not block."""
         holder = self._holder

@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 # Seconds for a worker to say how it is: one that is stopped or starved does not hold up the others.
 PATIENCE = 1.0
 PIECE_BYTES = 1 << 16
+PREFIX = "worker-"
 # What a worker says of itself, as JSON would have it.
 State = Mapping[str, Any]
 
@@ -34,7 +35,7 @@ class Peers:
 
     def open(self, folder: Path, number: int) -> None:
         """Answer from now on, in a thread. Raises ``OSError``."""
-        self._own = folder / f"worker-{number}.sock"
+        self._own = folder / f"{PREFIX}{number}.sock"
         self._own.unlink(missing_ok=True)
         listener = self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(self._own))
@@ -50,9 +51,12 @@ class Peers:
                 self._own.unlink(missing_ok=True)
 
     def ask_all(self) -> list[State]:
-        """What each worker says, this one first; of one that does not answer in time ``{"silent": True}``."""
+        """What each worker says, this one first.
+
+        Of one that does not answer in time it is ``{"silent": True}`` with its ``number``.
+        """
         ends = time.monotonic() + PATIENCE
-        others = sorted(path for path in self._own.parent.glob("worker-*.sock") if path != self._own)
+        others = sorted(path for path in self._own.parent.glob(f"{PREFIX}*.sock") if path != self._own)
         answers = (_ask(path, max(0.05, ends - time.monotonic())) for path in others)
         return [self._describe(), *(answer for answer in answers if answer is not None)]
 
@@ -85,7 +89,7 @@ def _ask(path: Path, seconds: float) -> State | None:
         with _connect(path, seconds) as client:
             pieces = list(iter(lambda: client.recv(PIECE_BYTES), b""))
     except TimeoutError:
-        return {"silent": True}
+        return {"silent": True, "number": int(path.stem.removeprefix(PREFIX))}
     except (FileNotFoundError, ConnectionError):
         return None
     answer: State | None = msgspec.json.decode(b"".join(pieces)) if pieces else None
