@@ -42,9 +42,11 @@ def answer_page(template: str, **values: object) -> Response:
     they serve it below; absolute where they do, since they may leave out the slash behind that path. ``base``
     is where clients reach the service, for people to copy.
     """
-    base = quote(request.environ["SCRIPT_NAME"].encode("latin-1"))
-    root = f"{base}/" if base else "../" * (request.environ["PATH_INFO"].count("/") - 1)
-    page = render_template(template, root=root, base=find_origin() + find_prefix(), **values)
+    environ, prefix = request.environ, find_prefix()
+    root = "../" * (environ["PATH_INFO"].count("/") - 1)
+    if prefix:
+        root = f"{quote(environ['SCRIPT_NAME'].encode('latin-1'))}/"
+    page = render_template(template, root=root, base=find_origin() + prefix, **values)
     return protect(Response(page, mimetype=HTML), PAGE_POLICY)
 
 

@@ -14,7 +14,7 @@ from lakebase_api.http.openapi import Document
 from lakebase_api.http.operation import Operation
 from lakebase_api.http.pages import answer_page
 from lakebase_api.http.resource import serve_operations
-from lakebase_api.http.status_schemas import StatusSchema
+from lakebase_api.http.status_schemas import ServerStatusSchema
 from lakebase_api.http.validation import refuse_query
 from lakebase_api.telemetry.server_report import describe_server
 
@@ -25,8 +25,8 @@ LEFT_OUT = ("/status", "/status.json", "/pages/{filename}", "/metrics", "/health
 TEXT = """Say how the service is doing: its workers, connections, token, requests and problems.
 
 What all workers of this server know of the last 15 minutes, in parts of 15 seconds, the oldest first.
-Durations are in seconds, and no SQL is sent. `/status` shows it to people. Requests for the status itself, for
-metrics and for probes do not count.
+Durations are in seconds, and no SQL is sent. `/status` shows it to people. Requests for the status itself,
+for metrics and for probes do not count.
 """
 
 
@@ -65,7 +65,7 @@ def register_status(
         get_status,
         TEXT,
         needs=Duty.OBSERVE,
-        answer=lambda: StatusSchema,
+        answer=lambda: ServerStatusSchema,
         problems=(422, 500, 503),
     )
     serve_operations(status, [operation], build_admit(rights))

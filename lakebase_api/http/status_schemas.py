@@ -39,7 +39,7 @@ def _numbers(meaning: str) -> fields.List:
     return fields.List(item, required=True, metadata={"description": meaning})
 
 
-class StatusPoolSchema(Schema):
+class ServerPoolSchema(Schema):
     """Connections of a worker's pool."""
 
     open = _whole("Those that are open.", 5)
@@ -48,7 +48,7 @@ class StatusPoolSchema(Schema):
     waiting = _whole("Requests that wait for one.", 0)
 
 
-class StatusConnectsSchema(Schema):
+class ServerConnectsSchema(Schema):
     """How connecting to the database goes."""
 
     has_connected = fields.Boolean(required=True, metadata={"example": True})
@@ -58,7 +58,7 @@ class StatusConnectsSchema(Schema):
     quiet_seconds = _number("Since when nobody has asked for a connection.", 3.2)
 
 
-class StatusTokenSchema(Schema):
+class ServerTokenSchema(Schema):
     """The token that logs in to the database."""
 
     seconds_left = _number("How long it is still good for.", 2280, may_be_null=True)
@@ -67,7 +67,7 @@ class StatusTokenSchema(Schema):
     fault = _text("Why there is none.", "the workspace gave no token at the last try", may_be_null=True)
 
 
-class StatusWorkerSchema(Schema):
+class ServerWorkerSchema(Schema):
     """A worker. Of one that does not answer there is nothing but its number."""
 
     number = _whole("From 0 on; the one that takes its place has the same.", 0)
@@ -75,12 +75,12 @@ class StatusWorkerSchema(Schema):
     pid = fields.Integer(metadata={"example": 4711})
     up_seconds = fields.Float(metadata={"example": 86400})
     is_draining = fields.Boolean(metadata={"description": "It is stopping."})
-    pool = _one(StatusPoolSchema, "Its connections.")
-    connects = _one(StatusConnectsSchema, "How connecting goes.")
-    token = _one(StatusTokenSchema, "`null` where a password logs in.", allow_none=True)
+    pool = _one(ServerPoolSchema, "Its connections.")
+    connects = _one(ServerConnectsSchema, "How connecting goes.")
+    token = _one(ServerTokenSchema, "`null` where a password logs in.", allow_none=True)
 
 
-class StatusCountsSchema(Schema):
+class ServerCountsSchema(Schema):
     """Answers, and the seconds within which half, 95 % and 99 % of them were given."""
 
     requests = _whole("How many.", 1200)
@@ -91,14 +91,14 @@ class StatusCountsSchema(Schema):
     p99 = _number("`null` where there were none.", 0.041, may_be_null=True)
 
 
-class StatusRouteSchema(StatusCountsSchema):
+class ServerRouteSchema(ServerCountsSchema):
     """The same of one method of a path."""
 
     method = _text("One of HTTP's, or `_OTHER`.", "GET")
     path = _text("As the document has it; empty where there is no such path.", "/orders/{order_key}")
 
 
-class StatusTrafficSchema(Schema):
+class ServerTrafficSchema(Schema):
     """The last 15 minutes in parts, the oldest first."""
 
     part_seconds = _number("Of one part.", 15)
@@ -109,10 +109,10 @@ class StatusTrafficSchema(Schema):
     p50 = _seconds("Within which half of the answers were given; `null` where there were none.")
     p95 = _seconds("The same of 95 %.")
     p99 = _seconds("The same of 99 %.")
-    total = _one(StatusCountsSchema, "All of it.", required=True)
+    total = _one(ServerCountsSchema, "All of it.", required=True)
 
 
-class StatusCallerSchema(Schema):
+class ServerCallerSchema(Schema):
     """A caller in the last 15 minutes."""
 
     subject = _text("What rights and limits know them by.", "key:billing")
@@ -120,7 +120,7 @@ class StatusCallerSchema(Schema):
     limited = _whole("How often they were refused for asking too often.", 0)
 
 
-class StatusProblemSchema(Schema):
+class ServerProblemSchema(Schema):
     """An answer that was a problem."""
 
     at = _text("When.", "2026-11-22T10:00:00.123+00:00")
@@ -132,7 +132,7 @@ class StatusProblemSchema(Schema):
     request_id = _text("As the log and the answer have it.", "0b6ff4f5-5c55-4a0e-a1a7-7ee1a3a2a6f4")
 
 
-class StatusExportSchema(Schema):
+class ServerExportSchema(Schema):
     """An export under way."""
 
     table = _text("Of which table.", "orders")
@@ -143,20 +143,20 @@ class StatusExportSchema(Schema):
     worker = _whole("The number of the worker that sends it.", 0)
 
 
-class StatusSchema(Schema):
+class ServerStatusSchema(Schema):
     at = _text("When this was put together.", "2026-11-22T10:00:00.123+00:00")
     version = _text("Of the service.", "1.0.0")
     condition = fields.String(
         required=True, metadata={"enum": list(Condition), "description": "How the database is."}
     )
     sentence = _text("The same for people.", "Awake: 5 of 34 connections in use; token good for 38 min.")
-    workers = _several(StatusWorkerSchema, "All of this server.")
-    traffic = _one(StatusTrafficSchema, "Requests and how long they took.", required=True)
-    routes = _several(StatusRouteSchema, "Those with the most requests first.")
-    callers = _several(StatusCallerSchema, "The ten who asked most.")
-    limited = _several(StatusCallerSchema, "The ten who were refused most often for asking too often.")
-    problems = _several(StatusProblemSchema, "The last 20, the newest first.")
-    exports = _several(StatusExportSchema, "Those under way.")
+    workers = _several(ServerWorkerSchema, "All of this server.")
+    traffic = _one(ServerTrafficSchema, "Requests and how long they took.", required=True)
+    routes = _several(ServerRouteSchema, "Those with the most requests first.")
+    callers = _several(ServerCallerSchema, "The ten who asked most.")
+    limited = _several(ServerCallerSchema, "The ten who were refused most often for asking too often.")
+    problems = _several(ServerProblemSchema, "The last 20, the newest first.")
+    exports = _several(ServerExportSchema, "Those under way.")
     freshness = fields.Dict(
         required=True, metadata={"description": "By table, how fresh its data is, where that is known."}
     )

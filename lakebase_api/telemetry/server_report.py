@@ -79,7 +79,7 @@ def _describe_traffic(reports: Sequence[RecentReport]) -> dict[str, Any]:
         "requests": [find_total(counts) for counts in parts],
         "refused": [counts[REFUSED] for counts in parts],
         "failed": [counts[FAILED] for counts in parts],
-        **{name: [find_percentile(counts, part) for counts in parts] for name, part in PERCENTILES.items()},
+        **{name: [_find(counts, part) for counts in parts] for name, part in PERCENTILES.items()},
         "total": _describe_counts(add_counts(parts)),
     }
 
@@ -89,8 +89,14 @@ def _describe_counts(counts: Counts) -> dict[str, Any]:
         "requests": find_total(counts),
         "refused": counts[REFUSED],
         "failed": counts[FAILED],
-        **{name: find_percentile(counts, part) for name, part in PERCENTILES.items()},
+        **{name: _find(counts, part) for name, part in PERCENTILES.items()},
     }
+
+
+def _find(counts: Counts, part: float) -> float | None:
+    """The percentile, to the tenth of a millisecond."""
+    seconds = find_percentile(counts, part)
+    return None if seconds is None else round(seconds, 4)
 
 
 def _describe_routes(reports: Sequence[RecentReport]) -> list[dict[str, Any]]:

@@ -4,10 +4,12 @@ import { makeSvg } from "./elements.js";
 import { countOf, spellDuration, spellRate, spellTime } from "./words.js";
 
 const HEIGHT = 190;
-const LEFT = 46;
+const LEFT = 54;
 const RIGHT = 6;
 const TOP = 8;
 const BOTTOM = 22;
+// Where times would stand too close to each other.
+const NARROW = 420;
 const PERCENTILES = ["p50", "p95", "p99"];
 // A part that has just begun would show a rate of one request in no time.
 const SHORTEST = 5;
@@ -20,6 +22,12 @@ export function findRates(traffic) {
     refused: traffic.refused[i] / seconds(i),
     failed: traffic.failed[i] / seconds(i),
   }));
+}
+
+// Over the last complete part and the one that goes on.
+export function findRateNow(traffic) {
+  const [before, last] = traffic.requests.slice(-2);
+  return (before + last) / (traffic.part_seconds + traffic.last_seconds);
 }
 
 export class Charts {
@@ -63,7 +71,7 @@ export class Charts {
 
   findTime(part) {
     const age = this.traffic.requests.length - 1 - part;
-    const begin = this.traffic.last_seconds + (age - 1) * this.traffic.part_seconds + this.traffic.part_seconds;
+    const begin = this.traffic.last_seconds + age * this.traffic.part_seconds;
     return spellTime(new Date(this.at.getTime() - begin * 1000));
   }
 
@@ -90,7 +98,7 @@ export class Charts {
 function beginDrawing(width, says, count) {
   const drawing = makeSvg("svg", { role: "img", "aria-label": says, viewBox: `0 0 ${width} ${HEIGHT}` });
   const step = (width - LEFT - RIGHT) / count;
-  for (const minutes of [15, 10, 5, 0]) {
+  for (const minutes of width < NARROW ? [15, 5, 0] : [15, 10, 5, 0]) {
     const x = LEFT + (count - minutes * 4) * step;
     const anchor = minutes === 15 ? "start" : minutes ? "middle" : "end";
     drawing.append(makeSvg("text", { x, y: HEIGHT - 4, "text-anchor": anchor }, minutes ? `−${minutes} min` : "now"));

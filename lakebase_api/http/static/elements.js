@@ -51,7 +51,7 @@ export function makeTable(columns, rows, none) {
 
 function makeCell(column, row) {
   const names = [column.isNumber && "number", column.isWide && "wide", column.mark && column.mark(row)];
-  const label = column.isWide ? null : column.title;
+  const label = column.isNumber ? column.title : null;
   const attributes = { role: "cell", class: names.filter(Boolean).join(" ") || null, "data-label": label };
   return make("td", attributes, column.show(row));
 }

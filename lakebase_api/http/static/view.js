@@ -1,6 +1,6 @@
 // Shows what /status.json says.
 
-import { findRates } from "./charts.js";
+import { findRateNow } from "./charts.js";
 import { make, makeBar, makeTable, show } from "./elements.js";
 import { countOf, spellAge, spellDuration, spellNumber, spellRate, spellTime } from "./words.js";
 
@@ -41,21 +41,20 @@ function makeTiles(status, workers) {
   const add = (name) => workers.reduce((sum, worker) => sum + worker.pool[name], 0);
   const [inUse, most, waiting] = [add("in_use"), add("most"), add("waiting")];
   const wakes = workers.reduce((sum, worker) => sum + worker.connects.wakes, 0);
-  const now = findRates(status.traffic).slice(-2);
   return [
-    makeTile("Requests per second", spellRate(Math.max(...now.map((rate) => rate.all)))),
+    makeTile("Requests per second", spellRate(findRateNow(status.traffic))),
     makeTile("Requests in 15 min", spellNumber(total.requests), total.failed ? `${total.failed} failed` : null),
     makeTile("95 % answered within", spellDuration(total.p95)),
-    makeTile("Connections in use", String(inUse), `of ${most}`, makeBar(`${inUse} of ${most} in use`, [[inUse / (most || 1), ""]])),
-    makeTile("Waiting for one", String(waiting)),
+    makeTile("Connections in use", String(inUse), waiting ? `of ${most}, ${waiting} waiting` : `of ${most}`,
+      makeBar(`${inUse} of ${most} in use`, [[inUse / (most || 1), ""]])),
     makeTokenTile(workers),
-    makeTile("Wakes", String(wakes), "since the workers began"),
+    makeTile("Wakes", String(wakes)),
   ];
 }
 
 function makeTokenTile(workers) {
   const tokens = workers.map((worker) => worker.token).filter((token) => token && token.seconds_left !== null);
-  if (!tokens.length) return makeTile("Token", "–", workers.some((worker) => worker.token) ? "none yet" : "a password logs in");
+  if (!tokens.length) return makeTile("Token", workers.some((worker) => worker.token) ? "none" : "–", workers.some((worker) => worker.token) ? "yet" : "not needed");
   const least = tokens.reduce((one, other) => (other.seconds_left < one.seconds_left ? other : one));
   return makeTile("Token good for", spellAge(least.seconds_left), null, makeTokenBar(least));
 }
@@ -81,7 +80,7 @@ function makeWorker(worker) {
     make("p", {}, says),
     pool.waiting ? make("p", { class: "bad" }, `${pool.waiting} waiting for one`) : null,
     ...(token ? describeToken(token) : []),
-    make("p", {}, `${countOf(connects.wakes, "wake", "wakes")}, last used ${spellAge(connects.quiet_seconds)} ago`),
+    make("p", {}, `${countOf(connects.wakes, "wake", "wakes")}, used ${connects.quiet_seconds < 3 ? "just now" : `${spellAge(connects.quiet_seconds)} ago`}`),
     connects.away_seconds === null ? null
       : make("p", { class: "bad" }, `away for ${spellAge(connects.away_seconds)}${connects.fault ? `: ${connects.fault}` : ""}`),
     worker.is_draining ? make("p", { class: "bad" }, "draining") : null);
@@ -145,8 +144,8 @@ function makeProblems(problems) {
   return makeTable([
     { title: "Time", show: (row) => make("time", { datetime: row.at, title: row.at }, spellTime(new Date(row.at))) },
     { title: "Status", show: (row) => make("span", { class: `badge ${row.status < 500 ? "refused" : "failed"}` }, String(row.status)) },
-    { title: "Problem", isWide: true, show: showProblem },
-    { title: "Route", isWide: true, show: showRoute },
+    { title: "Problem", show: showProblem },
+    { title: "Route", show: showRoute },
     { title: "Caller", show: (row) => row.subject },
     { title: "Request", isWide: true, show: showRequest },
   ], problems, "None since the workers began.");
