@@ -45,6 +45,10 @@ class Browser:
         """The text of the first element of a CSS selector, as it is shown; empty where there is none."""
         return str(self.run("return document.querySelector(arguments[0])?.innerText ?? ''", selector))
 
+    def shows(self, selector: str) -> bool:
+        """Whether the first element of a CSS selector is there and can be seen."""
+        return bool(self.run("return document.querySelector(arguments[0])?.checkVisibility()", selector))
+
     def wait_until(self, holds: Callable[[], object]) -> None:
         """Wait until a condition holds that only asking can tell. Raises ``TimeoutError``."""
         deadline = time.monotonic() + PATIENCE

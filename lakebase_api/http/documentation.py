@@ -32,6 +32,7 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self' {hashes}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+ICON = f'<link href="{ASSETS_PATH.removeprefix("/")}/favicon-32x32.png" rel="icon">'
 INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 # Behind what is served.
@@ -64,7 +65,11 @@ def register_documentation(
         # Relative to the page: a proxy may have the service below a path.
         OPENAPI_SWAGGER_UI_URL=f"{ASSETS_PATH.removeprefix('/')}/",
         # Without this the page asks a public service to validate the document.
-        OPENAPI_SWAGGER_UI_CONFIG={"validatorUrl": None, "displayRequestDuration": True},
+        OPENAPI_SWAGGER_UI_CONFIG={
+            "validatorUrl": None,
+            "displayRequestDuration": True,
+            "deepLinking": True,
+        },
         API_SPEC_OPTIONS={
             "info": {
                 "description": f"\n{describe_service(tables)}. {DESCRIPTION}",
@@ -95,4 +100,6 @@ def _answer_page(page: str) -> Response:
     scripts = INLINE_SCRIPT.findall(page)
     digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     hashes = " ".join(f"'sha256-{digest}'" for digest in digests)
+    # Without one a browser asks for /favicon.ico, which is not there.
+    page = page.replace("</title>", f"</title>{ICON}", 1)
     return protect(Response(page, mimetype="text/html"), PAGE_POLICY.format(hashes=hashes))
