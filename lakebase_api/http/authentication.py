@@ -32,6 +32,8 @@ OPEN = frozenset(
         "home.show_problem",
     }
 )
+# What is asked for again and again by who only looks at how the service is doing.
+WATCHING = ("metrics.get_metrics", "status.get_status")
 
 
 def require_callers(app: Flask, authenticator: Authenticator, rights: Rights, rate_limit: RateLimit) -> None:
@@ -43,7 +45,8 @@ def require_callers(app: Flask, authenticator: Authenticator, rights: Rights, ra
     def identify() -> None:
         if request.endpoint not in OPEN and not _is_preflight():
             exchange = current_exchange()
-            caller = authenticator.identify(exchange.environ, exchange.deadline)
+            watches = request.endpoint in WATCHING
+            caller = authenticator.identify(exchange.environ, exchange.deadline, watches=watches)
             exchange.caller = rights.assign(caller)
 
     def refuse_stranger(refusal: Unauthenticated) -> Response:

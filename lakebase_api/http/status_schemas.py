@@ -25,16 +25,16 @@ def _one(schema: type[Schema], meaning: str, **more: Any) -> fields.Nested:
     return fields.Nested(schema, metadata={"description": meaning}, **more)
 
 
-def _several(schema: type[Schema], meaning: str) -> fields.List:
+def _several(schema: type[Schema], meaning: str) -> "fields.List[Any]":
     return fields.List(fields.Nested(schema), required=True, metadata={"description": meaning})
 
 
-def _seconds(meaning: str) -> fields.List:
+def _seconds(meaning: str) -> "fields.List[Any]":
     item = fields.Float(allow_none=True, metadata={"example": 0.004})
     return fields.List(item, required=True, metadata={"description": meaning})
 
 
-def _numbers(meaning: str) -> fields.List:
+def _numbers(meaning: str) -> "fields.List[Any]":
     item = fields.Integer(metadata={"example": 120})
     return fields.List(item, required=True, metadata={"description": meaning})
 

@@ -116,7 +116,7 @@ def _describe_callers(reports: Sequence[RecentReport]) -> dict[str, Any]:
     """Who asked most, and who asked for more than their quota most often."""
     requests = _add_up({each.subject: each.requests for each in report.callers} for report in reports)
     limited = _add_up({each.subject: each.limited for each in report.callers} for report in reports)
-    callers = [
+    callers: list[dict[str, Any]] = [
         {"subject": subject, "requests": number, "limited": limited[subject]}
         for subject, number in requests.items()
     ]

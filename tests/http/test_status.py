@@ -1,6 +1,8 @@
 """How the service is doing, as it is told."""
 
+import os
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from lakebase_api.app import get_service
 from lakebase_api.http.status_schemas import ServerStatusSchema
 from tests.access.keys import bear, create_key
 from tests.conftest import AppOpener, OrdersDatabase
+from tests.gunicorn_process import GunicornProcess
 from tests.http.unopened import build_app
 
 RIGHTS = """
@@ -97,6 +100,26 @@ def test_who_is_limited_is_told_and_to_ask_takes_no_quota(connect: Connect) -> N
         assert ask(client, **ann)["limited"] == [{"subject": "ann", "requests": 3, "limited": 2}]
 
 
+@pytest.mark.slow
+def test_a_worker_that_is_stuck_is_told_of_by_the_others(
+    unchanged_database: OrdersDatabase, start_gunicorn: Callable[[dict[str, str]], GunicornProcess]
+) -> None:
+    environment = {**unchanged_database.environment, "WEB_CONCURRENCY": "2"}
+    gunicorn = start_gunicorn(environment).wait_until_started()
+    for _ in range(10):
+        gunicorn.get("/orders/1")
+    told = gunicorn.get("/status.json").json()
+    assert told["traffic"]["total"]["requests"] == 10
+    [stuck, _] = told["workers"]
+    os.kill(stuck["pid"], signal.SIGSTOP)
+    try:
+        told = gunicorn.get("/status.json").json()
+    finally:
+        os.kill(stuck["pid"], signal.SIGCONT)
+    assert told["workers"][0] == {"number": 0, "is_silent": True}
+    assert (told["workers"][1]["is_silent"], told["condition"]) == (False, "awake")
+
+
 def test_the_page_runs_nothing_but_files_of_this_host(connect: Connect) -> None:
     page = connect().get("/status")
     policy = dict(part.split(" ", 1) for part in page.headers["Content-Security-Policy"].split("; "))
@@ -130,7 +153,7 @@ def test_scripts_import_files_that_are_there() -> None:
         seen.add(path)
         with client.get(path) as asset:
             assert (asset.status_code, asset.mimetype) == (200, "text/javascript"), path
-            imported = {urljoin(path, each) for each in ASSETS.findall(asset.text)}
+            imported = {urljoin(path, each) for each in ASSETS.findall(asset.get_data(as_text=True))}
         waiting.extend(imported - seen)
     assert len(seen) > 3
 

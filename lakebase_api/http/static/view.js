@@ -21,7 +21,7 @@ export function showStatus(page, status) {
   show(page.callers, makeCallers(status.callers, "requests", "Nobody has asked in the last 15 minutes."));
   show(page.limited, makeCallers(status.limited, "limited", "Nobody has used up a quota in the last 15 minutes."));
   show(page.routes, makeRoutes(status.routes));
-  showWhere(page.freshness, Object.entries(status.freshness), (all) => [makeFreshness(all)]);
+  showWhere(page.freshness, Object.entries(status.freshness), (all) => [makeFreshness(all, new Date(status.at))]);
   showWhere(page.cache, Object.entries(status.cache), (all) => all.map(([name, value]) => makeTile(name.replaceAll("_", " "), spellNumber(value))));
 }
 
@@ -166,18 +166,18 @@ function makeCallers(callers, sorted, none) {
   return makeTable(columns, callers, none);
 }
 
-// What is known differs by how the table is copied: its members are shown by their names.
-function makeFreshness(tables) {
-  const rows = tables.map(([table, known]) => ({ table, known }));
+function makeFreshness(tables, at) {
+  const rows = tables.map(([table, known]) => ({ table, ...known }));
   return makeTable([
     { title: "Table", show: (row) => row.table },
-    { title: "What is known", isWide: true, show: (row) => describeKnown(row.known) },
+    { title: "Data as of", show: (row) => showMoment(row.as_of, at) },
+    { title: "Version", isNumber: true, show: (row) => String(row.source_version ?? "–") },
+    { title: "What that means", isWide: true, mark: (row) => (row.is_current === false ? "warn" : null), show: (row) => row.meaning ?? "–" },
   ], rows, "");
 }
 
-function describeKnown(known) {
-  return Object.entries(known)
-    .filter(([, value]) => value !== null && typeof value !== "object")
-    .map(([name, value]) => `${name.replaceAll("_", " ")}: ${name.endsWith("seconds") ? spellAge(value) : value}`)
-    .join(", ");
+function showMoment(moment, at) {
+  if (!moment) return "–";
+  const then = new Date(moment);
+  return make("time", { datetime: moment, title: then.toLocaleString() }, `${spellAge((at - then) / 1000)} ago`);
 }
