@@ -6,6 +6,8 @@ from marshmallow import Schema, fields
 
 from lakebase_api.telemetry.sentence import Condition
 
+ROUTE = "Its method and its path, as the document has it."
+
 
 def _number(meaning: str, example: float, *, may_be_null: bool = False) -> fields.Float:
     metadata = {"description": meaning, "example": example}
@@ -94,8 +96,7 @@ class ServerCountsSchema(Schema):
 class ServerRouteSchema(ServerCountsSchema):
     """The same of one method of a path."""
 
-    method = _text("One of HTTP's, or `_OTHER`.", "GET")
-    path = _text("As the document has it; empty where there is no such path.", "/orders/{order_key}")
+    route = _text(ROUTE, "GET /orders/{order_key}")
 
 
 class ServerTrafficSchema(Schema):
@@ -126,8 +127,7 @@ class ServerProblemSchema(Schema):
     at = _text("When.", "2026-11-22T10:00:00.123+00:00")
     status = _whole("Of the answer.", 503)
     problem = _text("Its kind: `/problems/<kind>` explains it.", "pool-exhausted")
-    method = _text("One of HTTP's, or `_OTHER`.", "GET")
-    path = _text("As the document has it; empty where there is no such path.", "/orders/{order_key}")
+    route = _text(ROUTE, "GET /orders/{order_key}")
     subject = _text("Who asked.", "key:billing")
     request_id = _text("As the log and the answer have it.", "0b6ff4f5-5c55-4a0e-a1a7-7ee1a3a2a6f4")
 

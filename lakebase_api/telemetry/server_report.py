@@ -21,6 +21,7 @@ from lakebase_api.telemetry.worker_report import WorkerReport
 
 PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 MOST_CALLERS = 10
+NO_PATH = "(no such path)"
 
 
 def describe_server(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -106,10 +107,15 @@ def _describe_routes(reports: Sequence[RecentReport]) -> list[dict[str, Any]]:
         for route in report.routes:
             rows[route.method, route.path].append(route.counts)
     routes = [
-        {"method": method, "path": path, **_describe_counts(add_counts(several))}
+        {"route": _spell_route(method, path), **_describe_counts(add_counts(several))}
         for (method, path), several in rows.items()
     ]
-    return sorted(routes, key=lambda route: (-route["requests"], route["path"], route["method"]))
+    return sorted(routes, key=lambda route: (-route["requests"], route["route"]))
+
+
+def _spell_route(method: str, path: str) -> str:
+    """In one text: a path alone would look like a link to whoever follows those of answers."""
+    return f"{method} {path or NO_PATH}"
 
 
 def _describe_callers(reports: Sequence[RecentReport]) -> dict[str, Any]:
@@ -130,8 +136,19 @@ def _describe_callers(reports: Sequence[RecentReport]) -> dict[str, Any]:
 
 def _choose_problems(reports: Sequence[RecentReport]) -> list[dict[str, Any]]:
     """The newest first."""
-    problems = [msgspec.to_builtins(problem) for report in reports for problem in report.problems]
-    return sorted(problems, key=lambda problem: problem["at"], reverse=True)[:MOST_PROBLEMS]
+    problems = [problem for report in reports for problem in report.problems]
+    newest = sorted(problems, key=lambda problem: problem.at, reverse=True)[:MOST_PROBLEMS]
+    return [
+        {
+            "at": problem.at,
+            "status": problem.status,
+            "problem": problem.problem,
+            "route": _spell_route(problem.method, problem.path),
+            "subject": problem.subject,
+            "request_id": problem.request_id,
+        }
+        for problem in newest
+    ]
 
 
 def _add_up(several: Iterable[Mapping[str, float]]) -> dict[str, float]:

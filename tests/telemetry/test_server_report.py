@@ -39,7 +39,7 @@ def test_the_workers_add_up() -> None:
     assert told["sentence"] == "Awake: 6 of 15 connections in use; token good for 38 min."
     assert (sum(told["traffic"]["requests"]), told["traffic"]["requests"][-1]) == (3, 3)
     [route] = told["routes"]
-    assert (route["path"], route["requests"], route["refused"]) == ("/orders/{o_orderkey}", 3, 3)
+    assert (route["route"], route["requests"], route["refused"]) == ("GET /orders/{o_orderkey}", 3, 3)
     assert told["callers"][0] == {"subject": "ann", "requests": 2, "limited": 2}
     assert told["limited"][1] == {"subject": "bob", "requests": 1, "limited": 1}
     assert sorted(problem["request_id"] for problem in told["problems"]) == ["ann", "ann", "bob"]

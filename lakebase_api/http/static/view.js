@@ -4,7 +4,6 @@ import { findRateNow } from "./charts.js";
 import { make, makeBar, makeTable, show } from "./elements.js";
 import { countOf, spellAge, spellDuration, spellNumber, spellRate, spellTime } from "./words.js";
 
-const NOWHERE = "no such path";
 const PARTS_OF_MINUTE = 4;
 
 export function showStatus(page, status) {
@@ -122,7 +121,7 @@ function countColumns() {
 }
 
 function showRoute(row) {
-  return make("span", { class: "mono" }, `${row.method} ${row.path || NOWHERE}`);
+  return make("span", { class: "mono" }, row.route);
 }
 
 function makeRoutes(routes) {
