@@ -118,10 +118,10 @@ function addGuide(drawing, step, pointed) {
   drawing.append(makeSvg("line", { class: "guide", x1: x, x2: x, y1: TOP, y2: HEIGHT - BOTTOM }));
 }
 
-// The least of 1, 2 and 5 times a power of ten that is not below.
+// The least of these times a power of ten that is not below.
 function roundUp(value) {
   const power = 10 ** Math.floor(Math.log10(value));
-  return power * [1, 2, 5, 10].find((factor) => factor * power >= value * 0.999);
+  return power * [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((factor) => factor * power >= value * 0.999);
 }
 
 function drawRequests(rates, width, pointed) {

@@ -39,7 +39,8 @@ function makeTiles(status, workers) {
   const { total } = status.traffic;
   const add = (name) => workers.reduce((sum, worker) => sum + worker.pool[name], 0);
   const [inUse, most, waiting] = [add("in_use"), add("most"), add("waiting")];
-  const wakes = workers.reduce((sum, worker) => sum + worker.connects.wakes, 0);
+  // Each worker notices the same ones.
+  const wakes = Math.max(0, ...workers.map((worker) => worker.connects.wakes));
   return [
     makeTile("Requests per second", spellRate(findRateNow(status.traffic))),
     makeTile("Requests in 15 min", spellNumber(total.requests), total.failed ? `${total.failed} failed` : null),
@@ -89,7 +90,7 @@ function describeToken(token) {
   if (token.seconds_left === null) return [make("p", { class: "bad" }, token.fault || "no token yet")];
   return [
     makeTokenBar(token),
-    make("p", {}, `token good for ${spellAge(token.seconds_left)}, ${token.minted} so far`),
+    make("p", {}, `token good for ${spellAge(token.seconds_left)}, ${countOf(token.minted, "token", "tokens")} so far`),
     token.fault ? make("p", { class: "bad" }, token.fault) : null,
   ];
 }
