@@ -12,6 +12,7 @@ import pytest
 import requests
 from flask.testing import FlaskClient
 
+from lakebase_api.access import key_ring
 from lakebase_api.app import get_service
 from lakebase_api.http.status_schemas import ServerStatusSchema
 from tests.access.keys import bear, create_key
@@ -78,6 +79,21 @@ def test_it_is_told_without_a_connection_and_while_the_database_cannot_be_reache
     assert re.match(r"Awake: [01] of 4 connections in use\.", ask(client)["sentence"])
     assert (pool.stats()["requests_num"], pool.asked_at) == before
     assert ask(build_app().test_client())["condition"] == "starting"
+
+
+def test_to_ask_for_it_with_a_key_again_and_again_does_not_ask_the_database_for_keys(
+    connect: Connect, database: OrdersDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = create_key(database.environment, "ann")
+    client = connect(ANONYMOUS="off")
+    pool = get_service(client.application).lakebase.pool
+    ask(client, **bear(key))
+    monkeypatch.setattr(key_ring, "FRESH", 0.0)
+    asked_at = pool.asked_at
+    ask(client, **bear(key))
+    assert pool.asked_at == asked_at
+    assert client.get("/me", headers=bear(key)).status_code == 200
+    assert pool.asked_at > asked_at
 
 
 def test_an_export_is_told_of_while_it_runs_with_its_rows_so_far(connect: Connect) -> None:
