@@ -5,8 +5,8 @@ from enum import StrEnum
 
 from lakebase_api.telemetry.worker_report import WorkerReport
 
-# Seconds without a request after which the database may have been put to sleep. Lakebase waits for a minute
-# at least. https://docs.databricks.com/aws/en/oltp/projects/scale-to-zero
+# Seconds without a request after which the database may have been put to sleep: how long it waits is set in
+# Lakebase, and not known here.
 QUIET = 60.0
 
 
