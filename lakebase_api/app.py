@@ -21,6 +21,7 @@ from lakebase_api.http.cursors import CursorCodec, derive_secret
 from lakebase_api.http.documentation import register_documentation
 from lakebase_api.http.exporting import Exports
 from lakebase_api.http.exports import ExportView
+from lakebase_api.http.freshness import add_freshness
 from lakebase_api.http.index import register_home
 from lakebase_api.http.me import register_me
 from lakebase_api.http.operation import Operation
@@ -33,18 +34,20 @@ from lakebase_api.http.proxies import allow_hosts, trust_proxies
 from lakebase_api.http.quota import limit_callers
 from lakebase_api.http.reads import Reads
 from lakebase_api.http.request_context import Observing, register_exchange
-from lakebase_api.http.resource import Resource
+from lakebase_api.http.resource import Resource, read_always
+from lakebase_api.http.result_cache import TableCache
 from lakebase_api.http.routes import find_routes
 from lakebase_api.http.service_name import name_service
 from lakebase_api.http.status import register_status
 from lakebase_api.http.table_operations import list_operations
+from lakebase_api.http.usage import register_usage
 from lakebase_api.http.validation import GREATEST_BODY
 from lakebase_api.service import Service
 from lakebase_api.settings import Settings
-from lakebase_api.sql.audit_table import TABLE as AUDIT
 from lakebase_api.sql.counting import TableCounts, build_slots
 from lakebase_api.sql.export_chunks import ExportChunks
 from lakebase_api.sql.overlay import Overlay
+from lakebase_api.sql.own_tables import AUDIT_TABLE
 from lakebase_api.sql.table_database import TableDatabase
 from lakebase_api.table.declaration import Table
 from lakebase_api.table.types import Kind
@@ -71,7 +74,7 @@ def create_app(settings: Settings, tables: Sequence[Table], rights: Rights | Non
     observing = Observing(service.observers, routes)
     register_exchange(app, observing, settings.request_timeout)
     rights = rights or Rights(anonymous=settings.anonymous)
-    names = [AUDIT, *(table.name for table in tables)]
+    names = [AUDIT_TABLE.name, *(table.name for table in tables)]
     register_audit(app, service.audit, names)
     require_callers(app, service.authenticator, rights, service.rate_limit)
     default = parse_policy("caller", settings.rate_limit) if settings.rate_limit else None
@@ -109,13 +112,14 @@ def _register_routes(app: Flask, service: Service, rights: Rights, observing: Ob
     for table, overlay in service.overlays.by_table.items():
         build = partial(_build_operations, service, overlay, secret, slots, observing)
         operations = TableOperations(rights, table, build)
-        Resource(table).serve(app, document, operations.all, operations.admit)
+        cache = TableCache(service.cache, TableDatabase(lakebase.database, overlay))
+        Resource(table).serve(app, document, operations.all, operations.admit, cache.answer)
     own = service.audit_table
     build_own = partial(
         _build_operations, service, Overlay(own, settings.status_schema), secret, slots, observing
     )
     of_audit = list_audit_operations(own, build_own(own))
-    Resource(own).serve(app, document, of_audit, build_admit(rights))
+    Resource(own).serve(app, document, of_audit, build_admit(rights), read_always)
     register_me(app, document, rights, service.tables)
     register_pages(app)
     register_status(
@@ -126,6 +130,7 @@ def _register_routes(app: Flask, service: Service, rights: Rights, observing: Ob
         service.peers.ask_all,
         reads_credentials=service.authenticator.reads_credentials,
     )
+    register_usage(app, document, rights, service.usage_reports)
     deciding = {
         "token": lakebase.check_token,
         "database": lakebase.check_connect,
@@ -151,7 +156,7 @@ def _build_operations(
     settings, resource = service.settings, Resource(table)
     database = TableDatabase(service.lakebase.database, overlay, table)
     counts = TableCounts(database, settings, slots)
-    return list_operations(
+    operations = list_operations(
         Reads(resource, database, counts, CursorCodec(secret, table)),
         Changes(ChangeTexts(resource), database, settings),
         ExportView(
@@ -159,9 +164,11 @@ def _build_operations(
             _build_exports(service, overlay),
             ExportAudit(service.audit, table, secret),
             observing.finish_export,
+            partial(service.freshness.find_version, table.name),
             settings.export_time_limit,
         ),
     )
+    return add_freshness(service.freshness, table, operations)
 
 
 def _build_exports(service: Service, overlay: Overlay) -> Exports:

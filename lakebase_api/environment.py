@@ -21,7 +21,8 @@ from lakebase_api.settings import CA_VERIFYING_MODES, VARIABLES, Settings
 UNSEEN = string.whitespace + "\u00a0\u200b\ufeff"
 # Control characters, line ends of Unicode, and bytes that are not UTF-8.
 UNFIT = ("Cc", "Zl", "Zp", "Cs")
-# What the SDK and libpq would read in the environment only, and that decides who logs in, and where.
+# What the SDK and libpq would read in the environment only, and that decides who logs in, and where. So does
+# OpenTelemetry's, which has a hundred.
 NOT_OF_THE_FILE = (
     "DATABRICKS_CONFIG_PROFILE",
     "DATABRICKS_CONFIG_FILE",
@@ -104,10 +105,14 @@ def _with_env_file(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str
     from_file = _trim({line.key: line.value for line in lines if line.key and line.value})
     mistakes += [
         f"{name}: is not read from {path}; set it in the environment."
-        for name in NOT_OF_THE_FILE
+        for name in (*NOT_OF_THE_FILE, *filter(_is_of_opentelemetry, from_file))
         if name in from_file
     ]
     return {**from_file, **environ}, mistakes
+
+
+def _is_of_opentelemetry(name: str) -> bool:
+    return name.startswith("OTEL_")
 
 
 def _trim(variables: Mapping[str, str]) -> dict[str, str]:

@@ -5,13 +5,15 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from datetime import UTC
+from threading import Thread
 
 import msgspec
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from lakebase_api import __version__
-from lakebase_api.access.audit import INTERVAL, SERVICE, Audit, AuditStore, StartRecord
+from lakebase_api.access.audit import SERVICE, Audit, AuditStore, StartRecord
 from lakebase_api.access.authenticator import Authenticator
 from lakebase_api.access.caller import Caller
 from lakebase_api.access.key_file import read_key_file
@@ -21,24 +23,40 @@ from lakebase_api.access.rate_limit import RateLimit
 from lakebase_api.addresses import is_open_to_others
 from lakebase_api.doctor.examination import Examination
 from lakebase_api.http.audit_operations import declare_audit
-from lakebase_api.http.request_context import current_exchange, new_id
+from lakebase_api.http.request_context import current_exchange
+from lakebase_api.http.result_cache import ResultCache
 from lakebase_api.http.status import LEFT_OUT
 from lakebase_api.lakebase.connection import Connection
-from lakebase_api.lakebase.service import Lakebase
+from lakebase_api.lakebase.freshness import FreshnessWatch
+from lakebase_api.lakebase.service import Lakebase, build_ask
+from lakebase_api.lakebase.write_behind import INTERVAL
 from lakebase_api.settings import Settings
-from lakebase_api.sql.audit_table import TABLE as AUDIT
 from lakebase_api.sql.audit_table import AuditAction, Event
 from lakebase_api.sql.overlay import Overlays
+from lakebase_api.sql.own_tables import AUDIT_TABLE
 from lakebase_api.table.declaration import Table
 from lakebase_api.telemetry.exports_under_way import ExportsUnderWay
 from lakebase_api.telemetry.observation import Observer
 from lakebase_api.telemetry.peers import Peers, State
 from lakebase_api.telemetry.recent import Recent
+from lakebase_api.telemetry.trace_context import new_id
 from lakebase_api.telemetry.traffic import REPORT_INTERVAL, Traffic, TrafficReport
+from lakebase_api.telemetry.usage import Usage, UsageStore
+from lakebase_api.telemetry.usage_report import ROWS, UsageReports
 from lakebase_api.telemetry.worker_folder import WorkerFolder
-from lakebase_api.telemetry.worker_report import WorkerReport, report_connects, report_pool, report_token
+from lakebase_api.telemetry.worker_report import (
+    WorkerReport,
+    report_connects,
+    report_freshness,
+    report_pool,
+    report_token,
+)
 
 logger = logging.getLogger(__name__)
+
+MEND = "Install requirements-otel.txt, or lakebase-api[otel]"
+# Seconds for what was not sent yet, at the end of a worker: it has one for everything.
+CLOSING_TIME = 0.8
 
 
 class Service:
@@ -51,12 +69,12 @@ class Service:
         self.overlays = Overlays(tables, settings.status_schema)
         self.traffic = Traffic()
         self.rate_limit = RateLimit()
+        self.cache = ResultCache(settings)
         self.folder = WorkerFolder()
         self.peers = Peers(self._describe_worker)
         self.recent = Recent(LEFT_OUT)
         self.exports = ExportsUnderWay()
-        # Of each request.
-        self.observers: list[Observer] = [self.traffic, self.recent]
+        self._close_telemetry: Callable[[], Thread] | None = None
         self._number = 0
         self._opened_at = time.monotonic()
         self._is_stopping: Callable[[], bool] = lambda: False
@@ -76,10 +94,25 @@ class Service:
             current_exchange,
             Examination(settings, tables),
             self._greet,
-            (AUDIT,),
+            (AUDIT_TABLE.name,),
         )
         store = AuditStore(self.lakebase.database, settings.status_schema)
         self.audit = Audit(store.write, lambda: self.lakebase.pool.asked_at)
+        usage_store = UsageStore(self.lakebase.database, settings.status_schema)
+        self.usage = Usage(usage_store.add, lambda: self.lakebase.pool.asked_at)
+        self.usage_peers = Peers(lambda: {ROWS: self.usage.list_unwritten()}, "usage")
+        self.usage_reports = UsageReports(
+            self.lakebase.database,
+            settings.status_schema,
+            self.usage_peers.ask_all,
+            lambda: self.usage.is_failing,
+        )
+        # Of each request.
+        self.observers: list[Observer] = [self.traffic, self.usage, self.recent]
+        synced = {table.name: table.synced_table for table in tables if table.synced_table}
+        self.freshness = FreshnessWatch(
+            synced, build_ask(settings) if synced else None, settings.freshness_warn
+        )
         self.authenticator = Authenticator(settings, self._build_key_ring(), self._build_check())
         self._report = TrafficReport(self.traffic, self.lakebase.stats)
 
@@ -122,21 +155,47 @@ class Service:
         self._opened_at = time.monotonic()
         self.prepare()
         self.peers.open(self.folder.path, number)
+        self._open_telemetry()
+        self.usage_peers.open(self.folder.path, number)
         self._scheduler.add_job(self._report.log, "interval", seconds=REPORT_INTERVAL)
         self._scheduler.add_job(self.audit.write, "interval", seconds=INTERVAL)
+        self._scheduler.add_job(self.usage.write, "interval", seconds=INTERVAL)
         self._scheduler.start()
         self.lakebase.open()
+        self.freshness.open(self.folder.path)
         logger.info("Application startup complete")
 
     def close(self) -> None:
         """End the threads and connections."""
         # Waiting would be for ever: a job that sets its next run needs the lock that waiting holds.
         self._scheduler.shutdown(wait=False)
+        closing = self._close_telemetry and self._close_telemetry()
+        self.freshness.close()
         self.audit.close()
+        self.usage.close()
         self.lakebase.close()
         self.peers.close()
+        self.usage_peers.close()
         self.rate_limit.close()
         self.folder.close()
+        if closing:
+            closing.join(CLOSING_TIME)
+
+    def _open_telemetry(self) -> None:
+        """Send traces and metrics from now on, if the settings name a collector."""
+        settings = self.settings
+        if not settings.otlp_endpoint:
+            return
+        try:
+            # Imports the SDK, which a service that sends nothing does without.
+            from lakebase_api.telemetry.otlp import OpenTelemetry
+        except ImportError as error:
+            logger.warning("OTEL_EXPORTER_OTLP_ENDPOINT is set, but nothing is sent: %s. %s", error, MEND)
+            return
+        name = settings.app_name or settings.pg_appname
+        telemetry = OpenTelemetry(name, settings.otlp_headers, self.lakebase.stats)
+        self.observers.append(telemetry)
+        self._close_telemetry = telemetry.close
 
     def _describe_worker(self) -> State:
         """How this worker is doing, for others to show; asked for by any of them."""
@@ -150,6 +209,8 @@ class Service:
             token=report_token(self.lakebase),
             exports=self.exports.report(),
             recent=self.recent.report(),
+            freshness=report_freshness(self.freshness),
+            cache=asdict(self.cache.use) | asdict(self.cache.hits) if self.settings.result_cache_size else {},
         )
         state: State = msgspec.to_builtins(report)
         return state

@@ -23,6 +23,7 @@ from lakebase_api.variables import (
     number,
     one_of,
     read_by,
+    read_size,
     setting,
     several,
     whole,
@@ -47,6 +48,9 @@ JWT_ALGORITHMS = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     *("ES256", "ES384", "ES512", "EdDSA"),
 )
+# A name of Unity Catalog. https://docs.databricks.com/aws/en/sql/language-manual/sql-ref-names
+SYNCED_TABLE = r"[^\s./`\x00-\x1f\x7f]{1,255}(?:\.[^\s./`\x00-\x1f\x7f]{1,255}){2}"
+NO_SYNCED_TABLE = "Must be catalog.schema.table, as Unity Catalog names the copy."
 # The default of what settings may say of orders.
 AS_DECLARED = "what `TABLES_FILE` says"
 
@@ -122,6 +126,13 @@ class Settings:
     pg_appname: str = setting(
         "PGAPPNAME", default="lakebase-orders-api", help="`application_name` of the connections"
     )
+    trace_sql: bool = setting(
+        "TRACE_SQL",
+        field=fields.Boolean(),
+        default=False,
+        help="`true`: `application_name` of a connection has the id of the request that uses it, behind "
+        "`PGAPPNAME` and a slash; see [running.md](running.md#one-id)",
+    )
     tables_file: str = setting(
         "TABLES_FILE", default="tables.toml", help="File that declares the tables that are served"
     )
@@ -137,6 +148,20 @@ class Settings:
         help="Where status changes go: `overlay`, into tables of the app's own, shown over the orders table; "
         "`direct`, into the orders table, which must be the app's to update; `off`, nowhere",
         shown_default=AS_DECLARED,
+    )
+    synced_table: str | None = setting(
+        "SYNCED_TABLE",
+        field=matching(SYNCED_TABLE, error=NO_SYNCED_TABLE),
+        help="What Unity Catalog calls the synced table that orders are, as `catalog.schema.table`: then the "
+        "service tells [how fresh they are](reading.md#how-fresh-the-data-is)",
+        shown_default=AS_DECLARED,
+    )
+    freshness_warn: float | None = setting(
+        "FRESHNESS_WARN",
+        field=number(1, 31_536_000),
+        help="Seconds: older data of a synced table, of which there is something newer, is warned of in the "
+        "log once",
+        shown_default="never",
     )
     status_schema: str = setting(
         "STATUS_SCHEMA", default="lakebase_api", help="Schema of the tables that keep status changes"
@@ -154,7 +179,7 @@ class Settings:
         "REQUIRE_IF_MATCH",
         field=fields.Boolean(),
         default=False,
-        help="`true`: a status change must say in `If-Match` which order it was made from",
+        help="`true`: a change must say in `If-Match` which version of the row it was made from",
     )
     rights_file: str | None = setting(
         "RIGHTS_FILE",
@@ -304,13 +329,33 @@ class Settings:
         "COUNT_TTL",
         field=number(0, 3600),
         default=5.0,
-        help="Seconds for which a count of the orders is the answer to all who ask",
+        help="Seconds for which a count is the answer to all who ask for the same one",
     )
     count_budget: float = setting(
         "COUNT_BUDGET",
         field=number(0, 60),
         default=1.0,
         help="Seconds to wait for an exact count; then the answer is the planner's estimate",
+    )
+    result_cache_size: int = setting(
+        "RESULT_CACHE_SIZE",
+        field=read_by(read_size),
+        default=32 << 20,
+        help="Memory of each worker for answers of lists, such as `32MB`: they are shown again while nothing "
+        "in the database has changed; `0`: none are kept",
+        shown_default="`32MB`",
+    )
+    result_cache_ttl: float = setting(
+        "RESULT_CACHE_TTL",
+        field=number(0, 86400),
+        default=0.0,
+        help="Seconds for which an answer is shown again without a look at the database: it may be as old",
+    )
+    result_stale_if_error: float = setting(
+        "RESULT_STALE_IF_ERROR",
+        field=number(0, 604800),
+        default=0.0,
+        help="Seconds for which an answer is shown again, with its `Age`, while the database is away",
     )
     cursor_secret: str | None = setting(
         "CURSOR_SECRET",
@@ -408,6 +453,20 @@ class Settings:
         field=fields.Boolean(),
         default=False,
         help="`true`: those pages may send cookies and logins, such as the platform's; not with `*`",
+    )
+    otlp_endpoint: str | None = setting(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        field=matching(
+            r"https?://[^\s@]+",
+            error="Must be a URL of http or https without a login, which OTEL_EXPORTER_OTLP_HEADERS is for.",
+        ),
+        help="Collector of OpenTelemetry that gets traces and metrics, by OTLP over HTTP; see "
+        "[running.md](running.md#opentelemetry). Injected on Databricks Apps where telemetry is on",
+    )
+    otlp_headers: str | None = setting(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        secret=True,
+        help="Headers for the collector, `name=value` separated by commas, escaped as in URLs",
     )
     env_file: str = setting(
         "ENV_FILE", default=".env", help="File of `NAME=value` lines read beside the environment, which wins"

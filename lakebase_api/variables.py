@@ -1,11 +1,15 @@
 """How one setting is declared: its environment names, how its text is read, its default and its meaning."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate
+
+# Of sizes: by how many bits they are shifted.
+UNITS = {"": 0, "B": 0, "KB": 10, "MB": 20, "GB": 30}
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,14 @@ def matching(pattern: str, *, error: str) -> fields.Field[Any]:
 def read_by(read: Callable[[str], object]) -> fields.Field[Any]:
     """What the function makes of a text. It raises ``ValidationError``."""
     return fields.Function(deserialize=read)
+
+
+def read_size(text: str) -> int:
+    """A number of bytes, of kB, MB or GB, which are powers of 1024 as PostgreSQL has them."""
+    match = re.fullmatch(r"([0-9]{1,9})\s*(|B|kB|MB|GB)", text.strip(), re.IGNORECASE)
+    if not match:
+        raise ValidationError("Must be a size such as 32MB, or 0.")
+    return int(match[1]) << UNITS[match[2].upper()]
 
 
 def several(read: Callable[[str], str]) -> fields.Field[Any]:

@@ -88,8 +88,11 @@ def before_call(context, case, kwargs):
 """
 
 
-def run_schemathesis(url: str, tables: Iterable[Table], folder: Path) -> None:
-    """Ask the service of that address. Raises ``AssertionError`` with what is not as documented."""
+def run_schemathesis(url: str, tables: Iterable[Table], folder: Path, *paths: str) -> None:
+    """Ask the service of that address for these paths, or for all.
+
+    Raises ``AssertionError`` with what is not as documented.
+    """
     described = {
         table.name: (
             table.key_names,
@@ -112,6 +115,7 @@ def run_schemathesis(url: str, tables: Iterable[Table], folder: Path) -> None:
             f"{url}/openapi.json",
             *options,
             *reproducible,
+            *(f"--include-path={path}" for path in paths),
         ],
         cwd=folder,
         capture_output=True,

@@ -87,6 +87,10 @@ def test_all_mistakes_are_reported_together_by_name() -> None:
         ({**STATIC, "CORS_CREDENTIALS": "true", "CORS_ORIGINS": "*"}, ["CORS_CREDENTIALS, CORS_ORIGINS"]),
         ({**STATIC, "CURSOR_SECRET": "fifteen-letters"}, ["CURSOR_SECRET"]),
         ({**STATIC, "PGHOSTADDR": "10.0.0.1"}, ["PGHOSTADDR"]),
+        (
+            {**STATIC, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://me:pw@here"},
+            ["OTEL_EXPORTER_OTLP_ENDPOINT"],
+        ),
         ({"LAKEBASE_ENDPOINT": "mine"}, ["LAKEBASE_ENDPOINT"]),
     ],
 )
@@ -152,10 +156,11 @@ def test_a_file_without_certificates_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_file_does_not_take_what_only_the_environment_can_say(tmp_path: Path) -> None:
     file = tmp_path / "settings"
-    file.write_text("DATABRICKS_CONFIG_PROFILE=shop\nPGSERVICE=shop\nOTHER=1\n")
+    file.write_text("OTEL_SERVICE_NAME=shop\nDATABRICKS_CONFIG_PROFILE=shop\nPGSERVICE=shop\nOTHER=1\n")
     assert mistakes({**STATIC, "ENV_FILE": str(file)}) == [
         f"DATABRICKS_CONFIG_PROFILE: is not read from {file}; set it in the environment.",
         f"PGSERVICE: is not read from {file}; set it in the environment.",
+        f"OTEL_SERVICE_NAME: is not read from {file}; set it in the environment.",
     ]
 
 

@@ -33,7 +33,7 @@ def test_the_doctor_prints_a_line_for_each_check_and_ends_well(unchanged_databas
     lines = ended.stdout.splitlines()
     # Where the app has been, it owns its audit.
     assert {line[:2] for line in lines if not line.startswith("! audit")} == {"✓ "}
-    assert len(lines) == 18
+    assert len(lines) == 19
 
 
 def test_the_doctor_ends_with_status_1_and_says_what_mends_each_fault() -> None:

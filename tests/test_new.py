@@ -20,7 +20,15 @@ from tests.conftest import OrdersDatabase
 from tests.gunicorn_process import PATIENCE, ROOT, GunicornProcess
 
 TEMPLATE = ROOT / "lakebase_api" / "template"
-SOURCES = ("lakebase_api", "pyproject.toml", "setup.cfg", "requirements.in", "README.md", "LICENSE")
+SOURCES = (
+    "lakebase_api",
+    "pyproject.toml",
+    "setup.cfg",
+    "requirements.in",
+    "requirements-otel.in",
+    "README.md",
+    "LICENSE",
+)
 
 
 def test_a_folder_is_written_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,6 +83,14 @@ def test_the_package_says_how_it_is_built_in_one_place() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     assert config["options"]["install_requires"] == "file: requirements.in"
+    assert config["options.extras_require"]["otel"] == "file: requirements-otel.in"
+
+
+def test_what_telemetry_needs_is_of_the_versions_that_are_tested() -> None:
+    wanted, tested = (
+        (ROOT / name).read_text().splitlines() for name in ("requirements-otel.txt", "requirements-dev.txt")
+    )
+    assert set(wanted) <= set(tested)
 
 
 @pytest.fixture(scope="module")

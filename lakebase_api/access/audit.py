@@ -1,5 +1,6 @@
 """Keeps what was done that no history has, without any request waiting for it."""
 
+import contextlib
 import logging
 import threading
 import time
@@ -11,50 +12,44 @@ import psycopg
 
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.database import Background, Database
-from lakebase_api.lakebase.failures import first_line
-from lakebase_api.lakebase.pool import DatabaseUnavailable, DeadlineExceeded
-from lakebase_api.lakebase.setup_faults import NotSetUp
+from lakebase_api.lakebase.pool import UPKEEP
+from lakebase_api.lakebase.write_behind import WriteBehind
 from lakebase_api.sql.audit_table import AuditAction, AuditTable, Event
+from lakebase_api.sql.own_tables import OWN_TABLES
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two looks at what is to be written, and between two batches of refusals or tries in vain.
-INTERVAL = 2.0
-PAUSE = 60.0
 # Refusals that wait; more are counted only. Others are few: what a worker exports in days of an outage.
 MOST_REFUSALS = 1_000
 MOST_KEPT = 10_000
-# Seconds that writing takes at most.
-TIME_LIMIT = 10.0
-# The same when the process ends.
-LAST_TIME_LIMIT = 2.0
 SERVICE = "service"
 # Writes events within so many seconds. Raises what the database does.
 Store = Callable[[Sequence[Event], float], None]
-CANNOT_WRITE = (psycopg.Error, DatabaseUnavailable, DeadlineExceeded, NotSetUp)
 NOT_WRITTEN = "What was done and has no history is not written: %s. `python -m lakebase_api doctor` says more"
 
 
 class Audit:
     """What waits to be written. Safe to share between threads.
 
-    ``store`` writes events; ``find_use`` gives the time of ``time.monotonic()`` at which the database was
-    last asked for: refusals alone never wake it. ``clock`` gives that time now.
+    ``store`` writes events; ``find_use`` gives the time of ``time.monotonic()`` at which requests last asked
+    for the database: refusals alone never wake it. ``clock`` gives that time now.
     """
 
     def __init__(
         self, store: Store, find_use: Callable[[], float], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._store = store
-        self._find_use = find_use
-        self._clock = clock
         self._kept: deque[Event] = deque()
         self._refusals: deque[Event] = deque()
         self._dropped = 0
         self._lock = threading.Lock()
-        self._writing = threading.Lock()
-        self._tried_at = self._failed_at = self._own_use = float("-inf")
-        self._was_told = False
+        self._writes = WriteBehind[_Batch](
+            self._take,
+            lambda batch, time_limit: store(batch.list_events(), time_limit),
+            self._settle,
+            find_use,
+            lambda reason: logger.warning(NOT_WRITTEN, reason),
+            clock,
+        )
 
     def record(self, event: Event) -> None:
         """Have the event written soon, and again until that goes well. Does not block."""
@@ -65,30 +60,12 @@ class Audit:
         self._add(self._refusals, event, MOST_REFUSALS)
 
     def write(self) -> None:
-        """Write what is due. To be called every ``INTERVAL`` seconds."""
-        with self._writing:
-            now = self._clock()
-            was_used = self._was_used(now)
-            may_retry = self._failed_at < now - PAUSE and was_used
-            is_failing = self._failed_at > float("-inf")
-            takes_refusals = was_used and self._tried_at < now - PAUSE
-            if is_failing and not may_retry:
-                return
-            self._write(self._take(takes_refusals=takes_refusals), TIME_LIMIT)
+        """Write what is due. To be called every ``write_behind.INTERVAL`` seconds."""
+        self._writes.write()
 
     def close(self) -> None:
         """Write what is left, as the process ends."""
-        if self._writing.acquire(timeout=LAST_TIME_LIMIT):
-            try:
-                takes_refusals = self._was_used(self._clock())
-                self._write(self._take(takes_refusals=takes_refusals), LAST_TIME_LIMIT)
-            finally:
-                self._writing.release()
-
-    def _was_used(self, now: float) -> bool:
-        """Whether others than this used the database in the last minute."""
-        used = self._find_use()
-        return used != self._own_use and used > now - PAUSE
+        self._writes.close()
 
     def _add(self, waiting: deque[Event], event: Event, most: int) -> None:
         with self._lock:
@@ -97,7 +74,7 @@ class Audit:
             else:
                 self._dropped += 1
 
-    def _take(self, *, takes_refusals: bool) -> "_Batch":
+    def _take(self, takes_refusals: bool) -> "_Batch | None":
         with self._lock:
             kept, refusals, dropped = list(self._kept), [], 0
             self._kept.clear()
@@ -105,37 +82,17 @@ class Audit:
                 refusals, dropped = list(self._refusals), self._dropped
                 self._refusals.clear()
                 self._dropped = 0
-                self._tried_at = self._clock()
-        return _Batch(kept, refusals, dropped)
+        return _Batch(kept, refusals, dropped) if kept or refusals or dropped else None
 
-    def _write(self, batch: "_Batch", time_limit: float) -> None:
-        if not (events := batch.list_events()):
+    def _settle(self, batch: "_Batch", is_over: bool) -> None:
+        if is_over:
             return
-        try:
-            self._store(events, time_limit)
-        except psycopg.DataError as error:  # it would be so the next time
-            logger.warning(NOT_WRITTEN, first_line(error))
-        except CANNOT_WRITE as error:
-            self._put_back(batch)
-            self._tell(error)
-        else:
-            self._failed_at = float("-inf")
-            self._was_told = False
-        self._own_use = self._find_use()
-
-    def _put_back(self, batch: "_Batch") -> None:
-        self._failed_at = self._clock()
         with self._lock:
             self._dropped += batch.dropped
         for event in batch.kept:
             self.record(event)
         for event in batch.refusals:
             self.record_refusal(event)
-
-    def _tell(self, error: Exception) -> None:
-        if not self._was_told:
-            self._was_told = True
-            logger.warning(NOT_WRITTEN, first_line(error))
 
 
 @dataclass(frozen=True)
@@ -161,7 +118,7 @@ class AuditStore:
 
     def write(self, events: Sequence[Event], time_limit: float) -> None:
         """Write them within so many seconds. Raises what the database does."""
-        background = Background(time.monotonic() + time_limit)
+        background = Background(time.monotonic() + time_limit, flow=UPKEEP)
         self.database.read_for(background, lambda connection: self._insert(connection, events))
 
     def _insert(self, connection: Connection, events: Sequence[Event]) -> None:
@@ -171,8 +128,8 @@ class AuditStore:
 class StartRecord:
     """Writes at the first connection of a process that its server has started, and with which settings.
 
-    Makes the table where there is none. What cannot be written then is given to ``record``. Safe to share
-    between threads.
+    Makes the app's own tables where there are none. What cannot be written then is given to ``record``. Safe
+    to share between threads.
     """
 
     def __init__(self, schema: str, event: Event, record: Callable[[Event], None]) -> None:
@@ -190,11 +147,12 @@ class StartRecord:
                 self._write(connection)
 
     def _write(self, connection: Connection) -> None:
-        table = AuditTable(connection, self._schema)
+        # A person, whose role on Lakebase is an e-mail address, would own what is the app's.
+        if "@" not in connection.info.user:
+            for table in OWN_TABLES:
+                with contextlib.suppress(psycopg.Error):
+                    table.make(connection, self._schema)
         try:
-            # A person, whose role on Lakebase is an e-mail address, would own what is the app's.
-            if "@" not in connection.info.user:
-                table.make()
-            table.insert_start(self._event)
+            AuditTable(connection, self._schema).insert_start(self._event)
         except psycopg.Error:
             self._record(self._event)

@@ -151,6 +151,8 @@ class _Reader:
             if name not in self._tables:
                 section.refuse(f"{name} is no declared table{suggest(name, self._tables)}")
                 continue
+            if self._tables[name].is_public:
+                section.refuse(f"{name} is public: all callers get the same of it.")
             for role in section.content:
                 if role not in self._roles:
                     section.refuse(f"{role} is none of the roles{suggest(role, self._roles)}", role)

@@ -20,7 +20,8 @@ from lakebase_api.doctor.facts import Column, Facts, Index, Key, Own, Relation, 
 from lakebase_api.doctor.marks import name_source
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.settings import Settings
-from lakebase_api.sql.overlay_tables import find_tables, list_privileges, read_version
+from lakebase_api.sql.overlay_names import list_privileges
+from lakebase_api.sql.overlay_state import find_tables, read_version
 from lakebase_api.table import declaration
 from lakebase_api.table.declaration import Filter, Table
 

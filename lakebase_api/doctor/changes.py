@@ -6,15 +6,9 @@ from lakebase_api.doctor.facts import Facts
 from lakebase_api.doctor.names import name_changes, quote
 from lakebase_api.lakebase.findings import Blocks, Check, advised, failed, name_changes_check, passed
 from lakebase_api.settings import Settings
-from lakebase_api.sql.overlay_tables import (
-    IDEMPOTENCY_TABLE,
-    MIGRATIONS,
-    find_lacking,
-    find_other_types,
-    has_circumstances,
-    list_privileges,
-    spell_storage_type,
-)
+from lakebase_api.sql.overlay_names import IDEMPOTENCY_TABLE, list_privileges, spell_storage_type
+from lakebase_api.sql.overlay_state import find_lacking, find_other_types, has_circumstances
+from lakebase_api.sql.overlay_tables import MIGRATIONS
 from lakebase_api.table.declaration import Writes
 
 SETUP = "python -m lakebase_api setup"

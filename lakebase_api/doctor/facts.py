@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from lakebase_api.sql.overlay_tables import Found
+from lakebase_api.sql.overlay_state import Found
 from lakebase_api.table.declaration import Table
 
 

@@ -7,8 +7,8 @@ from psycopg import sql
 
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.findings import Check, passed, skipped
-from lakebase_api.sql.audit_table import TABLE
-from lakebase_api.sql.overlay_tables import IDEMPOTENCY_TABLE, name_history
+from lakebase_api.sql.overlay_names import IDEMPOTENCY_TABLE, name_history
+from lakebase_api.sql.own_tables import OWN_TABLES
 from lakebase_api.table.declaration import Table
 
 GROWTH = "growth"
@@ -26,7 +26,8 @@ COUNT_NEW = "SELECT count(*) FROM {table} WHERE {time} > now() - interval '24 ho
 def list_growing(tables: Sequence[Table]) -> dict[str, str]:
     """The tables that grow, each with its column of times."""
     histories = {name_history(table): "_changed_at" for table in tables if table.changeable}
-    return {TABLE: "at", **histories, IDEMPOTENCY_TABLE: "created_at"}
+    own = {table.name: table.time for table in OWN_TABLES}
+    return {**own, **histories, IDEMPOTENCY_TABLE: "created_at"}
 
 
 def judge_growth(connection: Connection | None, schema: str, tables: Sequence[Table]) -> Check:

@@ -17,8 +17,8 @@ from lakebase_api.doctor.login import LoginFailed, log_in_or_fail
 from lakebase_api.environment import SettingsError, load_settings
 from lakebase_api.lakebase.failures import first_line
 from lakebase_api.redaction import redact
-from lakebase_api.sql.audit_table import TABLE as AUDIT
 from lakebase_api.sql.audit_table import AuditAction, AuditTable, Event
+from lakebase_api.sql.own_tables import AUDIT_TABLE
 
 # How long the key of before goes on being accepted after another one took its place.
 OVERLAP = "24 hours"
@@ -125,7 +125,10 @@ class KeyCommands:
         if audit.may_insert:
             audit.insert([Event(action, table.connection.info.user, method=OF_DATABASE, detail=detail)])
         elif audit.is_there:
-            print(f"The table {AUDIT} will not have this: this login may not add to it.", file=self._told)
+            print(
+                f"The table {AUDIT_TABLE.name} will not have this: this login may not add to it.",
+                file=self._told,
+            )
 
     def _show(self, key: str, text: str) -> None:
         print(text, file=self._told, flush=True)

@@ -9,8 +9,9 @@ from lakebase_api.doctor.growth import list_growing
 from lakebase_api.doctor.setting_up import SetupRefused, begin
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.failures import first_line
-from lakebase_api.sql.audit_table import TABLE, AuditAction, AuditTable, Event
-from lakebase_api.sql.overlay_tables import name_history
+from lakebase_api.sql.audit_table import AuditAction, AuditTable, Event
+from lakebase_api.sql.overlay_names import name_history
+from lakebase_api.sql.own_tables import AUDIT_TABLE
 from lakebase_api.table.declaration import Table
 
 # Rows of a transaction: nobody waits long for one of them, and what is done stays done.
@@ -56,7 +57,7 @@ def _prune_all(connection: Connection, schema: str, tables: Sequence[Table], day
         is_over = _has_newer(identifier, by_history[name]) if name in by_history else ALWAYS
         parts = {"table": identifier, "time": sql.Identifier(time), "batch": sql.Literal(BATCH)}
         deleted[name] = _delete(connection, sql.SQL(DELETE).format(is_over=is_over, **parts), days)
-    if TABLE in deleted:
+    if AUDIT_TABLE.name in deleted:
         detail = {"older_than_days": days, "rows": deleted}
         event = Event(AuditAction.PRUNE, connection.info.user, method="database", detail=detail)
         AuditTable(connection, schema).insert([event])

@@ -9,9 +9,10 @@ from lakebase_api.access.rights_file import RightsError, load_rights
 from lakebase_api.doctor import login
 from lakebase_api.doctor.access import judge_access, judge_key_table
 from lakebase_api.doctor.app_role import find_app_role
-from lakebase_api.doctor.audit import judge_audit
 from lakebase_api.doctor.examination import Examination
+from lakebase_api.doctor.freshness import judge_freshness
 from lakebase_api.doctor.growth import judge_growth
+from lakebase_api.doctor.own_tables import judge_own_tables
 from lakebase_api.doctor.roles import judge_rights
 from lakebase_api.environment import SettingsError, load_settings
 from lakebase_api.lakebase.connection import LakebaseConnection
@@ -59,6 +60,7 @@ def _run_checks(environ: Mapping[str, str], role: str | None) -> Iterator[Check]
         yield from _check_rights(settings, tables)
     if tables:
         yield from _check_database(settings, tables, role, is_sized=not _mention(mistakes, SIZES))
+        yield from judge_freshness(settings, tables, role)
     else:
         yield from _skip_all(settings, tables, "the tables need mending first")
 
@@ -103,7 +105,7 @@ def _check_database(
     if connection is None:
         yield from _skip_database(examination, "no connection")
         yield from judge_key_table(None, settings)
-        yield judge_audit(None, settings.status_schema)
+        yield from judge_own_tables(None, settings.status_schema)
         yield judge_growth(None, settings.status_schema, tables)
         return
     with connection:
@@ -112,7 +114,7 @@ def _check_database(
             yield skipped(check.name, MEND_FIRST) if is_guess else check
         if role is None:
             yield from judge_key_table(connection, settings)
-        yield judge_audit(connection, settings.status_schema, role)
+        yield from judge_own_tables(connection, settings.status_schema, role)
         yield judge_growth(connection, settings.status_schema, tables)
 
 

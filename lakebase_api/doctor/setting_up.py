@@ -7,13 +7,13 @@ import psycopg
 
 from lakebase_api.access.key_table import KeyTable
 from lakebase_api.doctor.app_role import find_app_role
-from lakebase_api.doctor.audit import find_audit
 from lakebase_api.doctor.catalogues import Catalogues
 from lakebase_api.doctor.changes import SETUP, is_current, judge_changes
 from lakebase_api.doctor.examination import miss_role
 from lakebase_api.doctor.facts import Facts, Role
 from lakebase_api.doctor.login import LoginFailed, log_in_or_fail
 from lakebase_api.doctor.names import quote
+from lakebase_api.doctor.own_tables import find_own_table
 from lakebase_api.environment import SettingsError, load_settings
 from lakebase_api.lakebase.connection import Connection, LakebaseConnection
 from lakebase_api.lakebase.failures import first_line
@@ -21,8 +21,8 @@ from lakebase_api.lakebase.findings import State
 from lakebase_api.lakebase.setup_logs import AT_NO_ROWS
 from lakebase_api.redaction import redact
 from lakebase_api.settings import Settings
-from lakebase_api.sql import audit_table, overlay_tables
-from lakebase_api.sql.audit_table import AuditTable
+from lakebase_api.sql import overlay_tables
+from lakebase_api.sql.own_tables import OWN_TABLES, OwnTable
 from lakebase_api.table.declaration import Table
 from lakebase_api.table.loading import load_tables
 from lakebase_api.table.mistakes import TablesError
@@ -90,7 +90,7 @@ class _Setup:
         """Make what is missing, and say in a line what was done. Raises ``SetupRefused``."""
         try:
             role, before = self._gather(self.role)
-            if all(map(is_current, before)) and self._has_audit():
+            if all(map(is_current, before)) and all(map(self._has, OWN_TABLES)):
                 return f"{self._describe(role)} Nothing had to be done."
             steps = self._make()
         except psycopg.errors.InsufficientPrivilege as error:
@@ -109,7 +109,8 @@ class _Setup:
         schema = self.settings.status_schema
         with self.connection.transaction():
             steps = sum(overlay_tables.set_up(self.connection, schema, [table]) > 0 for table in self.tables)
-            AuditTable(self.connection, schema).make()
+            for table in OWN_TABLES:
+                table.make(self.connection, schema)
             for statement in self._list_ownership():
                 self.connection.execute(statement.encode())
         return "1 migration" if steps == 1 else f"{steps} migrations"
@@ -122,7 +123,7 @@ class _Setup:
             return given
         granted = [
             *overlay_tables.grants(schema, self.role, self.tables),
-            *audit_table.grants(schema, self.role),
+            *(grant for table in OWN_TABLES for grant in table.list_grants(schema, self.role)),
         ]
         keys = KeyTable(self.connection, schema)
         return [*given, *granted, *(keys.list_grants(self.role) if keys.is_there else ())]
@@ -135,9 +136,9 @@ class _Setup:
         # Who is to own a table must be allowed to make one there.
         return [f"ALTER SCHEMA {quote(schema)} OWNER TO {owner}", *tables]
 
-    def _has_audit(self) -> bool:
-        """Whether the audit is there, the role may work with it, and the owner owns it."""
-        found = find_audit(self.connection, self.settings.status_schema, self.role)
+    def _has(self, table: OwnTable) -> bool:
+        """Whether the table is there, the role may work with it, and the owner owns it."""
+        found = find_own_table(self.connection, table, self.settings.status_schema, self.role)
         return found is not None and found.may_work and self.owner in (None, found.owner)
 
     def _gather(self, name: str) -> tuple[Role, Sequence[Facts]]:
@@ -175,7 +176,6 @@ class _Setup:
             if is_granted is not None
         )
         statements = [f"ALTER SCHEMA {quote(schema)} OWNER TO {login};"]
-        if AuditTable(self.connection, schema).is_there:
-            there[audit_table.TABLE] = None
+        there |= {table.name: None for table in OWN_TABLES if table.is_there(self.connection, schema)}
         statements += [f"ALTER TABLE {quote(schema, name)} OWNER TO {login};" for name in there]
         return " ".join(statements)

@@ -8,7 +8,8 @@ from lakebase_api.http.fields import build_form_fields, build_stream_fields
 from lakebase_api.http.filters import build_filter_fields
 from lakebase_api.http.operation import Operation
 from lakebase_api.http.schemas import build_query
-from lakebase_api.sql.audit_table import TABLE, AuditAction
+from lakebase_api.sql.audit_table import AuditAction
+from lakebase_api.sql.own_tables import AUDIT_TABLE
 from lakebase_api.table.declaration import Column, Filter, Table, Writes
 from lakebase_api.table.types import find_type
 
@@ -24,10 +25,10 @@ SERVED = ("/count", "/{key}", "/pages", "/stream", "/export")
 def declare_audit(schema: str) -> Table:
     """The table as one that is declared."""
     return Table(
-        name=TABLE,
+        name=AUDIT_TABLE.name,
         one="audit_event",
         schema=schema,
-        source=TABLE,
+        source=AUDIT_TABLE.name,
         columns=tuple(_list_columns()),
         key_names=("id",),
         writes=Writes.OFF,

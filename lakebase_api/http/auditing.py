@@ -17,6 +17,10 @@ from lakebase_api.table.declaration import Table
 UNAUTHENTICATED = 401
 # Of callers who are not known, have no right to it, or ask for too much.
 REFUSED = (UNAUTHENTICATED, 403, 429)
+# Versions of the source of a synced table, at the begin and the end of an export.
+Versions = tuple[int | None, int | None]
+NO_VERSIONS: Versions = (None, None)
+RecordExport = Callable[[str, int, int, Versions], None]
 
 
 def register_audit(app: Flask, audit: Audit, tables: Collection[str]) -> None:
@@ -55,16 +59,18 @@ class ExportAudit:
     table: Table
     secret: bytes
 
-    def build_recorder(self, query: Mapping[str, Any], form: str) -> Callable[[str, int, int], None]:
+    def build_recorder(self, query: Mapping[str, Any], form: str) -> RecordExport:
         """What records the export that the current request asks for, once it has ended.
 
-        It is called with how it ended, and the rows and bytes that were sent, and may be on any thread.
+        It is called with how it ended, the rows and bytes that were sent, and the versions of the source at
+        its begin and end, as far as there are any. It may be on any thread.
         """
         exchange, caller = current_exchange(), current_exchange().caller
         names = [name for name in name_filters(self.table) if name in query]
         asked = {"filters": names, "digest": self._digest(query, names), "format": form}
 
-        def record(outcome: str, rows: int, size: int) -> None:
+        def record(outcome: str, rows: int, size: int, versions: Versions) -> None:
+            known = {} if versions == NO_VERSIONS else {"data_versions": versions}
             event = Event(
                 AuditAction.EXPORT,
                 caller.subject,
@@ -74,7 +80,7 @@ class ExportAudit:
                 exchange.request_id,
                 200,
                 rows,
-                {**asked, "outcome": outcome, "bytes": size},
+                {**asked, **known, "outcome": outcome, "bytes": size},
             )
             self.audit.record(event)
 

@@ -8,7 +8,7 @@ from lakebase_api.http import problem_types as kinds
 from lakebase_api.http.problem_types import ProblemType, build_not_found
 from lakebase_api.http.resource import FIRST, Resource
 from lakebase_api.sql.change_request import ItemResult, Outcome
-from lakebase_api.sql.change_sql import NULL
+from lakebase_api.sql.change_transitions import NULL
 from lakebase_api.table.collisions import OWN_PREFIX
 from lakebase_api.table.declaration import Column, Table
 

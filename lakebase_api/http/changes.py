@@ -16,7 +16,7 @@ from lakebase_api.http.json_response import answer_json
 from lakebase_api.http.key import Key
 from lakebase_api.http.problems import Problem
 from lakebase_api.http.request_context import current_exchange
-from lakebase_api.http.validation import refuse, refuse_query
+from lakebase_api.http.validation import WHOLE_BODY, refuse, refuse_query
 from lakebase_api.http.value_texts import render_text
 from lakebase_api.settings import Settings
 from lakebase_api.sql.change import change_rows
@@ -128,7 +128,7 @@ class Changes:
         except Overtaken:
             raise Problem(kinds.CONFLICT, kinds.CONFLICT.meaning) from None
         except ValueNotTaken:
-            refuse([{"in": "body", "name": "", "detail": NOT_TAKEN}])
+            refuse([{"in": "body", "name": WHOLE_BODY, "detail": NOT_TAKEN}])
         if result.state is IdempotencyState.STILL_RUNNING:
             raise Problem(kinds.STILL_RUNNING, kinds.STILL_RUNNING.meaning)
         if result.state is IdempotencyState.OTHER_BODY:
@@ -140,14 +140,15 @@ class Changes:
         columns = tuple(column for column in self.texts.table.changeable if column.name in body)
         if not columns:
             names = ", ".join(column.name for column in self.texts.table.changeable)
-            refuse([{"in": "body", "name": "", "detail": f"Must have one of {names}, or several."}])
+            detail = f"Must have one of {names}, or several."
+            refuse([{"in": "body", "name": WHOLE_BODY, "detail": detail}])
         return columns
 
     def _read_items(self, column: Column, body: list[dict[str, Any]]) -> list[Item]:
         """The items of a batch. Problems: there are none, or a row is there twice."""
         if not body:
             detail = f"Must have 1 to {schemas.GREATEST_BATCH} items."
-            refuse([{"in": "body", "name": "", "detail": detail}])
+            refuse([{"in": "body", "name": WHOLE_BODY, "detail": detail}])
         names = self.texts.table.key_names
         keys = [tuple(item[name] for name in names) for item in body]
         places: dict[Key, int] = {}
@@ -190,6 +191,7 @@ class Changes:
 
 def _answer(body: dict[str, Any], result: ChangeResult, conditions: headers.Conditions) -> Response:
     """The answer of a change that was made, or was made before."""
+    current_exchange().rows = len(result.items)
     response = answer_json(body)
     if len(result.items) == 1 and (etag := result.items[0].etag):
         response.set_etag(etag)

@@ -14,6 +14,7 @@ from lakebase_api.settings import Settings
 EXPOSED = (
     "Age",
     "Allow",
+    "Cache-Status",
     "Content-Disposition",
     "ETag",
     "Idempotent-Replayed",
@@ -24,6 +25,8 @@ EXPOSED = (
     "Retry-After",
     "Server-Timing",
     "WWW-Authenticate",
+    "X-Data-As-Of",
+    "X-Data-Version",
     "X-Process-Time",
     "X-Request-Id",
 )

@@ -39,7 +39,8 @@ INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 DESCRIPTION = f"""Every path is served at `/` and at `{API_BASE}`, which is
 where callers with a bearer token reach it on Databricks Apps.
 
-Errors are `{CONTENT_TYPE}` (RFC 9457). A 503 says in `Retry-After` after how many seconds to try again.
+Errors are `{CONTENT_TYPE}` (RFC 9457). A 503 says in `Retry-After` after how many seconds to try again,
+unless it lasts until somebody mends what is wrong.
 
 A request has 30 seconds, or fewer if its `X-Request-Timeout` says so. An export has longer.
 """

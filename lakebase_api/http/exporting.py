@@ -48,15 +48,19 @@ class Unfinished(Exception):
 class Caller:
     """For whom an export is made, until ``deadline`` by ``time.monotonic()``.
 
-    ``client`` is the descriptor of the client's socket, where there is one. ``record_end`` is called once it
-    has ended, with how, and the rows and bytes that were sent.
+    ``client`` is the descriptor of the client's socket, where there is one. ``find_version`` gives the
+    version of a synced table's source that is there, as far as known. ``record_end`` is called once it has
+    ended, with how, and the rows and bytes that were sent.
     """
 
     flow: str
     subject: str
+    operation: str
     request_id: str
+    trace_id: str
     deadline: float
     client: int | None
+    find_version: Callable[[], int | None]
     record_end: Callable[[str, int, int], None]
 
 
@@ -113,9 +117,10 @@ class RunningExport:
         self._after = after
         self._header = header
         self._deadline = caller.deadline
+        self._find_version = caller.find_version
         self._record_end = caller.record_end
         self._is_stopping = exports.is_stopping
-        self._extra = {"request_id": caller.request_id}
+        self._extra = {"request_id": caller.request_id, "trace_id": caller.trace_id}
         self._began = time.monotonic()
         self._ending: Ending | None = None
         self._is_closed = False
@@ -124,7 +129,14 @@ class RunningExport:
         self._held = ExitStack()
         prepare = partial(exports.chunks.begin, which=export.which, seconds=key_ranges.MAX_CHUNK_SECONDS)
         self.work = self._held.enter_context(
-            exports.dedicated.begin(caller.flow, self._table.name, prepare, caller.deadline)
+            exports.dedicated.begin(
+                caller.flow,
+                self._table.name,
+                prepare,
+                caller.deadline,
+                caller.operation,
+                caller.request_id,
+            )
         )
         self._progress = self._held.enter_context(
             exports.under_way.track(self._table.name, caller.subject, caller.request_id)
@@ -199,6 +211,8 @@ class RunningExport:
             if self._is_over():
                 yield from self._tell_cursor(None)
                 return
+            # For the end to be told, it has to be asked for while the export goes on.
+            self._find_version()
             rows = self._walk.fetch()
 
     def _is_over(self) -> bool:
@@ -219,7 +233,9 @@ class RunningExport:
             key = find_key(last, table, self._export.form)
         is_end = key is None or (last is None and self._walk.is_complete)
         cursor = None if is_end or key is None else spell_great(spell_cursor(table, key))
-        yield ENCODER.encode({"next_cursor": cursor}) + b"\n"
+        version = self._find_version()
+        known = {} if version is None else {"data_version": version}
+        yield ENCODER.encode({"next_cursor": cursor, **known}) + b"\n"
 
 
 def split(rows: list[bytes]) -> Iterator[list[bytes]]:

@@ -26,7 +26,7 @@ class ExportView:
     """Answers requests for exports of a table, which may take ``time_limit`` seconds.
 
     Safe to share between threads. ``tell_end`` is called when one has ended, with its exchange, how it ended,
-    and the rows and bytes that were sent.
+    and the rows and bytes that were sent; ``find_version`` gives the version of the source of a synced table.
     """
 
     def __init__(
@@ -35,12 +35,14 @@ class ExportView:
         exports: Exports,
         audit: ExportAudit,
         tell_end: Callable[[Exchange, str, int, int], None],
+        find_version: Callable[[], int | None],
         time_limit: float,
     ) -> None:
         self.table = table
         self._exports = exports
         self._audit = audit
         self._tell_end = tell_end
+        self._find_version = find_version
         self._time_limit = time_limit
 
     def answer(self, query: dict[str, Any]) -> Response:
@@ -60,13 +62,24 @@ class ExportView:
         deadline = exchange.deadline_within(self._time_limit)
         record = self._audit.build_recorder(query, "csv" if export.form.is_csv else "ndjson")
 
+        begun_at = self._find_version()
+
         def record_end(outcome: str, rows: int, size: int) -> None:
             exchange.charge_rows(rows)
-            record(outcome, rows, size)
+            record(outcome, rows, size, (begun_at, self._find_version()))
             self._tell_end(exchange, outcome, rows, size)
 
-        subject, request_id = exchange.caller.subject, exchange.request_id
-        caller = Caller(exchange.flow, subject, request_id, deadline, _find_client(), record_end)
+        caller = Caller(
+            exchange.flow,
+            exchange.caller.subject,
+            exchange.operation,
+            exchange.request_id,
+            exchange.trace.trace_id,
+            deadline,
+            _find_client(),
+            self._find_version,
+            record_end,
+        )
         try:
             running = self._exports.begin(export, after, header, caller)
         except Unfinished as error:

@@ -165,7 +165,15 @@ def build_keys_field(table: Table) -> fields.Field[Any]:
         described["description"] += _explain_parts(table)
         if None not in (examples := [column.example for column in table.key]):
             described["example"] = spell_asked(table, tuple(map(str, examples)))
-    return ValueField(lambda text: _parse_keys(table, text), required=True, metadata=described)
+    lists = f"/{table.name}/pages and /{table.name}/stream"
+    return ValueField(
+        lambda text: _parse_keys(table, text),
+        required=True,
+        error_messages={
+            "required": f"Must be there: this path has the rows of some keys. Lists are at {lists}."
+        },
+        metadata=described,
+    )
 
 
 def spell_asked(table: Table, key: Key) -> str:

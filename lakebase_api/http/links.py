@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote, quote_from_bytes, quote_plus, unquote_plus
 
 from flask import Response, request
-from marshmallow import Schema, fields
+from marshmallow import fields
 
 from lakebase_api.addresses import AUTHORITY
 from lakebase_api.http.base_path import API_BASE
+from lakebase_api.table.declaration import Table
 
 # Proxies take 4 or 8 KiB for all headers of an answer, and answer 502 to more.
 GREATEST_HEADER = 2000
@@ -24,15 +26,30 @@ DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 # where there is no such page.
 Targets = Mapping[str, Mapping[str, object] | None]
 
-EXAMPLE = "https://orders.example/api/v1/orders/stream?page_size=100"
-LINK = {
-    "Link": {
+
+def describe_link_header(table: Table) -> dict[str, Any]:
+    """The ``Link`` header of the table's lists, as OpenAPI has it."""
+    _, following = _show_cursors(table)
+    described = {
         "description": "The `links` of the body, as RFC 8288 has it; without those that would make it longer "
         f"than {GREATEST_HEADER:,} characters.",
         "schema": {"type": "string"},
-        "example": f'<{EXAMPLE}&cursor=388>; rel="next"',
+        "example": f'<{following}>; rel="next"',
     }
-}
+    return {"Link": described}
+
+
+def build_link_fields(table: Table) -> dict[str, fields.Field[Any]]:
+    """Where to go from a page of one of the table's lists."""
+    this, following = _show_cursors(table)
+    first = _show_stream(table)
+    return {
+        "self": _link("This page.", this),
+        "first": _link("The first page.", first),
+        "prev": _link("The page before this one; `null` where there is none.", first),
+        "next": _link("The page after this one; `null` where there is none.", following),
+        "last": _link("The last page; `null` where it is not known.", None),
+    }
 
 
 def _link(meaning: str, example: str | None) -> fields.String:
@@ -41,14 +58,14 @@ def _link(meaning: str, example: str | None) -> fields.String:
     )
 
 
-class LinksSchema(Schema):
-    """Where to go from a page of a list."""
+def _show_stream(table: Table) -> str:
+    return f"https://{table.name.replace('_', '-')}.example{API_BASE}/{table.name}/stream?page_size=100"
 
-    self = _link("This page.", f"{EXAMPLE}&cursor=100")
-    first = _link("The first page.", EXAMPLE)
-    prev = _link("The page before this one; `null` where there is none.", EXAMPLE)
-    next = _link("The page after this one; `null` where there is none.", f"{EXAMPLE}&cursor=388")
-    last = _link("The last page; `null` where it is not known.", None)
+
+def _show_cursors(table: Table) -> list[str]:
+    """Two pages that follow each other. What is no whole number has sealed cursors."""
+    cursors = (100, 388) if table.has_integer_key else ("cAAEC", "cAAED")
+    return [f"{_show_stream(table)}&cursor={cursor}" for cursor in cursors]
 
 
 def describe_links(targets: Targets) -> dict[str, str | None]:

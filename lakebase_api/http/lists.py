@@ -22,9 +22,10 @@ from lakebase_api.http.reads import Reads, choose_rows
 from lakebase_api.http.request_context import current_exchange
 from lakebase_api.sql.counting import Accuracy, Count
 from lakebase_api.sql.key_pages import fetch_after, fetch_at
-from lakebase_api.sql.page import Listing, Page, Position, fetch_state
+from lakebase_api.sql.page import Listing, Page, Position
 from lakebase_api.sql.rows import fetch_many
 from lakebase_api.sql.sort_pages import fetch_sorted
+from lakebase_api.sql.state import fetch_state
 
 
 class ListViews:
@@ -37,9 +38,9 @@ class ListViews:
     def get_several(self, query: dict[str, Any]) -> Response:
         """The rows of several keys."""
         form, keys = choose_form(query), query["keys"]
-        found = self._reads.database.read(
-            fetch_many, keys, form.fields, form.values, current_exchange().within
-        )
+        exchange = current_exchange()
+        found, state = self._reads.database.read(fetch_many, keys, form.fields, form.values, exchange.within)
+        exchange.state = state or exchange.state
         rows = [found[key] for key in keys if key in found]
         missing = [self._spell_missing(key, form) for key in keys if key not in found]
         return self._answer(form, rows, {"missing": missing})
@@ -144,10 +145,20 @@ class ListViews:
     ) -> Response:
         links = describe_links(targets)
         response = self._answer(form, page.rows, {"pagination": pagination, "links": links})
+        exchange = current_exchange()
+        exchange.state = page.state or exchange.state
+        if count is not None:
+            exchange.good_until = self._find_end(count, listing)
         if page.state is not None:
             response.set_etag(self._compute_etag(page.state, form, listing, count))
         add_link_header(response, links)
         return response
+
+    def _find_end(self, count: Count, listing: Listing) -> float:
+        """When another count may take its place: of an estimate at once."""
+        if count.accuracy is Accuracy.ESTIMATED:
+            return count.began
+        return count.began + self._reads.counts.lifetime(listing.which, count)
 
     def _answer(self, form: AnswerForm, rows: Any, around: dict[str, Any]) -> Response:
         current_exchange().rows = len(rows)

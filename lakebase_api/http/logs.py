@@ -9,18 +9,19 @@ from lakebase_api.log_lines import JsonLines, TextLines
 from lakebase_api.settings import Settings
 
 TEXT_FORMAT = "%(asctime)s %(levelname)s [%(process)d] [%(request_id)s] %(name)s: %(message)s"
-JSON_FIELDS = ("asctime", "levelname", "process", "request_id", "name", "message")
+JSON_FIELDS = ("asctime", "levelname", "process", "request_id", "trace_id", "name", "message")
 
 
 class RequestIdFilter(logging.Filter):
-    """Gives each record the id of the request it was logged for, ``-`` outside one."""
+    """Gives each record the ids of its request and of that one's trace; outside one ``-`` and ``None``."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Add ``request_id``, unless it was logged with one; keeps every record."""
+        """Add ``request_id`` and ``trace_id``, unless it was logged with them; keeps every record."""
         if hasattr(record, "request_id"):
             return True
         exchange = g.get("exchange") if has_request_context() else None
         record.request_id = exchange.request_id if exchange else "-"
+        record.trace_id = exchange.trace.trace_id if exchange else None
         return True
 
 
@@ -54,5 +55,7 @@ def build_logging_config(settings: Settings) -> dict[str, Any]:
             # A line for each connection borrowed, each attempt of an outage and each job run.
             "psycopg.pool": {"level": "DEBUG" if settings.log_level == "DEBUG" else "ERROR"},
             "apscheduler": {"level": "DEBUG" if settings.log_level == "DEBUG" else "ERROR"},
+            # Several lines for each try while a collector is away; otlp_exporters.py has one for all.
+            "opentelemetry": {"level": "DEBUG" if settings.log_level == "DEBUG" else "CRITICAL"},
         },
     }

@@ -12,8 +12,9 @@ from flask import request
 
 from lakebase_api.http.json_response import JSON
 
-# For caches, in every answer that was negotiated: response.headers.add(*VARY).
-VARY = ("Vary", "Accept")
+# For caches, in every answer that was negotiated: response.headers.add(*VARY). What a caller may see is for
+# rights to say, and a browser may have been another one's before.
+VARY = ("Vary", "Accept, Authorization")
 
 QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 QUALITY = re.compile(r"0?\.[0-9]+|[01]\.?|1\.0+")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from enum import Enum, auto
 from functools import cached_property
 from typing import Any
 
@@ -11,15 +12,20 @@ from marshmallow import Schema
 from lakebase_api.access.rights import Need
 
 View = Callable[..., Response]
+Answer = Callable[[], Response]
 # Makes a schema when a request or the document first needs it: at start those of 50 tables took 0.2 s, and
 # 23 MB.
 BuildSchema = Callable[[], Schema]
 BuildDocument = Callable[[], type[Schema]]
 
+# The header by which a request demands a version of the data, as the environment of WSGI has it.
+DEMAND_KEY = "HTTP_X_MIN_DATA_VERSION"
+
 # Headers of every 200.
 HEADERS = {
     "X-Request-Id": {
-        "description": "The caller's `X-Request-Id` if it is `[A-Za-z0-9._-]{1,128}`, else a new one.",
+        "description": "The caller's `X-Request-Id` if it is `[A-Za-z0-9._-]{1,128}`, else the trace id of "
+        "its `traceparent`, else a new one.",
         "schema": {"type": "string"},
     },
     "X-Process-Time": {"description": "Seconds the request took.", "schema": {"type": "number"}},
@@ -38,6 +44,15 @@ IF_NONE_MATCH = {
 # Problems that any operation on the database can answer with, and those of one that takes parameters.
 DATABASE_PROBLEMS = (500, 503, 504)
 QUERY_PROBLEMS = (422, *DATABASE_PROBLEMS)
+
+
+class Keeping(Enum):
+    """Whether answers of an operation are kept in memory."""
+
+    NEVER = auto()
+    # Where they may be shown without a look at the database, which costs as much as to read a row.
+    UNSEEN = auto()
+    ALWAYS = auto()
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +83,11 @@ class Operation:
     # Answers of other statuses that are no problems, as OpenAPI describes them, and statuses of problems.
     others: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     problems: Sequence[int] = QUERY_PROBLEMS
+    keeping: Keeping = Keeping.NEVER
+    # What is done around the answer, whether that is read or from memory.
+    around: Callable[[Answer], Response] | None = None
+    # What serves requests that demand a version of the data, if not the same.
+    demanding: "Operation | None" = None
 
     @cached_property
     def body_schema(self) -> Schema | None:

@@ -8,7 +8,13 @@ from lakebase_api.table.declaration import Table
 
 @dataclass(frozen=True)
 class ProblemType:
-    """A kind of problem. Clients are told to wait for ``retry_after`` to twice as many seconds."""
+    """A kind of problem. Clients are told to wait for ``retry_after`` to twice as many seconds.
+
+    ``None`` where waiting does not help, also of a 503 that lasts until a person mends it: nobody knows when.
+    urllib3 and what is built on it, such as requests, repeat a 503 because it has ``Retry-After``, ten times
+    by default; who called would wait for minutes before they hear what has to be done.
+    https://urllib3.readthedocs.io/en/stable/reference/urllib3.util.html#urllib3.util.Retry
+    """
 
     slug: str
     status: int
@@ -44,19 +50,19 @@ UNAUTHENTICATED = ProblemType(
     "The service does not know who calls, or does not accept what was sent to say so.",
     "Send an API key, or a token of the identity provider, as Authorization: Bearer …; `detail` says more.",
 )
-STATUS_WRITES_OFF = ProblemType(
-    "status-writes-off",
-    403,
-    "Status Changes Are Off",
-    "This service does not change rows of this table.",
-    "Whoever runs the service decides: STATUS_WRITES for orders, `writes` in the declaration of others.",
-)
 FORBIDDEN = ProblemType(
     "forbidden",
     403,
     "Forbidden",
     "The caller is known, and lacks a right that this needs.",
     "Ask whoever runs the service for the right that `detail` names; /me lists those you have.",
+)
+STATUS_WRITES_OFF = ProblemType(
+    "status-writes-off",
+    403,
+    "Status Changes Are Off",
+    "This service does not change rows of this table.",
+    "Whoever runs the service decides: STATUS_WRITES for orders, `writes` in the declaration of others.",
 )
 OUTSIDE = ProblemType(
     "outside-your-rows",
@@ -207,6 +213,14 @@ EXPORT_UNFINISHED = ProblemType(
     "Go on with `cursor` as the key that `detail` names.",
     retry_after=1,
 )
+NOT_YET_SYNCED = ProblemType(
+    "not-yet-synced",
+    503,
+    "Not Yet Synced",
+    "The table does not have the version of its source that was asked for, or is not known to have it.",
+    "Try again after the seconds of Retry-After; /<table>/freshness says how far the copy is.",
+    retry_after=5,
+)
 CONFLICT = ProblemType(
     "transaction-conflict",
     503,
@@ -229,7 +243,6 @@ NOT_SET_UP = ProblemType(
     "Database Not Set Up",
     "The service lacks a grant, or the table is missing or is not as it was declared.",
     "Whoever runs the service finds what mends it in the log, or with `python -m lakebase_api doctor`.",
-    retry_after=30,
 )
 CHANGES_NOT_SET_UP = ProblemType(
     "status-changes-not-set-up",
@@ -238,7 +251,6 @@ CHANGES_NOT_SET_UP = ProblemType(
     "The tables that keep changes are missing, or not granted to the service's role.",
     "Whoever runs the service runs `python -m lakebase_api doctor`, which says what is missing, "
     "or `python -m lakebase_api setup`.",
-    retry_after=30,
 )
 DEADLINE = ProblemType(
     "deadline-exceeded",
@@ -247,39 +259,16 @@ DEADLINE = ProblemType(
     "The database took longer than a statement may.",
     "Ask for less at a time, or try again later.",
 )
-
-COMMON_TYPES: tuple[ProblemType, ...] = (
-    MALFORMED,
-    FOREIGN_CURSOR,
-    UNAUTHENTICATED,
-    FORBIDDEN,
-    STATUS_WRITES_OFF,
-    OUTSIDE,
-    NOT_FOUND,
-    METHOD_NOT_ALLOWED,
-    REQUEST_TIMEOUT,
-    ILLEGAL_TRANSITION,
-    NOT_WITHDRAWABLE,
-    STILL_RUNNING,
-    PRECONDITION_FAILED,
-    TOO_LARGE,
-    UNSUPPORTED_MEDIA_TYPE,
-    INVALID,
-    KEY_REUSED,
-    PRECONDITION_REQUIRED,
-    QUOTA_EXCEEDED,
-    INTERNAL,
-    DATABASE_UNAVAILABLE,
-    AUTHENTICATION_UNAVAILABLE,
-    POOL_EXHAUSTED,
-    EXPORTS_BUSY,
-    EXPORT_UNFINISHED,
-    CONFLICT,
-    OUTCOME_UNKNOWN,
-    NOT_SET_UP,
-    CHANGES_NOT_SET_UP,
-    DEADLINE,
+NOT_KEPT = ProblemType(
+    "not-in-memory",
+    504,
+    "Not in Memory",
+    "There is no answer in memory that would do, and the request has Cache-Control: only-if-cached.",
+    "Leave only-if-cached out, or say with max-stale how old the answer may be.",
 )
+
+# In the order in which they stand above.
+COMMON_TYPES = tuple(kind for kind in tuple(vars().values()) if isinstance(kind, ProblemType))
 
 
 def build_not_found(table: Table) -> ProblemType:

@@ -81,8 +81,9 @@ HTTP_PROBLEMS: dict[int, ProblemType] = {
 class Problem(HTTPException):
     """Ends the request with a problem answer.
 
-    ``detail`` is for the client to read, ``etag`` the order's current one. An HTTPException, so that it may
-    also be raised while the path is matched.
+    ``detail`` is for the client to read, ``etag`` the order's current one, ``retry_after`` the seconds to
+    wait if they are known better than by the kind. An HTTPException, so that it may also be raised while the
+    path is matched.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Problem(HTTPException):
         *,
         invalid: list[dict[str, str]] | None = None,
         etag: str | None = None,
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(detail)
         self.code = kind.status
@@ -99,6 +101,7 @@ class Problem(HTTPException):
         self.detail = detail
         self.invalid = invalid or []
         self.etag = etag
+        self.retry_after = retry_after
 
 
 def register_problems(app: Flask) -> None:
@@ -169,6 +172,8 @@ def _answer_problem(problem: Problem) -> Response:
     response = build_response(problem.kind, problem.detail, invalid=problem.invalid)
     if problem.etag:
         response.set_etag(problem.etag)
+    if problem.retry_after is not None:
+        response.headers["Retry-After"] = str(problem.retry_after)
     return response
 
 

@@ -2,10 +2,8 @@
 
 import logging
 import math
-import random
 import re
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -18,6 +16,7 @@ from lakebase_api.access.rate_limit import Standing
 from lakebase_api.http.validation import refuse
 from lakebase_api.sql.predicates import EVERYTHING, Predicates
 from lakebase_api.telemetry.observation import NO_ROUTE, ExportObservation, Observation, Observer, Route
+from lakebase_api.telemetry.trace_context import TraceContext, new_id, read_traceparent
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +33,7 @@ class Exchange:
     """One request and its answer. Times are of ``time.monotonic()``, in seconds."""
 
     request_id: str
+    trace: TraceContext
     started: float
     deadline: float
     environ: WSGIEnvironment
@@ -44,11 +44,19 @@ class Exchange:
     patience: float = math.inf
     waited: float = 0.0
     held: float = 0.0
+    # When a connection was first held.
+    held_from: float | None = None
     # Rows of the answer, and what it takes of the caller's quota beyond those and what any request takes.
     rows: int = 0
     cost: float = 0.0
+    # The state of the database that the answer was read in, if that is known, and a time of
+    # ``time.monotonic()`` from which on it may be wrong even in that state.
+    state: str | None = None
+    good_until: float = math.inf
     # The last part of the type of the problem that is the answer.
     problem: str | None = None
+    # Seconds that it took until the head of the answer was sent.
+    answered_after: float | None = None
     route: Route = NO_ROUTE
     # Where the caller has a quota: what takes so much of it, and how much is left.
     charge: Callable[[float], Standing] | None = None
@@ -58,6 +66,11 @@ class Exchange:
     def flow(self) -> str:
         """Whose connections and quota it takes."""
         return name_flow(self.caller, self.environ.get("REMOTE_ADDR", ""))
+
+    @property
+    def operation(self) -> str:
+        """The operationId."""
+        return self.route.operation
 
     @property
     def full_cost(self) -> float:
@@ -74,15 +87,12 @@ class Exchange:
         """Note one use of a connection: the seconds waited for it and the seconds it was held."""
         self.waited += waited
         self.held += held
+        if self.held_from is None and held:
+            self.held_from = time.monotonic() - held
 
     def deadline_within(self, longest: float) -> float:
         """The deadline of what may take so many seconds, in place of those of other requests."""
         return self.started + min(longest, self.patience)
-
-
-def new_id() -> str:
-    """A new UUID. It is to be unlike others, not hard to guess: the system need not be asked for it."""
-    return str(uuid.UUID(int=random.getrandbits(128), version=4))
 
 
 def current_exchange() -> Exchange:
@@ -106,6 +116,7 @@ class Observing:
 
     def finish(self, exchange: Exchange, response: Response, seconds: float) -> None:
         """Tell them that it was answered."""
+        exchange.answered_after = seconds
         method = exchange.environ["REQUEST_METHOD"]
         observation = Observation(
             exchange.route,
@@ -120,6 +131,9 @@ class Observing:
             exchange.caller.subject,
             exchange.problem,
             exchange.request_id,
+            exchange.trace,
+            0.0 if exchange.held_from is None else exchange.held_from - exchange.started,
+            1.0 + exchange.full_cost,
         )
         for observer in self._observers:
             observer.observe(observation)
@@ -128,7 +142,10 @@ class Observing:
         """Tell them that an export has ended. May be called from any thread."""
         seconds = time.monotonic() - exchange.started
         route, subject, request_id = exchange.route, exchange.caller.subject, exchange.request_id
-        export = ExportObservation(route, subject, outcome, rows, size, seconds, request_id)
+        head = exchange.answered_after
+        after_head = 0.0 if head is None else seconds - head
+        cost = rows / ROWS_OF_UNIT
+        export = ExportObservation(route, subject, outcome, rows, size, seconds, request_id, after_head, cost)
         for observer in self._observers:
             observer.observe_export(export)
 
@@ -142,9 +159,12 @@ def register_exchange(app: Flask, observing: Observing, longest: float) -> None:
     def begin() -> None:
         started = time.monotonic()
         environ = request.environ
-        given = environ.get("HTTP_X_REQUEST_ID", "")
-        request_id = given if REQUEST_ID.fullmatch(given) else new_id()
-        exchange = g.exchange = Exchange(request_id, started, started + longest, environ)
+        traceparent = environ.get("HTTP_TRACEPARENT")
+        trace = (traceparent and read_traceparent(traceparent)) or TraceContext(new_id())
+        given = environ.get("HTTP_X_REQUEST_ID")
+        # One id for both, unless the caller has two.
+        request_id = given if given and REQUEST_ID.fullmatch(given) else trace.trace_id
+        exchange = g.exchange = Exchange(request_id, trace, started, started + longest, environ)
         observing.begin(exchange)
         if timeout := environ.get("HTTP_X_REQUEST_TIMEOUT"):
             exchange.patience = _parse_timeout(timeout)
@@ -185,8 +205,10 @@ def _parse_timeout(text: str) -> float:
 def _log(exchange: Exchange, status: int, seconds: float) -> None:
     if not logger.isEnabledFor(logging.INFO):
         return
+    trace = exchange.trace
+    is_other = trace.parent_id is not None and trace.trace_id != exchange.request_id
     logger.info(
-        "Request: %s %s - %.1fms status=%d db=%.1fms wait=%.1fms",
+        "Request: %s %s - %.1fms status=%d db=%.1fms wait=%.1fms%s",
         exchange.environ["REQUEST_METHOD"],
         # WSGI has the bytes of a path as characters.
         quote(f"{exchange.environ['SCRIPT_NAME']}{exchange.environ['PATH_INFO']}".encode("latin-1")),
@@ -194,4 +216,5 @@ def _log(exchange: Exchange, status: int, seconds: float) -> None:
         status,
         exchange.held * 1000,
         exchange.waited * 1000,
+        f" trace={trace.trace_id}" if is_other else "",
     )

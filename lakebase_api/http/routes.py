@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 
 from flask import Flask
 
+from lakebase_api.http.authentication import OPEN
 from lakebase_api.telemetry.observation import Route
 
 PARAMETER = re.compile(r"<(?:[^<>]*:)?([^<>:]+)>")
@@ -18,4 +19,5 @@ def find_routes(app: Flask, tables: Collection[str]) -> Mapping[str, Route]:
 def _describe(rule: str, endpoint: str, tables: Collection[str]) -> Route:
     blueprint, _, operation = endpoint.partition(".")
     # As flask-smorest spells paths in the document.
-    return Route(PARAMETER.sub(r"{\1}", rule), operation, blueprint if blueprint in tables else None)
+    path = PARAMETER.sub(r"{\1}", rule)
+    return Route(path, operation, blueprint if blueprint in tables else None, endpoint in OPEN)

@@ -60,6 +60,7 @@ class RowViews:
         is_quick = self._table.has_integer_key and not which.shape
         read = self._reads.database.read if is_quick else self._reads.database.read_long
         keys = read(sample_keys, which)
+        current_exchange().rows = len(keys)
         shown: list[Any]
         if self._table.has_integer_key:
             shown = [key for (key,) in keys]

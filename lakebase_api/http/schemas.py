@@ -13,7 +13,7 @@ from lakebase_api.http.fields import (
     build_stream_fields,
 )
 from lakebase_api.http.filters import Fields, build_filter_fields
-from lakebase_api.http.links import LinksSchema
+from lakebase_api.http.links import build_link_fields
 from lakebase_api.http.paging import PagesPaginationSchema, StreamPaginationSchema, great_integers_field
 from lakebase_api.http.resource import FIRST, Resource
 from lakebase_api.http.types import describe_column
@@ -35,11 +35,14 @@ class ReadSchemas:
         own = {column.name: fields.Raw(metadata=describe_column(column)) for column in table.columns}
         self.row = _build(resource.name_row(), own, RowSchema)
         rows = {table.name: fields.List(fields.Nested(self.row), required=True)}
+        links = _build(resource.name_schema("Links"), build_link_fields(table))
         self.pages = _build(
             "Pages" if table.name == FIRST else resource.name_schema("Page"),
-            rows | _describe_place(PagesPaginationSchema),
+            rows | _describe_place(PagesPaginationSchema, links),
         )
-        self.stream = _build(resource.name_schema("Stream"), rows | _describe_place(StreamPaginationSchema))
+        self.stream = _build(
+            resource.name_schema("Stream"), rows | _describe_place(StreamPaginationSchema, links)
+        )
         self.keys = _build(resource.name_schema("Keys"), {**rows, "missing": _describe_missing(table)})
         self.count = _build(resource.name_schema("Count"), _describe_count(table))
         self.sample = _build(resource.name_schema("Sample"), _describe_sample(table))
@@ -67,10 +70,10 @@ def _build(name: str, content: Mapping[str, fields.Field[Any]], base: type[Schem
     return base.from_dict(dict(content), name=f"{name}Schema")
 
 
-def _describe_place(pagination: type[Schema]) -> Fields:
+def _describe_place(pagination: type[Schema], links: type[Schema]) -> Fields:
     return {
         "pagination": fields.Nested(pagination, required=True),
-        "links": fields.Nested(LinksSchema, required=True),
+        "links": fields.Nested(links, required=True),
     }
 
 

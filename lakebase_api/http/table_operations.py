@@ -12,13 +12,20 @@ from lakebase_api.http.export_schemas import build_export_schema
 from lakebase_api.http.export_texts import describe_export, describe_result, show_csv, show_ndjson
 from lakebase_api.http.exports import ExportView
 from lakebase_api.http.fields import GREAT_INTEGERS, describe_fields
-from lakebase_api.http.links import LINK
+from lakebase_api.http.links import describe_link_header
 from lakebase_api.http.lists import ListViews
-from lakebase_api.http.operation import ETAG, IF_NONE_MATCH, QUERY_PROBLEMS, Operation
+from lakebase_api.http.operation import ETAG, IF_NONE_MATCH, QUERY_PROBLEMS, Keeping, Operation
 from lakebase_api.http.reads import Reads
 from lakebase_api.http.rows import RowViews
 
 AGE = {"Age": {"description": "Seconds since the count.", "schema": {"type": "integer"}}}
+CACHE_STATUS = {
+    "Cache-Status": {
+        "description": "Whether the answer came from memory, as RFC 9211 has it: "
+        "`lakebase-api; fwd=stale; fwd-status=304` if the database said that nothing had changed.",
+        "schema": {"type": "string"},
+    }
+}
 UNCHANGED = {304: {"description": "The list is as `If-None-Match` says."}}
 TEXT = {"type": "string"}
 # A generator takes the type of the answer from the first form that it knows. openapi-generator's clients do
@@ -69,13 +76,13 @@ def _list_rows(reads: Reads) -> Iterator[Operation]:
         headers=ETAG,
         others={304: {"description": unchanged}},
         problems=(400, 404, *QUERY_PROBLEMS),
+        keeping=Keeping.UNSEEN,
     )
 
 
 def _list_lists(reads: Reads) -> Iterator[Operation]:
     """Those that list rows: by keys, by page number, and by cursor."""
     table, views, rows = reads.table, ListViews(reads), texts.name_rows(reads.table)
-    shared: dict[str, Any] = {"media_types": ROWS, "headers": ETAG | LINK}
     yield Operation(
         "GET",
         "",
@@ -86,9 +93,17 @@ def _list_lists(reads: Reads) -> Iterator[Operation]:
         needs=Action.READ,
         query=lambda: reads.queries.keys,
         answer=lambda: reads.schemas.keys,
-        **shared,
+        media_types=ROWS,
+        headers=CACHE_STATUS,
+        keeping=Keeping.ALWAYS,
     )
-    shared |= {"parameters": (IF_NONE_MATCH,), "others": UNCHANGED}
+    shared: dict[str, Any] = {
+        "parameters": (IF_NONE_MATCH,),
+        "media_types": ROWS,
+        "headers": ETAG | describe_link_header(table) | CACHE_STATUS,
+        "others": UNCHANGED,
+        "keeping": Keeping.ALWAYS,
+    }
     yield Operation(
         "GET",
         "/pages",

@@ -1,6 +1,7 @@
 """Reads and checks what a request brings: query parameters and JSON bodies."""
 
 import difflib
+import re
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from decimal import Decimal
@@ -29,6 +30,13 @@ GREATEST_LIST = 1000
 GREATEST_OBJECT = 50
 # A number that is no integer keeps its digits.
 DECODER = msgspec.json.Decoder(float_hook=Decimal)
+# The `name` of what is wrong with a body that is of no field of it.
+WHOLE_BODY = "body"
+# What the parameters of a filter have behind the name of their column.
+ENDING = re.compile(r"_(?:min|max|from|to|null|prefix|contains)$")
+# A name is suggested that is as like as this, from 0 to 1, or whose end of at least so many characters it is.
+LIKE = 0.8
+LEAST_END = 3
 # Errors that `detail` tells, and unknown names for which a known one is looked for, which takes 0.1 ms each.
 MOST_TOLD = 3
 PLACES = {"query": "query", "json": "body"}
@@ -58,6 +66,7 @@ class RequestParser(FlaskParser):
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             raise Problem(kinds.MALFORMED, "The body is not valid JSON.") from None
         _refuse_too_many(body)
+        _refuse_other_form(body, schema)
         return body
 
     def handle_error(
@@ -100,7 +109,21 @@ def _refuse_too_many(body: Any) -> None:
     ):
         detail = f"An object must have at most {GREATEST_OBJECT} fields."
     if detail:
-        refuse([{"in": "body", "name": "", "detail": detail}])
+        refuse([{"in": "body", "name": WHOLE_BODY, "detail": detail}])
+
+
+def _refuse_other_form(body: Any, schema: Schema) -> None:
+    """Answer 422 to a body that is no object, or no list of them, where it has to be."""
+    must = [field.data_key or name for name, field in schema.load_fields.items() if field.required]
+    having = f" with {' and '.join(must)}" if must else ""
+    if not schema.many:
+        if not isinstance(body, dict):
+            refuse([{"in": "body", "name": WHOLE_BODY, "detail": f"Must be an object{having}."}])
+    elif not isinstance(body, list):
+        refuse([{"in": "body", "name": WHOLE_BODY, "detail": f"Must be a list of objects{having}."}])
+    elif others := [place for place, item in enumerate(body) if not isinstance(item, dict)]:
+        detail = f"Must be an object{having}."
+        refuse([{"in": "body", "name": str(place), "detail": detail} for place in others])
 
 
 PARSER = RequestParser(unknown=RAISE)
@@ -153,8 +176,17 @@ def _take_only(name: str, values: list[str]) -> str:
 
 
 def _hint(name: str, known: list[str]) -> str:
-    like = difflib.get_close_matches(name, known, 1)
-    return f" Did you mean {like[0]}?" if like else ""
+    """The known names of the same column, or of one that is called nearly the same."""
+    of_columns: dict[str, list[str]] = {}
+    for each in known:
+        of_columns.setdefault(ENDING.sub("", each), []).append(each)
+    asked = ENDING.sub("", name)
+    like = (
+        difflib.get_close_matches(asked, of_columns, 1, LIKE)
+        or [each for each in of_columns if asked.startswith(f"{each}_")]
+        or [each for each in of_columns if len(asked) >= LEAST_END and each.endswith(asked)]
+    )
+    return f" Did you mean {' or '.join(of_columns[like[0]])}?" if like else ""
 
 
 def _flatten(messages: Any, name: str = "") -> Iterator[tuple[str, str]]:

@@ -139,16 +139,21 @@ def _guess_use(
     )
     filters = _find_filters(kind, indexes, is_used=bool(ordered) or is_few or is_small)
     can_sort = kind.kind not in UNSORTED_KINDS
-    reasons = [f"index {index.name}" for index in indexes]
+    is_sortable = not can_sort or found.name in key or bool(ordered) or is_few or is_small
+    reasons = [_spell_index(index, filters) for index in indexes]
     if (figures := _spell_figures(table, found)) is not None:
         reasons.append(figures)
+    elif is_few:
+        reasons.append("an enum" if found.labels else "true or false")
     if is_small and not ordered and not is_few and can_sort:
         reasons.append("few rows")
+    if not is_sortable:
+        reasons.append("no index to sort by")
     return replace(
         draft,
         # A whole key is found by the path, and by ?keys=.
         filters=() if list(key) == [found.name] else filters,
-        is_sortable=not can_sort or found.name in key or bool(ordered) or is_few or is_small,
+        is_sortable=is_sortable,
         reasons=tuple(reasons),
         is_few=is_few,
     )
@@ -165,6 +170,11 @@ def _find_filters(kind: Type, indexes: Sequence[FoundIndex], *, is_used: bool) -
     if kind.kind in (Kind.ARRAY, Kind.JSON) and any(index.method == "gin" for index in indexes):
         filters.append(Filter.CONTAINS)
     return tuple(filters)
+
+
+def _spell_index(index: FoundIndex, filters: Sequence[Filter]) -> str:
+    finds_prefix = Filter.PREFIX in filters and index.method == "btree" and index.finds_prefix
+    return f"index {index.name}{', which finds prefixes' if finds_prefix else ''}"
 
 
 def _spell_figures(table: FoundTable, found: FoundColumn) -> str | None:

@@ -1,4 +1,8 @@
-"""Writes a draft as TOML, with a comment behind each guess."""
+"""Writes a draft as TOML, with a comment behind each guess.
+
+What may be served is behind ``# ``. What is only to be read is behind ``## ``, so that it stays a comment
+when a reader takes the first ``#`` of every line away.
+"""
 
 import json
 import re
@@ -15,6 +19,7 @@ from lakebase_api.table.types import Kind
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 PLACE = re.compile(r"line (\d+): (?:[^:]*: )?(?P<says>.*)")
+SYNCED_TABLE = '# synced_table = "catalog.schema.table"  # its name in Unity Catalog, to say how fresh it is'
 # Where a column begins, what is before it is the prefix of the table, as in c_name.
 PREFIX = re.compile(r"^[a-z]{1,3}_(?=.)")
 
@@ -24,7 +29,7 @@ def write_table(draft: Draft, *, shows_all: bool) -> str:
 
     Columns that are not of the key are commented out unless ``shows_all``. Raises ``NotServed``.
     """
-    draft = _mend(draft)
+    draft = _suggest_change(_mend(draft))
     columns = [
         f"{'' if shows_all or column.name in draft.key else '# '}{write_column(column)}{_comment(column)}"
         for column in _served(draft)
@@ -38,8 +43,11 @@ def write_grants(tables: Sequence[FoundTable], role: str) -> str:
     schemas = sorted({table.schema for table in tables} | enums)
     grants = [f"GRANT USAGE ON SCHEMA {quote(schema)} TO {quote(role)};" for schema in schemas]
     grants += [f"GRANT SELECT ON {quote(table.schema, table.name)} TO {quote(role)};" for table in tables]
-    lines = ["# What the owner of the tables runs for the app to read them; doctor says what is missing:"]
-    return "\n".join([*lines, *(f"# {_clean(grant)}" for grant in grants)]) + "\n"
+    lines = [
+        "What the owner of the tables runs for the app to read them; doctor says what is missing:",
+        *grants,
+    ]
+    return "\n".join(f"## {_clean(line)}" for line in lines) + "\n"
 
 
 def spell_source(found: FoundTable) -> str:
@@ -61,7 +69,8 @@ def _mend(draft: Draft) -> Draft:
             raise NotServed(mistakes[0].partition(": ")[2])
         bad = served[at]
         says = place["says"]
-        better = replace(bad, filters=()) if bad.filters else replace(bad, refusal=says)
+        without = replace(bad, filters=(), reasons=(*bad.reasons, f"no filter: {says}"))
+        better = without if bad.filters else replace(bad, refusal=says)
         columns = tuple(better if column is bad else column for column in draft.columns)
         draft = replace(draft, columns=columns)
 
@@ -80,6 +89,8 @@ def _write_head(draft: Draft) -> list[str]:
         f"key = [{key}]  # {_clean(draft.key_reason)}",
         f"one = {_quote(guess_one(draft.name))}  # a row of it, in texts and names",
         '# writes = "overlay"  # where changes go: beside the table; or "direct", into it; or "off"',
+        # Synced tables are plain ones.
+        *([SYNCED_TABLE] if found.kind == "r" else []),
         "",
         f"[{draft.name}.columns]",
     ]
@@ -105,28 +116,28 @@ def _comment(column: DraftColumn) -> str:
 
 
 def _write_rest(draft: Draft) -> Iterator[str]:
-    served = _served(draft)
-    yield from _write_change(draft)
-    indexes = list(_write_indexes(draft.found, served))
+    indexes = list(_write_indexes(draft.found, _served(draft)))
     if indexes:
-        yield "# Indexes that other filters and sorts need, not to read the whole table:"
-        yield from (f"# {_clean(line)}" for line in indexes)
+        yield "## Indexes that other filters and sorts need, not to read the whole table:"
+        yield from (f"## {_clean(line)}" for line in indexes)
     for column in draft.columns:
         if column.refusal:
-            yield f"# Left out: {_clean(column.name)}, {_clean(column.type)}: {_clean(column.refusal)}"
+            yield f"## Left out: {_clean(column.name)}, {_clean(column.type)}: {_clean(column.refusal)}"
 
 
-def _write_change(draft: Draft) -> Iterator[str]:
-    """A column with a change that loads: one with few values, if there is one."""
+def _suggest_change(draft: Draft) -> Draft:
+    """The draft with words on how a column is changed, at one of few values that may be, if there is one."""
     head, served = _write_head(draft), _served(draft)
     for column in sorted(served, key=_judge_likelihood):
         path = re.sub(r"[^a-z0-9_-]", "_", PREFIX.sub("", column.name.lower()))
-        line = f"{write_column(column).removesuffix(' }')}, change = {{ path = {_quote(path)} }} }}"
+        change = f"change = {{ path = {_quote(path)} }}"
+        line = f"{write_column(column).removesuffix(' }')}, {change} }}"
         lines = [line if other is column else write_column(other) for other in served]
         if not read_tables("\n".join([*head, *lines]), "")[1]:
-            yield "# So that a column may be changed, such as this one:"
-            yield f"# {line}"
-            return
+            better = replace(column, reasons=(*column.reasons, f"to have it changed, add {change}"))
+            columns = tuple(better if other is column else other for other in draft.columns)
+            return replace(draft, columns=columns)
+    return draft
 
 
 def _judge_likelihood(column: DraftColumn) -> tuple[bool, bool]:

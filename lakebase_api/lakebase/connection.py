@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import psycopg
+from psycopg import RawCursor
 from psycopg.rows import TupleRow
 
 from lakebase_api.lakebase.credentials import CredentialError
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 # Seconds between two lines in the log about one outage.
 REMINDER = 60.0
+# Of one text for all names, so that it is prepared once.
+SET_NAME = b"SELECT pg_catalog.set_config('application_name', $1, false)"
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -78,6 +81,10 @@ class LakebaseConnection(Connection):
     statement_timeout: int
     # The turn of whoever has it from the pool.
     turn: Turn[int]
+    # What it is lent for.
+    operation = ""
+    # The session's name as far as it was set here, and as it is to be for the next statement.
+    name = wanted_name = ""
 
     @classmethod
     def connect(  # type: ignore[override]
@@ -105,3 +112,16 @@ class LakebaseConnection(Connection):
             on_failure(error, arguments["password"], began)
             raise
         return connection
+
+    @property
+    def has_wanted_name(self) -> bool:
+        """Whether the session has the name that it is to have."""
+        return self.name == self.wanted_name
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> psycopg.Cursor[TupleRow]:
+        """As psycopg does, in a session of the wanted name."""
+        if not self.has_wanted_name:
+            # Not at once with the query, which may be several statements.
+            RawCursor(self).execute(SET_NAME, (self.wanted_name,))
+            self.name = self.wanted_name
+        return super().execute(query, params, **options)

@@ -6,6 +6,7 @@ from psycopg import pq
 
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.results import Wait, check_result, fetch_result, fetch_row, finish_statement
+from lakebase_api.lakebase.statements import label_statement
 
 # Seconds for the server to take note that a statement is to end; it ends by its timeout otherwise.
 CANCEL_TIMEOUT = 2.0
@@ -23,7 +24,7 @@ def fetch_texts(
     Raises psycopg's errors.
     """
     texts = [None if value is None else str(value).encode() for value in values]
-    row = fetch_row(connection.pgconn, statement, texts, wait)
+    row = fetch_row(connection.pgconn, label_statement(connection, statement), texts, wait)
     return [None if value is None else value.decode() for value in row] if row else None
 
 
@@ -34,7 +35,7 @@ def copy_rows(connection: Connection, statement: bytes, most: int, wait: Wait) -
     """
     # psycopg's own Copy costs several times as much for each row.
     pgconn, rows, size = connection.pgconn, [], 0
-    pgconn.send_query(statement)
+    pgconn.send_query(label_statement(connection, statement))
     pgconn.flush()
     check_result(pgconn, fetch_result(pgconn, wait), pq.ExecStatus.COPY_OUT)
     fetch = pgconn.get_copy_data

@@ -10,12 +10,14 @@ from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 import psycopg
+from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from lakebase_api.lakebase.connection import Connection, LakebaseConnection
-from lakebase_api.lakebase.pool import DeadlineExceeded, Pool
+from lakebase_api.lakebase.pool import DatabaseUnavailable, DeadlineExceeded, Pool
 from lakebase_api.lakebase.prepared import run_afresh
 from lakebase_api.lakebase.retries import Retries, is_lost
 from lakebase_api.lakebase.setup_faults import FAULTS_MET, NotSetUp, SetupLog
+from lakebase_api.lakebase.statements import Labels
 from lakebase_api.lakebase.watchdog import Watchdog
 from lakebase_api.settings import Settings
 
@@ -23,6 +25,17 @@ T = TypeVar("T")
 
 # What is asked on a connection that is lent for it. It may be called again.
 Query = Callable[[Connection], T]
+
+
+# What is raised while the database is away, wakes up, or has too much to do.
+UNAVAILABLE = (
+    DatabaseUnavailable,
+    DeadlineExceeded,
+    PoolClosed,
+    PoolTimeout,
+    TooManyRequests,
+    psycopg.OperationalError,
+)
 
 
 class OutcomeUnknown(Exception):
@@ -42,6 +55,16 @@ class Caller(Protocol):
         """Whose work it is: what is free goes to the flow that has least."""
         ...
 
+    @property
+    def operation(self) -> str:
+        """What it is for, which its statements say; it may be empty."""
+        ...
+
+    @property
+    def request_id(self) -> str:
+        """The request that it is for, or empty."""
+        ...
+
     def record_use(self, waited: float, held: float) -> None:
         """Note one use of a connection: the seconds waited for it and the seconds it was held."""
         ...
@@ -49,10 +72,12 @@ class Caller(Protocol):
 
 @dataclass(frozen=True)
 class Background:
-    """On whose behalf a query runs that several requests wait for."""
+    """On whose behalf a query runs that several requests wait for, or none."""
 
     deadline: float
+    operation: str = ""
     flow: str = "background"
+    request_id: str = ""
 
     def record_use(self, waited: float, held: float) -> None:
         """It is nobody's own."""
@@ -75,6 +100,7 @@ class Database:
     ) -> None:
         self._command_timeout = settings.command_timeout
         self._pool = pool
+        self._labels = Labels(settings)
         self._find_caller = find_caller
         self.watchdog = Watchdog()
         self._retries = _Count()
@@ -136,6 +162,10 @@ class Database:
         """
         return self._run(self._find_caller(), query, is_change=True, is_repeatable=False)
 
+    def write_for(self, caller: Caller, query: Query[T]) -> T:
+        """As ``write``, on behalf of somebody else than the current thread's caller."""
+        return self._run(caller, query, is_change=True, is_repeatable=False)
+
     def write_repeatably(self, query: Query[T]) -> T:
         """As ``read``, for a write that does nothing when it was done already."""
         return self._run(self._find_caller(), query, is_change=True)
@@ -173,6 +203,7 @@ class Database:
             borrowed = time.monotonic()
             self.watchdog.watch(connection, caller.deadline)
             self._limit_statement(connection, caller.deadline - borrowed)
+            self._labels.put(connection, caller.operation, caller.request_id)
             self._setup.refuse_other_table(connection)
             use.sent = True
             result = run_afresh(connection, query)

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import TypeVar
 
 import psycopg
@@ -17,6 +18,7 @@ from lakebase_api.lakebase.pool import LONGEST_PAUSE, DatabaseUnavailable, Pool
 from lakebase_api.lakebase.prepared import run_afresh
 from lakebase_api.lakebase.retries import Retries, is_lost
 from lakebase_api.lakebase.setup_faults import FAULTS_MET, SetupLog
+from lakebase_api.lakebase.statements import Labels
 from lakebase_api.lakebase.turns import Turns
 from lakebase_api.lakebase.watchdog import Watchdog
 from lakebase_api.settings import Settings
@@ -74,23 +76,34 @@ class DedicatedConnections:
         )
         self._turns = Turns(self._slots)
         self.wake_budget = settings.wake_budget
+        self._labels = Labels(settings)
         self.pool = pool
         self.setups = setups
         self.watchdog = watchdog
 
     @contextmanager
-    def begin(self, flow: str, table: str, prepare: Prepare, deadline: float) -> Iterator["DedicatedWork"]:
+    def begin(
+        self,
+        flow: str,
+        table: str,
+        prepare: Prepare,
+        deadline: float,
+        operation: str = "",
+        request_id: str = "",
+    ) -> Iterator["DedicatedWork"]:
         """Work on a declared table that may use the connections. Raises ``LimitReached``.
 
         A connection that is free goes to the flow that has the fewest. Until ``deadline``, a time of
-        ``time.monotonic()``, one that is lost is opened anew.
+        ``time.monotonic()``, one that is lost is opened anew. The database is told the operation and
+        the request's id.
         """
         if not self._places.take(flow):
             raise LimitReached
         with self._lock:
             self._under_way += 1
         try:
-            yield DedicatedWork(self, flow, self.setups[table], prepare, deadline)
+            label = partial(self._labels.put, operation=operation, request_id=request_id)
+            yield DedicatedWork(self, flow, self.setups[table], prepare, deadline, label)
         finally:
             self._end(flow)
 
@@ -131,12 +144,14 @@ class DedicatedWork:
         setup: SetupLog,
         prepare: Prepare,
         deadline: float,
+        label: Callable[[LakebaseConnection], None],
     ) -> None:
         self._connections = connections
         self._flow = flow
         self._setup = setup
         self._prepare = prepare
         self._deadline = deadline
+        self._label = label
         self._is_new = True
         # Seconds that connections were waited for, and that queries took.
         self.waited = self.held = 0.0
@@ -173,12 +188,14 @@ class DedicatedWork:
             self.waited += time.monotonic() - began
 
     def _use(self, slot: _Slot, query: Callable[[Connection], T], longest: float) -> T:
+        self._connections.pool.note_use()
         connection = slot.connection
         if connection is None:
             connection = slot.connection = self._connect()
         began = time.monotonic()
         self._connections.watchdog.watch(connection, began + longest)
         try:
+            self._label(connection)
             self._setup.refuse_other_table(connection)
             if slot.work is not self:
                 run_afresh(connection, self._prepare)

@@ -32,6 +32,8 @@ RELIEF = 30.0
 # Seconds over which those who wait are told that the wake budget is over: all at once they would hold up
 # each other, and the probes.
 SPREAD = 0.3
+# The flow of what the service writes by itself: it never keeps the database awake.
+UPKEEP = "upkeep"
 # The least that a wait for a connection takes; psycopg_pool gives nothing to who does not wait at all.
 SHORTEST_WAIT = 0.001
 
@@ -95,8 +97,12 @@ class Pool:
 
     @property
     def asked_at(self) -> float:
-        """When somebody last asked for a connection, by ``time.monotonic()``."""
+        """When a request last asked for a connection, by ``time.monotonic()``."""
         return self._asked_at
+
+    def note_use(self) -> None:
+        """A request uses a connection that is not of the pool."""
+        self._asked_at = time.monotonic()
 
     def stats(self) -> dict[str, int]:
         """The pool's counters, as psycopg_pool names them."""
@@ -114,7 +120,9 @@ class Pool:
         ``TooManyRequests``.
         """
         asked_at = time.monotonic()
-        asked_before, self._asked_at = self._asked_at, asked_at
+        asked_before = self._asked_at
+        if flow != UPKEEP:
+            self._asked_at = asked_at
         self._end_relief()
         # After so long without a request nobody tries to connect any more: this one has to set it off.
         if asked_at - asked_before < PATIENCE and self._is_given_up():

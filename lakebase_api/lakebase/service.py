@@ -11,6 +11,7 @@ from lakebase_api.lakebase.database import Caller, Database
 from lakebase_api.lakebase.dedicated import DedicatedConnections
 from lakebase_api.lakebase.failures import classify
 from lakebase_api.lakebase.findings import Check
+from lakebase_api.lakebase.freshness import Ask
 from lakebase_api.lakebase.pool import Pool
 from lakebase_api.lakebase.rotation import Rotation
 from lakebase_api.lakebase.setup_faults import SetupLog
@@ -117,3 +118,15 @@ def build_target(settings: Settings) -> tuple[Target, CredentialHolder | None]:
     workspace = Workspace(settings)
     holder = CredentialHolder(workspace.mint)
     return Target(settings, holder, workspace), holder
+
+
+def build_ask(settings: Settings) -> Ask | None:
+    """What asks how far a synced table is, if there is a workspace.
+
+    With a client of its own: calls that hang keep nobody from a token.
+    """
+    if settings.target is TargetKind.STATIC:
+        return None
+    from lakebase_api.lakebase.workspace import Workspace
+
+    return Workspace(settings).find_synced_table

@@ -17,8 +17,10 @@ from databricks.sdk.core import Config
 from databricks.sdk.errors import Unauthenticated
 
 from lakebase_api import __version__
+from lakebase_api.lakebase.copy_status import CopyStatus
 from lakebase_api.lakebase.credentials import Credential, CredentialError
 from lakebase_api.lakebase.failures import MISTAKES
+from lakebase_api.lakebase.synced_tables import ask_autoscaling, ask_provisioned
 from lakebase_api.lakebase.workspace_login import WorkspaceLogin
 from lakebase_api.redaction import keep_secret, redact
 from lakebase_api.settings import Settings, TargetKind
@@ -82,6 +84,19 @@ class Workspace:
     def find_user(self) -> str:
         """The role of whoever the workspace client is logged in as."""
         return self._ask("the current user", lambda client: client.current_user.me().user_name or "")
+
+    def find_synced_table(self, name: str) -> CopyStatus:
+        """How far the copy is that Unity Catalog has by this name."""
+        is_autoscaling = self._settings.target is TargetKind.AUTOSCALING
+        ask = ask_autoscaling if is_autoscaling else ask_provisioned
+
+        def ask_readably(client: WorkspaceClient) -> CopyStatus:
+            try:
+                return ask(client, name)
+            except (*MISTAKES, OverflowError) as error:  # the SDK's, with an answer of another form
+                raise ValueError(f"the answer cannot be read: {_describe_one(error)}") from None
+
+        return self._ask(f"the synced table {name}", ask_readably)
 
     def _generate_credential(self, client: WorkspaceClient) -> tuple[str, float]:
         """The token, and the seconds that it lives from the moment of asking."""

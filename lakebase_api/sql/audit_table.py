@@ -1,4 +1,4 @@
-"""The table of what was done that no history has: its form, and the statements on it."""
+"""The table of what was done that no history has: the statements on it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,44 +10,8 @@ from typing import Any
 from psycopg import sql
 
 from lakebase_api.lakebase.connection import Connection
-from lakebase_api.sql.overlay_tables import set_up
+from lakebase_api.sql.own_tables import AUDIT_TABLE
 
-TABLE = "audit"
-# What the app does with it: what is there stays as it is.
-PRIVILEGES = ("SELECT", "INSERT")
-
-# It is made in the form of the last version; later ones of `sql.overlay_tables.MIGRATIONS` bring it to
-# theirs, where it is there.
-CREATE = """
-CREATE TABLE {table} (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    at timestamptz NOT NULL,
-    subject text COLLATE "C" NOT NULL,
-    label text,
-    method text,
-    action text COLLATE "C" NOT NULL,
-    table_name text COLLATE "C",
-    request_id text,
-    status integer,
-    rows bigint,
-    detail jsonb
-);
-CREATE INDEX ON {table} (at);
-CREATE INDEX ON {table} (subject, id);
-CREATE INDEX ON {table} (action, id);
-"""
-# It needs no grant, neither on the table nor on its schema.
-EXISTS = """
-SELECT EXISTS (
-    SELECT FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-    WHERE nspname = %s AND relname = %s AND relkind = 'r'
-)
-"""
-MAY_INSERT = """
-SELECT has_table_privilege(pg_class.oid, 'INSERT') AND has_schema_privilege(relnamespace, 'USAGE')
-FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-WHERE nspname = %s AND relname = %s AND relkind = 'r'
-"""
 INSERT = """
 INSERT INTO {table} (at, subject, label, method, action, table_name, request_id, status, rows, detail)
 SELECT at, subject, label, method, action, table_name, request_id, status, rows, detail
@@ -65,21 +29,6 @@ INSERT_START = """
     ) THEN 1 ELSE 0 END
 )
 """
-
-
-def grants(schema: str, role: str) -> list[str]:
-    """The SQL that lets a role that does not own the table add to it and read it, and do no more."""
-    names = {
-        "schema": sql.Identifier(schema),
-        "role": sql.Identifier(role),
-        "table": sql.Identifier(schema, TABLE),
-    }
-    statements = (
-        "GRANT USAGE ON SCHEMA {schema} TO {role}",
-        "REVOKE ALL ON {table} FROM {role}",
-        f"GRANT {', '.join(PRIVILEGES)} ON {{table}} TO {{role}}",
-    )
-    return [sql.SQL(statement).format(**names).as_string(None) for statement in statements]
 
 
 class AuditAction(StrEnum):
@@ -126,25 +75,12 @@ class AuditTable:
     @property
     def is_there(self) -> bool:
         """Whether there is one."""
-        return self.connection.execute(EXISTS, (self.schema, TABLE)).fetchone() == (True,)
+        return AUDIT_TABLE.is_there(self.connection, self.schema)
 
     @property
     def may_insert(self) -> bool:
         """Whether there is one, and the session may add to it."""
-        found = self.connection.execute(MAY_INSERT, (self.schema, TABLE)).fetchone()
-        return found == (True,)
-
-    def make(self) -> bool:
-        """Make it where there is none, with its schema if need be; whether it was made."""
-        if self.is_there:
-            return False
-        with self.connection.transaction():
-            set_up(self.connection, self.schema, ())  # its lock is held to the end
-            if self.is_there:
-                return False
-            # Several statements are none that is prepared.
-            self.connection.execute(self._spell(CREATE), prepare=False)
-        return True
+        return AUDIT_TABLE.allows(self.connection, self.schema, ("INSERT",))
 
     def insert(self, events: Sequence[Event]) -> None:
         """Add the events, in the order of their times."""
@@ -157,7 +93,7 @@ class AuditTable:
 
     @property
     def _name(self) -> sql.Identifier:
-        return sql.Identifier(self.schema, TABLE)
+        return sql.Identifier(self.schema, AUDIT_TABLE.name)
 
     def _spell(self, statement: str) -> sql.Composed:
         return sql.SQL(statement).format(table=self._name)

@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 import psycopg
-from psycopg import RawCursor, errors
+from psycopg import errors
 
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.findings import Blocks, failed, name_changes_check
 from lakebase_api.lakebase.setup_faults import NotSetUp
+from lakebase_api.lakebase.statements import execute
 from lakebase_api.sql.change_request import (
     ChangeRequest,
     ChangeResult,
@@ -26,7 +27,7 @@ from lakebase_api.sql.change_request import (
 from lakebase_api.sql.change_sql import SEPARATOR
 from lakebase_api.sql.change_statement import StatementShape, compose_change
 from lakebase_api.sql.overlay import Overlay
-from lakebase_api.sql.overlay_tables import IDEMPOTENCY_TABLE, name_history
+from lakebase_api.sql.overlay_names import IDEMPOTENCY_TABLE, name_history
 from lakebase_api.sql.source import Source
 from lakebase_api.sql.table_database import TableDatabase
 
@@ -123,7 +124,7 @@ def _execute(connection: Connection, database: TableDatabase, request: ChangeReq
         *request.within.parameters,
     )
     try:
-        rows = RawCursor(connection).execute(statement, values, binary=True).fetchall()
+        rows = execute(connection, statement, values, binary=True).fetchall()
     except errors.UniqueViolation as error:
         if _is_race(error, database.overlay):
             raise Overtaken from error

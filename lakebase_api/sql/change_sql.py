@@ -12,14 +12,9 @@ waits for; on expired keys, which others skip; and, where the declared table its
 KEY_LIFE = "24 hours"
 # Expired keys that a request with a key removes, so that nothing has to wake the database for it.
 EXPIRED_KEYS_REMOVED = 100
-# PostgreSQL gives a function 100 arguments at the most.
-MAX_PAIRS = 50
 # What separates ETags in a list of them, and never stands in one.
 # https://www.rfc-editor.org/rfc/rfc9110#name-etag
 SEPARATOR = '"'
-
-# What transitions call NULL.
-NULL = "null"
 
 # The parameters before those of the items, and before those of the circumstances where these are kept.
 FIRST_OF_CIRCUMSTANCES = 6

@@ -1,7 +1,7 @@
 """Composes the statement that changes rows of a declared table, for each set of columns."""
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
@@ -17,22 +17,16 @@ from lakebase_api.sql.change_sql import (
     KEY_LIFE,
     LAST_VERSION,
     MANY_ITEMS,
-    MAX_PAIRS,
-    NULL,
     ONE_ITEM,
     OVERLAID,
     SEPARATOR,
-    WRITE_BESIDE,
-    WRITE_DIRECTLY,
 )
-from lakebase_api.sql.overlay_tables import (
-    IDEMPOTENCY_TABLE,
-    name_changes,
-    name_history,
-    spell_storage_type,
-)
+from lakebase_api.sql.change_transitions import compose_illegal
+from lakebase_api.sql.change_values import build_object, join, name_value, spell_text
+from lakebase_api.sql.change_writes import Names, compose_direct_write, compose_write_beside
+from lakebase_api.sql.overlay_names import IDEMPOTENCY_TABLE, name_changes, name_history, spell_storage_type
 from lakebase_api.sql.predicates import Shape, compose_predicates_on, name_columns
-from lakebase_api.sql.source import Source, compose_etag, name_changed, name_synced
+from lakebase_api.sql.source import Source, compose_etag, name_changed
 from lakebase_api.table.declaration import Column
 from lakebase_api.table.types import Kind, Type
 
@@ -79,11 +73,10 @@ class _Parts:
     def compose(self) -> dict[str, sql.Composable]:
         """All of them."""
         names, recorded = self.names, self._compose_recorded()
-        order = self._compose_order()
         return {
             **names,
             **recorded,
-            **order,
+            **self._compose_write(),
             "item": self._compose_item(),
             "current": self._compose_current(),
             "requires_match": sql.Literal(self.shape.requires_match),
@@ -91,12 +84,13 @@ class _Parts:
             "separator": sql.Literal(SEPARATOR),
             **self._compose_circumstances(),
             "is_unchanged": self._compose_unchanged(),
-            "illegal": self._compose_illegal(),
+            # A withdrawal always may be.
+            "illegal": compose_illegal(() if self.shape.is_withdrawal else self.columns),
             "is_expired": sql.SQL(IS_EXPIRED).format(sql.Literal(KEY_LIFE)),
             "keys_removed": sql.Literal(EXPIRED_KEYS_REMOVED),
             "is_own_key": sql.SQL(IS_OWN_KEY).format(**names),
-            "key_texts": _list(
-                spell_text(column.type, _name("k", n)) for n, column in enumerate(self.table.key)
+            "key_texts": join(
+                spell_text(column.type, name_value("k", n)) for n, column in enumerate(self.table.key)
             ),
         }
 
@@ -110,15 +104,15 @@ class _Parts:
             "changes": sql.Identifier(self.schema, name_changes(self.table)),
             "history": sql.Identifier(self.schema, name_history(self.table)),
             "idempotency": sql.Identifier(self.schema, IDEMPOTENCY_TABLE),
-            "key": _list(map(sql.Identifier, self.table.key_names)),
-            "item_key": _list(_name("k", n) for n in range(len(self.table.key))),
+            "key": join(map(sql.Identifier, self.table.key_names)),
+            "item_key": join(name_value("k", n) for n in range(len(self.table.key))),
             "same_row": self._match_item("t"),
             "same_change": self._match_item("s"),
         }
 
     def _match_item(self, alias: str) -> sql.Composable:
         return sql.SQL(" AND ").join(
-            sql.SQL("{} = item.{}").format(sql.Identifier(alias, name), _name("k", n))
+            sql.SQL("{} = item.{}").format(sql.Identifier(alias, name), name_value("k", n))
             for n, name in enumerate(self.table.key_names)
         )
 
@@ -127,18 +121,20 @@ class _Parts:
         typed = self._list_typed()
         numbered = [(number, *each) for number, each in enumerate(typed, self.first_of_items)]
         if self.shape.is_many:
-            arrays = _list(sql.SQL(f"${number}::{{}}[]").format(kind) for number, _, kind in numbered)
-            return sql.SQL(MANY_ITEMS).format(arrays=arrays, names=_list(name for name, _ in typed))
-        values = _list(
+            arrays = join(sql.SQL(f"${number}::{{}}[]").format(kind) for number, _, kind in numbered)
+            return sql.SQL(MANY_ITEMS).format(arrays=arrays, names=join(name for name, _ in typed))
+        values = join(
             sql.SQL(f"${number}::{{}} AS {{}}").format(kind, name) for number, name, kind in numbered
         )
         return sql.SQL(ONE_ITEM).format(values=values)
 
     def _list_typed(self) -> list[tuple[sql.Composable, sql.Composable]]:
         """The parameters of an item by name, each with its type."""
-        typed = [(_name("k", n), spell_storage_type(each.type)) for n, each in enumerate(self.table.key)]
+        typed = [(name_value("k", n), spell_storage_type(each.type)) for n, each in enumerate(self.table.key)]
         if not self.shape.is_withdrawal:
-            typed += [(_name("w", n), _spell_input_type(each.type)) for n, each in enumerate(self.columns)]
+            typed += [
+                (name_value("w", n), _spell_input_type(each.type)) for n, each in enumerate(self.columns)
+            ]
         return [*typed, (sql.SQL("if_match"), sql.SQL("text"))]
 
     def _compose_current(self) -> sql.Composable:
@@ -154,8 +150,8 @@ class _Parts:
             **self.names,
             is_known=self._is_within(is_there, self.source.show_column),
             stays_within=self._is_within(sql.SQL("true"), show_next),
-            columns=_list(self._show_column(n, column) for n, column in enumerate(self.columns)),
-            all_columns=_list(map(sql.Identifier, self._name_needed())),
+            columns=join(self._show_column(n, column) for n, column in enumerate(self.columns)),
+            all_columns=join(map(sql.Identifier, self._name_needed())),
             etag=self.source.show_etag(),
             next_etag=compose_etag(map(show_next, self.table.names), sql.SQL("last.version + 1")),
             last_version=sql.SQL(LAST_VERSION).format(same_history=same, **self.names),
@@ -174,16 +170,16 @@ class _Parts:
         return dict.fromkeys((*self.table.names, *name_columns(self.shape.within)))
 
     def _show_column(self, n: int, column: Column) -> sql.Composable:
-        now = sql.SQL("{} AS {}").format(self.source.show_column(column.name), _name("o", n))
+        now = sql.SQL("{} AS {}").format(self.source.show_column(column.name), name_value("o", n))
         if self.is_direct:
             return now
-        synced = sql.SQL("{} AS {}").format(sql.Identifier("t", column.name), _name("y", n))
-        then = sql.SQL("{} AS {}").format(self._show_changed(n, column), _name("n", n))
+        synced = sql.SQL("{} AS {}").format(sql.Identifier("t", column.name), name_value("y", n))
+        then = sql.SQL("{} AS {}").format(self._show_changed(n, column), name_value("n", n))
         if not self.shape.is_withdrawal:
-            return _list([now, synced, then])
+            return join([now, synced, then])
         is_changed = sql.Identifier("s", name_changed(column.name))
-        changed = sql.SQL("coalesce({}, false) AS {}").format(is_changed, _name("c", n))
-        return _list([now, synced, then, changed])
+        changed = sql.SQL("coalesce({}, false) AS {}").format(is_changed, name_value("c", n))
+        return join([now, synced, then, changed])
 
     def _show_changed(self, n: int, column: Column) -> sql.Composable:
         """The column as reads will show it, of the type that it has there."""
@@ -191,47 +187,24 @@ class _Parts:
         if self.shape.is_withdrawal:
             return sql.SQL("CASE WHEN false THEN {kept} ELSE {own} END").format(**parts)
         return sql.SQL("CASE WHEN true THEN item.{wanted} ELSE {own} END").format(
-            wanted=_name("w", n), **parts
+            wanted=name_value("w", n), **parts
         )
 
     def _compose_unchanged(self) -> sql.Composable:
         template = "NOT {changed}" if self.shape.is_withdrawal else "{now} IS NOT DISTINCT FROM {wanted}"
         return sql.SQL(" AND ").join(
-            sql.SQL(template).format(changed=_name("c", n), now=_name("o", n), wanted=_name("w", n))
+            sql.SQL(template).format(
+                changed=name_value("c", n), now=name_value("o", n), wanted=name_value("w", n)
+            )
             for n in range(len(self.columns))
-        )
-
-    def _compose_illegal(self) -> sql.Composable:
-        """The first column that may not change to what is wanted. A withdrawal always may."""
-        cases = [
-            self._compose_case(n, column, column.change.transitions)
-            for n, column in enumerate(self.columns)
-            if column.change and column.change.transitions and not self.shape.is_withdrawal
-        ]
-        return sql.SQL("CASE {} END").format(sql.SQL(" ").join(cases)) if cases else sql.SQL("NULL::text")
-
-    def _compose_case(self, n: int, column: Column, transitions: Sequence[tuple[str, str]]) -> sql.Composable:
-        """NULL may change to anything unless the transitions say what to."""
-        is_said = any(before == NULL for before, _ in transitions)
-        return sql.SQL(
-            "WHEN {now} IS DISTINCT FROM {wanted} AND ({now} IS NOT NULL OR {is_said}) "
-            "AND coalesce({now}::text, {null}) || '>' || coalesce({wanted}::text, {null}) <> ALL ({pairs}) "
-            "THEN {name}"
-        ).format(
-            now=_name("o", n),
-            wanted=_name("w", n),
-            null=sql.Literal(NULL),
-            is_said=sql.Literal(is_said),
-            pairs=sql.SQL("{}::text[]").format(sql.Literal([">".join(pair) for pair in transitions])),
-            name=sql.Literal(column.name),
         )
 
     def _compose_recorded(self) -> dict[str, sql.Composable]:
         """The values that the history and the answer have."""
         nothing = {column.name: sql.SQL("NULL::text") for column in self.columns}
-        then = {column.name: _name("n", n) for n, column in enumerate(self.columns)}
-        now = {column.name: _name("o", n) for n, column in enumerate(self.columns)}
-        own = {column.name: _name("y", n) for n, column in enumerate(self.columns)}
+        then = {column.name: name_value("n", n) for n, column in enumerate(self.columns)}
+        now = {column.name: name_value("o", n) for n, column in enumerate(self.columns)}
+        own = {column.name: name_value("y", n) for n, column in enumerate(self.columns)}
         return {
             "old": self._build_object(now),
             "new": self._build_object(then),
@@ -254,83 +227,12 @@ class _Parts:
             "circumstance_values": sql.SQL("").join(map(sql.SQL, values)),
         }
 
-    def _compose_order(self) -> dict[str, sql.Composable]:
-        """What is written before the history, which has what came of it, or after."""
-        nothing = sql.SQL("")
+    def _compose_write(self) -> Names:
         if self.is_direct:
-            return {
-                "written_first": sql.SQL("written AS ({}),").format(self._write_directly()),
-                "written_then": nothing,
-                "join_written": sql.SQL("JOIN written USING (place)"),
-                "left_join_written": sql.SQL("LEFT JOIN written USING (place)"),
-            }
-        return {
-            "written_first": nothing,
-            "written_then": sql.SQL("written AS ({}),").format(self._write_beside()),
-            "join_written": nothing,
-            "left_join_written": nothing,
-        }
-
-    def _write_directly(self) -> sql.Composable:
-        pairs = list(enumerate(self.columns))
-        return sql.SQL(WRITE_DIRECTLY).format(
-            **self.names,
-            settings=_list(
-                sql.SQL("{} = item.{}").format(sql.Identifier(column.name), _name("w", n))
-                for n, column in pairs
-            ),
-            returned=_list(
-                sql.SQL("{} AS {}").format(sql.Identifier("t", column.name), _name("n", n))
-                for n, column in pairs
-            ),
-            etag=self.source.show_etag(),
-        )
-
-    def _write_beside(self) -> sql.Composable:
-        targets = [
-            sql.Identifier(name)
-            for column in self.columns
-            for name in (column.name, name_changed(column.name), name_synced(column.name))
-        ]
-        values = [self._keep(n, column) for n, column in enumerate(self.columns)]
-        return sql.SQL(WRITE_BESIDE).format(
-            **self.names,
-            targets=_list(targets),
-            target_values=_list(values),
-            assignments=_list(sql.SQL("{0} = excluded.{0}").format(target) for target in targets),
-        )
-
-    def _keep(self, n: int, column: Column) -> sql.Composable:
-        """What is kept of a column: the value, whether it is changed, what its table had."""
-        template = "NULL, false, {}::{}" if self.shape.is_withdrawal else "{wanted}, true, {}::{}"
-        storage = spell_storage_type(column.type)
-        return sql.SQL(template).format(_name("y", n), storage, wanted=_name("w", n))
+            return compose_direct_write(self.source, self.columns, self.names)
+        return compose_write_beside(self.columns, self.names, is_withdrawal=self.shape.is_withdrawal)
 
 
 def _spell_input_type(kind: Type) -> sql.SQL:
     """The type that a value is read as: the declared one, with its length and precision."""
     return sql.SQL(kind.cast if kind.kind is Kind.INTEGER else kind.name)
-
-
-def spell_text(kind: Type, value: sql.Composable) -> sql.Composable:
-    """A value as PostgreSQL prints it; a cast of `character` would take away its blanks."""
-    is_padded = spell_storage_type(kind) == sql.SQL("bpchar")
-    return sql.SQL("to_jsonb({}) #>> '{{}}'" if is_padded else "{}::text").format(value)
-
-
-def build_object(values: Mapping[str, sql.Composable]) -> sql.Composable:
-    """A JSON object."""
-    parts = [sql.SQL("{}, {}").format(sql.Literal(name), value) for name, value in values.items()]
-    objects = (
-        sql.SQL("jsonb_build_object({})").format(_list(parts[at : at + MAX_PAIRS]))
-        for at in range(0, len(parts), MAX_PAIRS)
-    )
-    return sql.SQL(" || ").join(objects)
-
-
-def _name(letter: str, number: int) -> sql.SQL:
-    return sql.SQL(f"{letter}{number}")
-
-
-def _list(parts: Iterable[sql.Composable]) -> sql.Composable:
-    return sql.SQL(", ").join(parts)

@@ -188,7 +188,8 @@ class SharedCount:
 
     def _work(self, answer: Future[Count]) -> None:
         began, as_of = time.monotonic(), datetime.now(UTC)
-        caller = Background(began + self._settings.request_timeout)
+        table = self._database.overlay.table
+        caller = Background(began + self._settings.request_timeout, f"count_{table.name}")
         count = error = None
         try:
             total = self._database.read_for(caller, count_rows, self._which)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import msgspec
-from psycopg import RawCursor
 
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.copy import TooMuch, copy_rows
 from lakebase_api.lakebase.results import Wait
 from lakebase_api.lakebase.setup_faults import KeyNotUnique
+from lakebase_api.lakebase.statements import execute
 from lakebase_api.sql.copy_sql import Form, compose_copy, compose_values
 from lakebase_api.sql.key_bounds import set_range
 from lakebase_api.sql.overlay import Overlay
@@ -77,10 +77,9 @@ class ExportChunks:
 
         Raises psycopg's errors.
         """
-        cursor = RawCursor(connection)
-        cursor.execute(SET_TIMEOUT, (str(round(seconds * 1000)),))
+        execute(connection, SET_TIMEOUT, (str(round(seconds * 1000)),))
         if which.values:
-            cursor.execute(compose_values(self._overlay.source, which.shape), which.parameters)
+            execute(connection, compose_values(self._overlay.source, which.shape), which.parameters)
 
     def fetch(
         self,

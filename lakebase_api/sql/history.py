@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import msgspec
-from psycopg import RawCursor, sql
+from psycopg import sql
 
 from lakebase_api.lakebase.connection import Connection
-from lakebase_api.sql.change_statement import build_object, spell_text
+from lakebase_api.lakebase.statements import execute
+from lakebase_api.sql.change_values import build_object, spell_text
 from lakebase_api.sql.overlay import Overlay
-from lakebase_api.sql.overlay_tables import CIRCUMSTANCES, name_changes, name_history, spell_storage_type
+from lakebase_api.sql.overlay_names import CIRCUMSTANCES, name_changes, name_history, spell_storage_type
 from lakebase_api.sql.predicates import EVERYTHING, Predicates, Shape, compose_predicates, name_columns
 from lakebase_api.sql.source import Source, name_changed, name_synced
 from lakebase_api.table.declaration import Column
@@ -112,7 +113,7 @@ def fetch_history(
     circumstances = CIRCUMSTANCES if overlay.has_circumstances else ()
     values = key if schema is None else (*key, before, page_size + 1)
     statement = compose_history(source, schema, within.shape, circumstances)
-    rows = RawCursor(connection).execute(statement, (*values, *within.parameters)).fetchall()
+    rows = execute(connection, statement, (*values, *within.parameters)).fetchall()
     if not rows:
         return None
     versions = [_read_version(*row[2:]) for row in rows if row[2] is not None]

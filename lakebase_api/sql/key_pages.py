@@ -10,11 +10,12 @@ from psycopg import sql
 
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.setup_faults import KeyNotUnique
-from lakebase_api.sql.page import Listing, Page, Position, compose_state, read_at_most
+from lakebase_api.sql.page import Listing, Page, Position, read_at_most
 from lakebase_api.sql.predicates import Shape, describe_rows, is_plan_reusable
 from lakebase_api.sql.rows import STATEMENTS_KEPT, fetch_all
 from lakebase_api.sql.shown import Form, show_as
 from lakebase_api.sql.source import Source
+from lakebase_api.sql.state import compose_state
 from lakebase_api.table.values import MAX_BIGINT, MIN_BIGINT
 
 # Of the rows before the page, up to one more than fit in one: the least key, and that of the one after

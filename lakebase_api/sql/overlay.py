@@ -9,7 +9,17 @@ import psycopg
 
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.failures import first_line
-from lakebase_api.sql import overlay_tables as tables_of_changes
+from lakebase_api.sql.overlay_names import name_changes, name_history
+from lakebase_api.sql.overlay_state import (
+    Found,
+    find_lacking,
+    find_other_types,
+    find_tables,
+    has_circumstances,
+    is_complete,
+    read_version,
+)
+from lakebase_api.sql.overlay_tables import MIGRATIONS, set_up
 from lakebase_api.sql.source import Source
 from lakebase_api.table.declaration import Table, Writes
 
@@ -55,7 +65,7 @@ class Overlay:
 
     def look(self, connection: Connection) -> None:
         """Look what there is. Raises psycopg's errors."""
-        self.note(tables_of_changes.find_tables(connection, self.schema, [self.table]))
+        self.note(find_tables(connection, self.schema, [self.table]))
 
     def is_complete(self, connection: Connection) -> bool:
         """Whether everything that changes need is there, after looking. Raises psycopg's errors."""
@@ -64,21 +74,21 @@ class Overlay:
 
     def make(self, connection: Connection) -> None:
         """Make what is lacking for changes to be made. Raises psycopg's errors."""
-        tables_of_changes.set_up(connection, self.schema, [self.table])
+        set_up(connection, self.schema, [self.table])
         self.look(connection)
 
-    def note(self, found: tables_of_changes.Found) -> None:
+    def note(self, found: Found) -> None:
         """Take over what was found."""
         if not self.table.changeable:
             return
-        lacking = frozenset(tables_of_changes.find_lacking(found, self.table))
-        self.is_there = tables_of_changes.name_changes(self.table) in found
-        self.has_history = tables_of_changes.name_history(self.table) in found
-        self.has_circumstances = tables_of_changes.has_circumstances(found, self.table)
-        self.other_types = tables_of_changes.find_other_types(found, self.table)
+        lacking = frozenset(find_lacking(found, self.table))
+        self.is_there = name_changes(self.table) in found
+        self.has_history = name_history(self.table) in found
+        self.has_circumstances = has_circumstances(found, self.table)
+        self.other_types = find_other_types(found, self.table)
         self._source = self._find_source(lacking) if self.is_there else self._without
-        is_complete = tables_of_changes.is_complete(found, [self.table])
-        self._look_at = float("inf") if is_complete else time.monotonic() + INTERVAL
+        is_current = is_complete(found, [self.table])
+        self._look_at = float("inf") if is_current else time.monotonic() + INTERVAL
 
     def _find_source(self, lacking: frozenset[str]) -> Source:
         if not self.table.has_overlay:
@@ -123,19 +133,17 @@ class Overlays:
         is_person = "@" in connection.info.user
         wanted = [] if is_person else [table for table in changeable if table.writes is not Writes.OFF]
         if wanted and not self._is_current(connection, found, wanted):
-            tables_of_changes.set_up(connection, self.schema, wanted)
+            set_up(connection, self.schema, wanted)
             self._look(connection, changeable)
 
-    def _look(self, connection: Connection, tables: Sequence[Table]) -> tables_of_changes.Found:
-        found = tables_of_changes.find_tables(connection, self.schema, tables)
+    def _look(self, connection: Connection, tables: Sequence[Table]) -> Found:
+        found = find_tables(connection, self.schema, tables)
         for table in tables:
             self.by_table[table].note(found)
         return found
 
-    def _is_current(
-        self, connection: Connection, found: tables_of_changes.Found, tables: Sequence[Table]
-    ) -> bool:
-        if not tables_of_changes.is_complete(found, tables):
+    def _is_current(self, connection: Connection, found: Found, tables: Sequence[Table]) -> bool:
+        if not is_complete(found, tables):
             return False
-        version = tables_of_changes.read_version(connection, self.schema)
-        return version is None or version >= len(tables_of_changes.MIGRATIONS)
+        version = read_version(connection, self.schema)
+        return version is None or version >= len(MIGRATIONS)

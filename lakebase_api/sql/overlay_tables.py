@@ -1,30 +1,25 @@
-"""The tables that keep changes beside the declared tables: what they are called, and how they are made.
+"""The tables that keep changes beside the declared tables, and how they are made.
 
 A declared table is only ever read: it may be rewritten, or dropped and made anew, at any time, so nothing
 here refers to it. A change belongs to a row of a table by the table's name and the row's key.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-import psycopg
 from psycopg import Cursor, sql
 from psycopg.rows import TupleRow
 
 from lakebase_api.lakebase.connection import Connection
+from lakebase_api.sql.overlay_names import (
+    VERSION_TABLE,
+    list_privileges,
+    name_changes,
+    name_history,
+    spell_storage_type,
+)
+from lakebase_api.sql.overlay_state import READ_VERSION, Found, find_lacking, find_tables, has_circumstances
 from lakebase_api.sql.source import name_changed, name_synced
 from lakebase_api.table.declaration import Column, Table
-from lakebase_api.table.types import ALIASES, Kind, Type
-
-IDEMPOTENCY_TABLE = "idempotency"
-VERSION_TABLE = "schema_version"
-
-# What the app does with each table; the history is append-only.
-CHANGES_PRIVILEGES = ("SELECT", "INSERT", "UPDATE")
-HISTORY_PRIVILEGES = ("SELECT", "INSERT")
-SHARED_PRIVILEGES = {
-    VERSION_TABLE: ("SELECT",),
-    IDEMPOTENCY_TABLE: ("SELECT", "INSERT", "UPDATE", "DELETE"),
-}
 
 # Each entry brings what is there from the version before to its own, counted from 1. A released entry never
 # changes, and what it does must leave the release before it working: hosts are replaced one by one. The
@@ -64,8 +59,6 @@ CREATE TABLE {table} (
     PRIMARY KEY ({key}, _source, _version)
 )
 """
-# What the histories of earlier releases have not, which write none.
-CIRCUMSTANCES = ("_changed_label", "_changed_method")
 ADD_CIRCUMSTANCES = """
 ALTER TABLE {table} ADD COLUMN IF NOT EXISTS _changed_label text,
     ADD COLUMN IF NOT EXISTS _changed_method text
@@ -82,100 +75,7 @@ CREATE TABLE {schema}.schema_version (
     version integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now()
 )
 """
-READ_VERSION = "SELECT coalesce(max(version), 0)::integer FROM {schema}.schema_version"
 NOTE_VERSION = "INSERT INTO {schema}.schema_version (version) VALUES ({version})"
-
-# Of no use but to look: it needs no grant on the tables or their schema.
-FIND_TABLES = """
-SELECT relname::text, attname::text, atttypid::regtype::text
-FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-     JOIN pg_attribute ON attrelid = pg_class.oid
-WHERE nspname = %s AND relname = ANY(%s) AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
-"""
-
-# The columns of each table, by name, with their types.
-Found = Mapping[str, Mapping[str, str]]
-
-
-def name_changes(table: Table) -> str:
-    """The table that has the changed columns of its rows."""
-    return f"{table.name}_changes"
-
-
-def name_history(table: Table) -> str:
-    """The table that has its versions."""
-    return f"{table.name}_history"
-
-
-def find_storage_type(kind: Type) -> str:
-    """The type in which changes of a column are kept, as ``regtype`` prints it.
-
-    The declared one without its length or precision: those may change.
-    """
-    name = ALIASES.get(kind.name, kind.name)
-    if kind.kind is Kind.TEXT:
-        is_padded = name.startswith(("char", "bpchar")) and "varying" not in name
-        return "character" if is_padded else "text"
-    if kind.kind in (Kind.INTEGER, Kind.ENUM):
-        return kind.cast
-    return name if kind.kind is Kind.FLOAT else kind.family[0]
-
-
-def list_privileges(tables: Sequence[Table]) -> dict[str, tuple[str, ...]]:
-    """The privileges that the app needs on each table that keeps changes of these."""
-    own = {
-        name: privileges
-        for table in tables
-        for name, privileges in (
-            (name_changes(table), CHANGES_PRIVILEGES),
-            (name_history(table), HISTORY_PRIVILEGES),
-        )
-        if table.changeable
-    }
-    return {**SHARED_PRIVILEGES, **own}
-
-
-def find_tables(connection: Connection, schema: str, tables: Sequence[Table]) -> Found:
-    """What there is of the tables that keep changes of these. Raises psycopg's errors."""
-    found: dict[str, dict[str, str]] = {}
-    values = (schema, list(list_privileges(tables)))
-    for name, column, kind in connection.execute(FIND_TABLES, values):
-        found.setdefault(name, {})[column] = kind
-    return found
-
-
-def find_lacking(found: Found, table: Table) -> list[str]:
-    """The changeable columns that the table of changes has not, or not wholly."""
-    there = found.get(name_changes(table), {})
-    return [
-        column.name
-        for column in table.changeable
-        if not {column.name, name_changed(column.name), name_synced(column.name)} <= there.keys()
-    ]
-
-
-def has_circumstances(found: Found, table: Table) -> bool:
-    """Whether the history says how it was known who made a change, and what they are called."""
-    return found.get(name_history(table), {}).keys() >= set(CIRCUMSTANCES)
-
-
-def find_other_types(found: Found, table: Table) -> dict[str, str]:
-    """The columns of the key, and changeable ones, that are kept in another type than declared: in which."""
-    there = found.get(name_changes(table), {})
-    return {
-        column.name: there[column.name]
-        for column in (*table.key, *table.changeable)
-        if column.name in there
-        and column.type.kind is not Kind.ENUM  # printed with its schema, or without
-        and there[column.name] != find_storage_type(column.type)
-    }
-
-
-def is_complete(found: Found, tables: Sequence[Table]) -> bool:
-    """Whether every table and column is there."""
-    return list_privileges(tables).keys() <= found.keys() and not any(
-        find_lacking(found, table) or not has_circumstances(found, table) for table in tables
-    )
 
 
 def set_up(connection: Connection, schema: str, tables: Sequence[Table]) -> int:
@@ -206,16 +106,6 @@ def set_up(connection: Connection, schema: str, tables: Sequence[Table]) -> int:
         for step in steps:
             connection.execute(step)
     return len(MIGRATIONS[done:]) + len(steps)
-
-
-def read_version(connection: Connection, schema: str) -> int | None:
-    """The version of what is there; ``None`` if there is none, or the session may not read it."""
-    try:
-        statement = sql.SQL(READ_VERSION).format(schema=sql.Identifier(schema))
-        [(version,)] = connection.execute(statement).fetchall()
-    except (psycopg.ProgrammingError, psycopg.DataError):
-        return None
-    return int(version)
 
 
 def grants(schema: str, role: str, tables: Sequence[Table]) -> list[str]:
@@ -250,13 +140,6 @@ def _find_steps(found: Found, schema: str, table: Table) -> Iterator[sql.Compose
         yield sql.SQL(CREATE_HISTORY).format(table=history, **parts)
     elif not has_circumstances(found, table):
         yield sql.SQL(ADD_CIRCUMSTANCES).format(table=history)
-
-
-def spell_storage_type(kind: Type) -> sql.SQL:
-    """The type in which changes are kept, as SQL reads it."""
-    name = find_storage_type(kind)
-    # To SQL `character` is one of a single character.
-    return sql.SQL("bpchar" if name == "character" else name)
 
 
 def _define_key(column: Column) -> sql.Composable:

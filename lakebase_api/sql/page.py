@@ -2,30 +2,14 @@
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from functools import lru_cache
 
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from lakebase_api.lakebase.connection import Connection
 from lakebase_api.sql.predicates import Predicates
-from lakebase_api.sql.rows import STATEMENTS_KEPT, fetch_all
 from lakebase_api.sql.shown import Form
 from lakebase_api.sql.sorting import Sort, sort_by_key
-from lakebase_api.sql.source import Source
 from lakebase_api.table.declaration import Table
-
-# Another one as soon as any transaction of the server has changed anything, the server was started anew, or
-# the name means another table. There is none of what can change without a transaction: a view may look at the
-# clock, a foreign table is elsewhere. Nor on a standby, whose snapshots do not name what is in progress.
-# https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
-STATE = """
-(SELECT hashtextextended(
-    concat_ws(' ', pg_current_snapshot(), pg_postmaster_start_time(), current_database(), oid), 0
-)::text
-FROM pg_class
-WHERE oid = to_regclass({table_name}) AND relkind IN ('r', 'p', 'm') AND NOT pg_is_in_recovery())
-"""
 
 # Rows that are passed over in about a millisecond.
 NEAR = 10_000
@@ -107,22 +91,6 @@ class Page:
     state: str | None
 
 
-def compose_state(source: Source) -> sql.Composable:
-    """The state of what the statement reads, as text; NULL where it is not known."""
-    return sql.SQL(STATE).format(table_name=sql.Literal(source.identifier.as_string(None)))
-
-
-def fetch_state(connection: Connection, source: Source) -> str | None:
-    """The state of a page that would be read now. Raises psycopg's errors."""
-    [(state,)] = fetch_all(connection, _compose_state(source))
-    return state if state is None else str(state)
-
-
 def read_at_most(rows: sql.Composable, limit: sql.Composable) -> sql.Composable:
     """So many rows of a statement that is planned for more."""
     return sql.SQL(AT_MOST).format(rows=rows, limit=limit)
-
-
-@lru_cache(STATEMENTS_KEPT)
-def _compose_state(source: Source) -> bytes:
-    return (sql.SQL("SELECT ") + compose_state(source)).as_bytes(None)

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import msgspec
-from psycopg import RawCursor, sql
+from psycopg import sql
 from psycopg.rows import TupleRow
 
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.setup_faults import KeyNotUnique
+from lakebase_api.lakebase.statements import execute
 from lakebase_api.sql.predicates import (
     EVERYTHING,
     Operator,
@@ -24,6 +25,7 @@ from lakebase_api.sql.predicates import (
 )
 from lakebase_api.sql.shown import Form, show_as
 from lakebase_api.sql.source import Source
+from lakebase_api.sql.state import compose_state
 from lakebase_api.table.declaration import Table
 
 # Statements of a kind that are kept: there is one for each shape of predicates, set of columns and order.
@@ -33,7 +35,7 @@ FETCH_ONE = "SELECT {columns}, {etag} FROM {rows} WHERE {is_asked} AND {as_decla
 
 # With each row, which of the keys asked for is its own.
 FETCH_MANY = """
-SELECT {columns}, k."place among the keys"
+SELECT {columns}, {state}, k."place among the keys"
 FROM {rows}, unnest({keys}) WITH ORDINALITY AS k ({names}, "place among the keys")
 WHERE {same_key} AND {predicates} AND {as_declared}
 """
@@ -55,8 +57,7 @@ def fetch_all(
     One that ``is_reusable`` is prepared once it was used some times, and may then be planned for any values.
     """
     # As text, which psycopg turns into decimals sooner than PostgreSQL's binary form.
-    cursor = RawCursor(connection).execute(statement, values, prepare=None if is_reusable else False)
-    return cursor.fetchall()
+    return execute(connection, statement, values, prepare=None if is_reusable else False).fetchall()
 
 
 def fetch_one(
@@ -79,18 +80,18 @@ def fetch_many(
     fields: tuple[str, ...],
     form: Form,
     within: Predicates = EVERYTHING,
-) -> dict[Key, TupleRow]:
-    """These fields of the rows of these keys, by key; without those that there are not ``within``.
+) -> tuple[dict[Key, TupleRow], str | None]:
+    """These fields of the rows of these keys, by key, and the state that they were read in, if it is known.
 
-    Raises ``KeyNotUnique``.
+    Without those that there are not ``within``. Raises ``KeyNotUnique``.
     """
     columns = [list(column) for column in zip(*keys, strict=True)]
     statement = _compose_many(source, fields, form, within.shape)
     rows = fetch_all(connection, statement, (*columns, *within.parameters))
-    found = {keys[row[-1] - 1]: row[:-1] for row in rows}
+    found = {keys[row[-1] - 1]: row[:-2] for row in rows}
     if len(found) < len(rows):
         raise KeyNotUnique(f"a {', '.join(source.table.key_names)} is there more than once")
-    return found
+    return found, rows[0][-2] if rows else None
 
 
 def count_rows(connection: Connection, source: Source, which: Predicates) -> int:
@@ -130,6 +131,7 @@ def _compose_many(source: Source, fields: tuple[str, ...], form: Form, within: S
     statement = sql.SQL(FETCH_MANY).format(
         **describe_rows(source, within, fields, first=len(source.table.key) + 1),
         columns=show_as(source, fields, form),
+        state=compose_state(source),
         keys=sql.SQL(", ").join(sql.SQL(f"${number}::{kind}") for number, kind in enumerate(types, 1)),
         names=sql.SQL(", ").join(map(sql.Identifier, source.table.key_names)),
         same_key=source.match_key("t", "k"),

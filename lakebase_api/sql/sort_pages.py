@@ -9,7 +9,7 @@ from psycopg.rows import TupleRow
 
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.setup_faults import KeyNotUnique
-from lakebase_api.sql.page import Listing, Page, Position, compose_state, read_at_most
+from lakebase_api.sql.page import Listing, Page, Position, read_at_most
 from lakebase_api.sql.predicates import (
     Predicates,
     Shape,
@@ -23,6 +23,7 @@ from lakebase_api.sql.rows import STATEMENTS_KEPT, fetch_all
 from lakebase_api.sql.shown import Form, show_as
 from lakebase_api.sql.sorting import Sort, compose_sort, find_ranges_after, reverse
 from lakebase_api.sql.source import Source
+from lakebase_api.sql.state import compose_state
 
 # The ranges follow each other in the order asked for: PostgreSQL merges them, and reads none further than it
 # must. What has changed is looked up for the rows of the page alone, unless it decides which they are.

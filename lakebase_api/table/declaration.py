@@ -74,6 +74,10 @@ class Table:
     columns: tuple[Column, ...]
     key_names: tuple[str, ...]
     writes: Writes = Writes.OVERLAY
+    # Whether all callers, and whoever keeps answers on their way, get the same of it.
+    is_public: bool = False
+    # What Unity Catalog calls it, if it is a copy that Lakebase keeps in step with a table of the lakehouse.
+    synced_table: str | None = None
     # Columns that are not shown, but that rows may be chosen by.
     hidden: tuple[Column, ...] = ()
     by_name: Mapping[str, Column] = field(init=False, repr=False)

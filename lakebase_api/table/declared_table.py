@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from lakebase_api.settings import NO_SYNCED_TABLE, SYNCED_TABLE
 from lakebase_api.table.collisions import refuse_collisions
 from lakebase_api.table.declaration import Column, Table, Writes
 from lakebase_api.table.declared_column import read_column
@@ -10,7 +11,7 @@ from lakebase_api.table.mistakes import Section, suggest
 from lakebase_api.table.names import LONGEST_IDENTIFIER, TAKEN, check_name, guess_one, split_source
 from lakebase_api.table.types import KEY_KINDS
 
-KNOWN = ("source", "key", "one", "writes", "columns")
+KNOWN = ("source", "key", "one", "writes", "public", "synced_table", "columns")
 ONE = re.compile(r"[a-z][a-z0-9_]*")
 PADDED = re.compile(r"char(acter)?(?! varying)\b|bpchar")
 # What is added to a table's name for those that keep its changes.
@@ -32,6 +33,8 @@ def read_table(section: Section) -> Table:
         columns=columns,
         key_names=key,
         writes=_read_writes(section),
+        is_public=section.read_flag("public", default=False),
+        synced_table=_read_synced_table(section),
     )
     if key and columns:
         refuse_collisions(section, table)
@@ -69,6 +72,13 @@ def _read_writes(section: Section) -> Writes:
         return Writes(word)
     section.refuse(f"must be one of {', '.join(Writes)}.", "writes")
     return Writes.OVERLAY
+
+
+def _read_synced_table(section: Section) -> str | None:
+    name = section.read_text("synced_table")
+    if name is not None and not re.fullmatch(SYNCED_TABLE, name):
+        section.refuse(f"{NO_SYNCED_TABLE[0].lower()}{NO_SYNCED_TABLE[1:]}", "synced_table")
+    return name
 
 
 def _read_columns(section: Section) -> tuple[Column, ...]:

@@ -27,14 +27,17 @@ def load_tables(settings: Settings) -> tuple[Table, ...]:
     Raises ``TablesError`` naming every mistake by its line.
     """
     text = read_file(settings.tables_file, "TABLES_FILE", TablesError, HOW_TO_BEGIN)
-    tables, mistakes = read_tables(text, settings.tables_file)
+    tables, mistakes = read_tables(text, settings.tables_file, is_open=settings.anonymous is not None)
     if mistakes:
         raise TablesError(mistakes)
     return tuple(_apply(settings, table) if table.name == FIRST else table for table in tables)
 
 
-def read_tables(text: str, file: str) -> tuple[tuple[Table, ...], list[str]]:
-    """The tables that a text declares, and what is wrong with it; ``file`` is what mistakes call it."""
+def read_tables(text: str, file: str, *, is_open: bool = True) -> tuple[tuple[Table, ...], list[str]]:
+    """The tables that a text declares, and what is wrong with it; ``file`` is what mistakes call it.
+
+    ``is_open``: callers whom nobody knows may read.
+    """
     try:
         content = parse_toml(text, file)
     except ValueError as error:
@@ -47,9 +50,18 @@ def read_tables(text: str, file: str) -> tuple[tuple[Table, ...], list[str]]:
         else:
             mistakes.add((name,), "must be a table, as [customers] begins one.")
     refuse_same_one(mistakes, tables)
+    if not is_open:
+        _refuse_public(mistakes, tables)
     if not content:
         mistakes.add((), "declares no table; python -m lakebase_api introspect writes a declaration.")
     return tuple(tables), mistakes.spell()
+
+
+def _refuse_public(mistakes: Mistakes, tables: Sequence[Table]) -> None:
+    for table in tables:
+        if table.is_public:
+            says = "needs ANONYMOUS=read or all: whoever keeps a public answer gives it to anybody."
+            mistakes.add((table.name, "public"), says)
 
 
 def find_settings_of_orders(settings: Settings, tables: Sequence[Table]) -> Iterator[str]:
@@ -59,6 +71,7 @@ def find_settings_of_orders(settings: Settings, tables: Sequence[Table]) -> Iter
         "DEFAULT_POSTGRES_TABLE": settings.orders_table,
         "STATUS_WRITES": settings.orders_writes,
         "STATUS_TRANSITIONS": settings.status_transitions,
+        "SYNCED_TABLE": settings.synced_table,
     }
     if FIRST not in [table.name for table in tables]:
         yield from (f"{name} is of {FIRST}, which is not declared" for name, value in given.items() if value)
@@ -79,6 +92,7 @@ def _apply(settings: Settings, table: Table) -> Table:
         schema=settings.orders_schema or table.schema,
         source=settings.orders_table or table.source,
         writes=Writes(settings.orders_writes or table.writes),
+        synced_table=settings.synced_table or table.synced_table,
         columns=tuple(_apply_transitions(settings, column) for column in table.columns),
     )
 

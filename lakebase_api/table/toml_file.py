@@ -5,9 +5,13 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from lakebase_api.table.mistakes import DeclarationError
+from lakebase_api.table.mistakes import DeclarationError, spell_path
+from lakebase_api.table.toml_lines import find_repetition
 
-PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+PLACE = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
+# How what tomllib says begins where a text is TOML but for what it says before.
+SAID_BEFORE = ("Cannot ", "Duplicate ")
+NO_MORE = "What follows was not looked at."
 
 
 def read_file(file: str, variable: str, refusal: type[DeclarationError], how_to_begin: str = "") -> str:
@@ -30,9 +34,18 @@ def parse_toml(text: str, file: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        says = str(error)
-        place = PLACE.search(says)
-        line = (place and place[1]) or str(text.rstrip().count("\n") + 1)
-        raise ValueError(
-            f"{file} line {line}: is no TOML: {PLACE.sub('', says)}. What follows was not looked at."
-        ) from None
+        raise ValueError(f"{file} {_explain(text, str(error))} {NO_MORE}") from None
+
+
+def _explain(text: str, says: str) -> str:
+    """What tomllib says is wrong with the text, and where."""
+    place = PLACE.search(says)
+    rows = text.split("\n")
+    if place and place["line"]:
+        rows = rows[: int(place["line"])]
+        rows[-1] = rows[-1][: int(place["column"]) - 1]
+    if says.startswith(SAID_BEFORE) and (found := find_repetition("\n".join(rows))):
+        name = spell_path(found.path)
+        return f"line {found.second}: {name} is there already, in line {found.first}: take one away."
+    line = len(rows) if place and place["line"] else text.rstrip().count("\n") + 1
+    return f"line {line}: is no TOML: {PLACE.sub('', says)}."

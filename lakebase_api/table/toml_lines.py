@@ -7,6 +7,7 @@ import bisect
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 # Keys and, in an array, positions, from the top of the file down.
 Path = tuple[str | int, ...]
@@ -24,9 +25,25 @@ STRING = re.compile(
 OTHER = re.compile(r"[^,\]}#\n]+")
 
 
+@dataclass(frozen=True)
+class Repetition:
+    """A key that is declared twice, and the lines of both."""
+
+    path: Path
+    first: int
+    second: int
+
+
 def find_lines(text: str) -> Mapping[Path, int]:
     """The line, from 1, of each key and element. ``text`` must be one that `tomllib` reads."""
     return _Scanner(text).scan()
+
+
+def find_repetition(text: str) -> Repetition | None:
+    """The first key that is there twice, in a text that `tomllib` reads, or would but for that at its end."""
+    scanner = _Scanner(text)
+    scanner.scan()
+    return scanner.repetition
 
 
 class _Scanner:
@@ -37,13 +54,16 @@ class _Scanner:
         self._at = 0
         self._ends = [found.start() for found in re.finditer("\n", text)]
         self._lines: dict[Path, int] = {}
+        # Those that have a value, or a header of their own.
+        self._declared: dict[Path, int] = {}
+        self.repetition: Repetition | None = None
         # How many elements the arrays of tables have by now.
         self._elements: dict[Path, int] = {}
 
     def scan(self) -> dict[Path, int]:
         section: Path = ()
         self._skip(BLANK)
-        while self._at < len(self._text):
+        while not self._is_at_end:
             if self._take("[["):
                 section = self._read_header(is_element=True)
                 self._at += 2
@@ -66,6 +86,7 @@ class _Scanner:
             if path in self._elements:
                 path = (*path, self._elements[path] - 1)
                 self._note(path)
+        self._declare(path)
         return path
 
     def _read_pair(self, section: Path) -> None:
@@ -73,6 +94,7 @@ class _Scanner:
         for part in self._read_key():
             path = (*path, part)
             self._note(path)
+        self._declare(path)
         self._at += 1  # the sign =
         self._read_value(path)
 
@@ -99,7 +121,7 @@ class _Scanner:
     def _read_array(self, path: Path) -> None:
         for position in range(len(self._text)):
             self._skip(BLANK)
-            if self._take("]"):
+            if self._take("]") or self._is_at_end:
                 return
             self._note((*path, position))
             self._read_value((*path, position))
@@ -108,14 +130,27 @@ class _Scanner:
 
     def _read_inline_table(self, path: Path) -> None:
         self._skip(BLANK)
-        while not self._take("}"):
+        while not self._take("}") and not self._is_at_end:
             self._read_pair(path)
             self._skip(BLANK)
             self._take(",")
             self._skip(BLANK)
 
+    @property
+    def _is_at_end(self) -> bool:
+        return self._at >= len(self._text)
+
+    @property
+    def _line(self) -> int:
+        return bisect.bisect_left(self._ends, self._at) + 1
+
     def _note(self, path: Path) -> None:
-        self._lines.setdefault(path, bisect.bisect_left(self._ends, self._at) + 1)
+        self._lines.setdefault(path, self._line)
+
+    def _declare(self, path: Path) -> None:
+        first = self._declared.setdefault(path, self._at)
+        if first != self._at and self.repetition is None:
+            self.repetition = Repetition(path, bisect.bisect_left(self._ends, first) + 1, self._line)
 
     def _take(self, sign: str) -> bool:
         if not self._text.startswith(sign, self._at):

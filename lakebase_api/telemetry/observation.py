@@ -4,17 +4,21 @@ from typing import Protocol
 
 import msgspec
 
+from lakebase_api.telemetry.trace_context import TraceContext
+
 
 class Route(msgspec.Struct, frozen=True):
     """Where a request was led: never its raw path, which has keys of rows.
 
     ``path`` is the one of the OpenAPI document, empty where there is no such path; ``operation`` the
-    operationId; ``table`` the declared table, if it is of one.
+    operationId; ``table`` the declared table, if it is of one. ``is_open``: it is for everybody, as probes
+    and documentation are.
     """
 
     path: str
     operation: str
     table: str | None
+    is_open: bool = False
 
 
 NO_ROUTE = Route("", "", None)
@@ -25,7 +29,8 @@ class Observation(msgspec.Struct, frozen=True):
 
     ``method`` is one of HTTP's, or ``_OTHER``; ``waited`` and ``held`` are of connections; ``rows`` and
     ``size``, in bytes, of the body, but of an export nothing, which is told when it has ended; ``problem`` is
-    the last part of a problem's type.
+    the last part of a problem's type; ``held_after`` is when a connection was first held, from the beginning;
+    ``cost`` what it takes of a quota, in units.
     """
 
     route: Route
@@ -39,10 +44,17 @@ class Observation(msgspec.Struct, frozen=True):
     subject: str
     problem: str | None
     request_id: str
+    trace: TraceContext
+    held_after: float
+    cost: float = 1.0
 
 
 class ExportObservation(msgspec.Struct, frozen=True):
-    """One export that has ended, with all the rows and bytes that were sent; ``outcome`` says how."""
+    """One export that has ended, with all the rows and bytes that were sent; ``outcome`` says how.
+
+    ``seconds_after_head`` are those after ``observe`` was told of it, if that was so before its end; ``cost``
+    is what it takes of a quota beside what was told then.
+    """
 
     route: Route
     subject: str
@@ -51,6 +63,8 @@ class ExportObservation(msgspec.Struct, frozen=True):
     size: int
     seconds: float
     request_id: str
+    seconds_after_head: float = 0.0
+    cost: float = 0.0
 
 
 class Observer(Protocol):

@@ -16,7 +16,6 @@ logger = logging.getLogger(__name__)
 # Seconds for a worker to say how it is: one that is stopped or starved does not hold up the others.
 PATIENCE = 1.0
 PIECE_BYTES = 1 << 16
-PREFIX = "worker-"
 # What a worker says of itself, as JSON would have it.
 State = Mapping[str, Any]
 
@@ -24,18 +23,19 @@ State = Mapping[str, Any]
 class Peers:
     """The workers of one server, by their numbers. Safe to share between threads once open.
 
-    Each listens on a socket in the folder that they share, and answers with what ``describe`` gives. The file
-    of a worker that was killed is taken over by the next one of its number.
+    Each listens on a socket in the folder that they share, and answers with what ``describe`` gives, which is
+    ``subject``. The file of a worker that was killed is taken over by the next one of its number.
     """
 
-    def __init__(self, describe: Callable[[], State]) -> None:
+    def __init__(self, describe: Callable[[], State], subject: str = "worker") -> None:
         self._describe = describe
+        self._subject = subject
         self._listener: socket.socket | None = None
         self._own = Path()
 
     def open(self, folder: Path, number: int) -> None:
         """Answer from now on, in a thread. Raises ``OSError``."""
-        self._own = folder / f"{PREFIX}{number}.sock"
+        self._own = folder / f"{self._subject}-{number}.sock"
         self._own.unlink(missing_ok=True)
         listener = self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(self._own))
@@ -56,7 +56,9 @@ class Peers:
         Of one that does not answer in time it is ``{"silent": True}`` with its ``number``.
         """
         ends = time.monotonic() + PATIENCE
-        others = sorted(path for path in self._own.parent.glob(f"{PREFIX}*.sock") if path != self._own)
+        others = sorted(
+            path for path in self._own.parent.glob(f"{self._subject}-*.sock") if path != self._own
+        )
         answers = (_ask(path, max(0.05, ends - time.monotonic())) for path in others)
         return [self._describe(), *(answer for answer in answers if answer is not None)]
 
@@ -89,7 +91,7 @@ def _ask(path: Path, seconds: float) -> State | None:
         with _connect(path, seconds) as client:
             pieces = list(iter(lambda: client.recv(PIECE_BYTES), b""))
     except TimeoutError:
-        return {"silent": True, "number": int(path.stem.removeprefix(PREFIX))}
+        return {"silent": True, "number": int(path.stem.rpartition("-")[2])}
     except (FileNotFoundError, ConnectionError):
         return None
     answer: State | None = msgspec.json.decode(b"".join(pieces)) if pieces else None

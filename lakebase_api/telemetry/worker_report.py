@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from lakebase_api.lakebase.freshness import FreshnessWatch
 from lakebase_api.lakebase.service import Lakebase
 from lakebase_api.telemetry.exports_under_way import ExportReport
 from lakebase_api.telemetry.recent import RecentReport
@@ -78,6 +79,19 @@ def report_connects(lakebase: Lakebase) -> ConnectReport:
         connects.wakes,
         now - lakebase.pool.asked_at,
     )
+
+
+def report_freshness(watch: FreshnessWatch) -> Mapping[str, Mapping[str, Any]]:
+    """What it knows of synced tables, by their names, without the workspace being asked."""
+    return {
+        table: {
+            "as_of": known.copy.as_of,
+            "source_version": known.copy.source_version,
+            "is_current": known.is_current,
+            "meaning": known.meaning,
+        }
+        for table, known in watch.list_known().items()
+    }
 
 
 def report_token(lakebase: Lakebase) -> TokenReport | None:

@@ -22,8 +22,6 @@ class Kept:
         self.audit = Audit(self._store, lambda: self.used, lambda: self.now)
 
     def _store(self, events: Sequence[Event], time_limit: float) -> None:
-        # It is a use of the database, too.
-        self.used = self.now
         self.tries += 1
         if self.is_away:
             raise psycopg.OperationalError("away")
@@ -62,27 +60,31 @@ def test_refusals_are_written_once_a_minute(kept: Kept) -> None:
 
 
 def test_refusals_alone_never_wake_the_database(kept: Kept) -> None:
-    kept.pass_time(100)
+    kept.pass_time(100).pass_time(80, is_used=False)
     for _ in range(100):
         kept.audit.record_refusal(REFUSAL)
         kept.pass_time(60, is_used=False)
     assert kept.tries == 0
-    assert kept.pass_time(1).actions == ["refusal"] * 100
+    assert kept.pass_time(60).actions == ["refusal"] * 100
 
 
-def test_what_the_audit_writes_is_no_use_that_lets_it_write_more(kept: Kept) -> None:
-    kept.audit.record(EXPORT)
-    kept.pass_time(2, is_used=False)
+def test_refusals_after_the_last_use_are_written_with_it_or_not_before_the_next(kept: Kept) -> None:
     kept.audit.record_refusal(REFUSAL)
-    kept.pass_time(30, is_used=False).pass_time(31, is_used=False)
-    assert kept.actions == ["export"]
+    kept.pass_time(60)
+    kept.audit.record_refusal(REFUSAL)
+    kept.pass_time(60, is_used=False)
+    assert kept.actions == ["refusal"] * 2
+    kept.audit.record_refusal(REFUSAL)
+    for _ in range(100):
+        kept.pass_time(2, is_used=False)
+    assert kept.tries == 2
 
 
 def test_refusals_that_there_is_no_room_for_are_counted(kept: Kept) -> None:
     for _ in range(MOST_REFUSALS + 5):
         kept.audit.record_refusal(REFUSAL)
     kept.audit.record(EXPORT)
-    kept.pass_time(1)
+    kept.pass_time(60)
     assert kept.events[0] == EXPORT
     assert len(kept.events) == 1 + MOST_REFUSALS + 1
     assert (kept.events[-1].action, kept.events[-1].rows) == ("dropped", 5)
@@ -93,7 +95,7 @@ def test_what_cannot_be_written_is_tried_again_while_others_use_the_database(kep
     kept.is_away = True
     kept.audit.record(EXPORT)
     kept.audit.record_refusal(REFUSAL)
-    kept.pass_time(1).pass_time(30).pass_time(100, is_used=False)
+    kept.pass_time(60).pass_time(30).pass_time(100, is_used=False)
     assert kept.tries == 1
     kept.pass_time(61)
     assert kept.tries == 2

@@ -9,7 +9,7 @@ from tests.doctor.conftest import APP, PERSON, Shop
 from tests.lakebase_stand_in import LakebaseStandIn
 
 STEPS = "settings access workspace token host TLS login database"
-RIGHTS = "schema table columns index filters status_changes max_connections api_keys audit growth"
+RIGHTS = "schema table columns index filters status_changes max_connections api_keys audit usage growth"
 ORDER = [*STEPS.split(), *RIGHTS.split()]
 
 
@@ -33,13 +33,13 @@ def test_broken_settings_are_listed_by_name_and_the_rest_is_not_checked(shop: Sh
     checks = list(run_checks({**shop.environment, **wrong}))
     faults = [check.says for check in checks if check.state is State.FAILED]
     assert [says.partition(":")[0] for says in faults] == ["ENV_FILE", "PGPORT", "WEB_THREADS"]
-    assert find(checks, State.NOT_CHECKED) == ORDER[2:-3]
+    assert find(checks, State.NOT_CHECKED) == ORDER[2:-4]
 
 
 def test_no_settings_at_all_are_said_to_be_missing() -> None:
     checks = list(run_checks({"ENV_FILE": "/dev/null"}))
     assert find(checks, State.FAILED) == ["settings"]
-    assert find(checks, State.NOT_CHECKED) == ORDER[2:-3]
+    assert find(checks, State.NOT_CHECKED) == ORDER[2:-4]
 
 
 def test_settings_that_connecting_does_not_need_may_be_broken(shop: Shop) -> None:

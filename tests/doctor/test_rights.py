@@ -5,7 +5,7 @@ import pytest
 
 from lakebase_api.lakebase.findings import STATUS_CHANGES, Blocks, Check, State
 from lakebase_api.settings import Settings
-from lakebase_api.sql import overlay_tables
+from lakebase_api.sql.overlay_names import IDEMPOTENCY_TABLE, list_privileges
 from lakebase_api.table.loading import load_tables
 from tests.conftest import AppOpener
 from tests.doctor.conftest import APP, PERSON, Shop
@@ -14,7 +14,7 @@ READ = "SELECT * FROM public.orders_synced LIMIT 1"
 MAKE = "CREATE SCHEMA lakebase_api"
 PRIVILEGES = [
     (table, privilege)
-    for table, privileges in overlay_tables.list_privileges(load_tables(Settings())).items()
+    for table, privileges in list_privileges(load_tables(Settings())).items()
     for privilege in privileges
 ]
 
@@ -61,7 +61,7 @@ def test_each_privilege_on_the_tables_of_changes_is_missed_where_it_is_needed_an
     shop = made_shop
     shop.environment["STATUS_WRITES"] = mode
     shop.execute(f'REVOKE {privilege} ON lakebase_api.{table} FROM "{APP}"')
-    is_for_reading = privilege == "SELECT" and table != overlay_tables.IDEMPOTENCY_TABLE
+    is_for_reading = privilege == "SELECT" and table != IDEMPOTENCY_TABLE
     check = shop.find_faults().get(STATUS_CHANGES)
     if mode == "off" and not is_for_reading:
         assert check is None

@@ -59,7 +59,7 @@ def test_changes_that_are_not_granted_have_a_problem_of_their_own(
     assert answer.status_code == 503
     assert answer.json is not None
     assert answer.json["type"] == "/problems/status-changes-not-set-up"
-    assert int(answer.headers["Retry-After"]) >= 30
+    assert "Retry-After" not in answer.headers
     assert not re.search(NAMES, answer.text)
     assert tell(client) == "a grant on the tables of status changes is missing"
     [statement] = set(re.findall("GRANT [^;]*;", caplog.text))

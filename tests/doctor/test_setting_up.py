@@ -10,7 +10,7 @@ import pytest
 from lakebase_api.doctor.setting_up import SetupRefused, set_up
 from lakebase_api.lakebase.findings import STATUS_CHANGES
 from lakebase_api.settings import Settings
-from lakebase_api.sql import overlay_tables
+from lakebase_api.sql.overlay_names import list_privileges
 from lakebase_api.table.loading import load_tables
 from tests.doctor.conftest import APP, PERSON, Shop
 from tests.lakebase_stand_in import LakebaseStandIn
@@ -117,7 +117,7 @@ def test_a_schema_of_the_wrong_person_is_handed_over_by_the_sql_that_is_printed(
     refusal = refuse(shop.environment)
     assert f"belongs to {PERSON}: {PERSON} runs `python -m lakebase_api setup --role {APP}`" in refusal
     statements = re.findall(r"ALTER [^;]*;", refusal)
-    tables = [*overlay_tables.list_privileges(load_tables(Settings())), "audit"]
+    tables = [*list_privileges(load_tables(Settings())), "audit", "usage"]
     assert len(statements) == 1 + len(tables)
     for statement in statements:
         shop.execute(statement)

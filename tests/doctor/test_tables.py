@@ -223,7 +223,7 @@ def test_the_document_of_doctor_has_the_table_of_each_check(
     assert status == 0
     checks = [(check["table"], check["check"]) for check in json.loads(printed)["checks"]]
     of_none = [name for table, name in checks if table is None]
-    assert of_none[-4:] == ["max_connections", "api_keys", "audit", "growth"]
+    assert of_none[-5:] == ["max_connections", "api_keys", "audit", "usage", "growth"]
     for table in NAMES:
         changes = "status_changes" if table == "orders" else "changes"
         names = ["schema", "table", "columns", "index", "filters", changes]
@@ -439,6 +439,7 @@ def test_setup_makes_the_tables_of_changes_of_each_table_and_has_one_version(tri
     made = trial_shop.execute("SELECT tablename::text FROM pg_tables WHERE schemaname = 'lakebase_api'")
     assert {name for (name,) in made} == {
         "audit",
+        "usage",
         "schema_version",
         "idempotency",
         "orders_changes",

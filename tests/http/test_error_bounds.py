@@ -63,7 +63,7 @@ def test_a_batch_of_too_many_items_is_refused_for_their_number_whatever_they_are
     client: FlaskClient, item: object
 ) -> None:
     problem = post(client, "/orders/status", [item] * 1001)
-    assert problem["errors"] == [{"in": "body", "name": "", "detail": "Must have 1 to 1000 items."}]
+    assert problem["errors"] == [{"in": "body", "name": "body", "detail": "Must have 1 to 1000 items."}]
 
 
 def test_of_a_batch_with_much_wrong_the_first_errors_are_listed(client: FlaskClient) -> None:

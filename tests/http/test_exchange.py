@@ -101,7 +101,8 @@ def test_json_lines_hold_the_same(
     record = logging.LogRecord("lakebase_api", logging.INFO, "", 0, "Request: %s", ("GET /",), None)
     RequestIdFilter().filter(record)
     line = json.loads(formatter.format(record))
-    assert set(line) == {"time", "level", "process", "request_id", "logger", "message"}
+    assert set(line) == {"time", "level", "process", "request_id", "trace_id", "logger", "message"}
+    assert (line["request_id"], line["trace_id"]) == ("-", None)
     assert line["message"] == "Request: GET /"
     assert line["level"] == "INFO"
 

@@ -8,7 +8,7 @@ from flask.ctx import RequestContext
 from requests.utils import parse_header_links
 from werkzeug.datastructures import MultiDict
 
-from lakebase_api.http.links import GREATEST_HEADER, LinksSchema, Targets, add_link_header, describe_links
+from lakebase_api.http.links import GREATEST_HEADER, Targets, add_link_header, describe_links
 from tests.http.unopened import build_app
 
 APP = build_app()
@@ -141,7 +141,3 @@ def test_links_of_long_urls_leave_the_header_before_it_is_too_long_for_proxies()
     response = Response()
     add_link_header(response, links(2 * long, {"next": {"cursor": 1}}))
     assert "Link" not in response.headers
-
-
-def test_the_schema_describes_the_relations_in_use() -> None:
-    assert list(LinksSchema().fields) == ["self", "first", "prev", "next", "last"]

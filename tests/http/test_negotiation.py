@@ -76,7 +76,7 @@ CLIENT = APP.test_client()
 def test_the_answer_has_the_form_that_the_caller_prefers(accept: str | None, chosen: str) -> None:
     answer = CLIENT.get("/negotiated", headers={} if accept is None else {"Accept": accept})
     assert (answer.status_code, answer.text) == (200, chosen)
-    assert answer.headers["Vary"] == "Accept"
+    assert answer.headers["Vary"] == "Accept, Authorization"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_several_headers_are_read_as_one() -> None:
 def test_who_takes_none_of_the_forms_gets_the_first(accept: str) -> None:
     answer = CLIENT.get("/negotiated", headers={"Accept": accept})
     assert (answer.status_code, answer.text) == (200, JSON)
-    assert answer.headers["Vary"] == "Accept"
+    assert answer.headers["Vary"] == "Accept, Authorization"
 
 
 def test_the_order_of_the_offer_decides_between_equals() -> None:

@@ -57,6 +57,17 @@ def test_a_number_that_may_be_null_may_be_so_once(app: Flask) -> None:
     assert all(len(set(each)) == len(each) for each in types)
 
 
+@pytest.mark.parametrize("path", ["/readings/pages", "/readings/stream"])
+def test_the_examples_of_links_are_those_of_the_table(app: Flask, path: str) -> None:
+    document = read_document(app)
+    answer = document["paths"][path]["get"]["responses"]["200"]
+    example = "https://readings.example/api/v1/readings/stream?page_size=100&cursor=388"
+    assert answer["headers"]["Link"]["example"] == f'<{example}>; rel="next"'
+    links = document["components"]["schemas"]["ReadingLinks"]["properties"]
+    assert list(links) == ["self", "first", "prev", "next", "last"]
+    assert links["next"]["example"] == example
+
+
 def test_a_start_makes_no_schema_of_a_table_and_describes_no_operation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

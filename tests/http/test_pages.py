@@ -34,7 +34,7 @@ def read(text: str) -> str:
 def test_programs_get_json(reader: FlaskClient, path: str, accept: str | None) -> None:
     answer = reader.get(path, headers={} if accept is None else {"Accept": accept})
     assert answer.mimetype in ("application/json", "application/problem+json")
-    assert answer.headers.getlist("Vary") == ["Accept"]
+    assert "Accept" in answer.vary
     assert json.loads(answer.data)
 
 
@@ -52,7 +52,7 @@ def test_the_json_of_the_front_page_is_what_it_was(reader: FlaskClient) -> None:
 def test_browsers_get_a_page(reader: FlaskClient, path: str, accept: str) -> None:
     answer = reader.get(path, headers={"Accept": accept})
     assert answer.mimetype == "text/html"
-    assert answer.headers.getlist("Vary") == ["Accept"]
+    assert "Accept" in answer.vary
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     assert int(answer.headers["Content-Length"]) == len(answer.data)
     assert answer.status_code == reader.get(path).status_code

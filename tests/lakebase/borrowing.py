@@ -14,8 +14,10 @@ from lakebase_api.settings import Settings
 class Request:
     """On whose behalf the queries of a test run."""
 
-    def __init__(self, seconds: float = 20, flow: str = "ann") -> None:
-        self.flow = flow
+    def __init__(
+        self, seconds: float = 20, flow: str = "ann", operation: str = "", request_id: str = ""
+    ) -> None:
+        self.flow, self.operation, self.request_id = flow, operation, request_id
         self.deadline = time.monotonic() + seconds
         self.uses: list[tuple[float, float]] = []
 

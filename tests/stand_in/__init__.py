@@ -6,6 +6,7 @@ PostgreSQL asks it, by RADIUS, at each login. Only this package pretends; nothin
 
 from .accounts import Identity
 from .postgres import create_login_role, pg_hba
+from .synced_tables import SyncedTable
 from .workspace import Workspace
 
-__all__ = ["Identity", "Workspace", "create_login_role", "pg_hba"]
+__all__ = ["Identity", "SyncedTable", "Workspace", "create_login_role", "pg_hba"]

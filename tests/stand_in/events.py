@@ -8,6 +8,7 @@ Event = Literal[
     "request",  # any HTTP request that arrived, whatever the answer
     "oauth_request",  # a service principal asked for a workspace token, whatever the answer
     "credential_request",  # somebody asked for a database credential, whatever the answer
+    "synced_table_request",  # somebody asked how far a synced table is, whatever the answer
     "mint",  # a database credential was issued (recorded just before the answer is sent)
     "fault",  # a request met a fault that was switched on
     "hung",  # a request is being held without an answer

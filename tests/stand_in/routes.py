@@ -149,6 +149,20 @@ def _instance_credential(call: Call, caller: Identity) -> Reply:
     return _mint(call.workspace, caller, _LONGEST_LIFE, "expiration_time")
 
 
+def _synced_table(call: Call, _caller: Identity) -> Reply:
+    found = call.workspace.synced_tables.get(call.name)
+    if found is None:
+        return error(404, "NOT_FOUND", f"Synced table '{call.name}' does not exist.")
+    return Reply(200, found.describe(call.name))
+
+
+def _synced_database_table(call: Call, _caller: Identity) -> Reply:
+    found = call.workspace.synced_tables.get(call.name)
+    if found is None:
+        return error(404, "NOT_FOUND", f"Synced database table '{call.name}' does not exist.")
+    return Reply(200, found.describe_provisioned(call.name, call.workspace.instance))
+
+
 def _mint(workspace: "Workspace", owner: Identity, asked_life: float, expiry_field: str) -> Reply:
     life = asked_life if workspace.token_life is None else workspace.token_life
     stated = life if workspace.stated_life is None else workspace.stated_life
@@ -175,6 +189,8 @@ _ROUTES: list[tuple[str, str, Part, Route]] = [
     ("GET", "/api/2.0/preview/scim/v2/Me", "me", _signed_in(_me)),
     ("GET", "/api/2.0/postgres/(projects/.+/branches/.+/endpoints/.+)", "lookup", _signed_in(_endpoint)),
     ("GET", "/api/2.0/database/instances/([^/]+)", "lookup", _signed_in(_instance)),
+    ("GET", "/api/2.0/postgres/synced_tables/([^/]+)", "synced_table", _signed_in(_synced_table)),
+    ("GET", "/api/2.0/database/synced_tables/([^/]+)", "synced_table", _signed_in(_synced_database_table)),
     ("POST", "/api/2.0/postgres/credentials", "credentials", _signed_in(_endpoint_credential)),
     ("POST", "/api/2.0/database/credentials", "credentials", _signed_in(_instance_credential)),
 ]

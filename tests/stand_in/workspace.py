@@ -10,8 +10,13 @@ from .faults import Fault, Faults, Malformation, Target
 from .http_server import LocalHttpServer
 from .messages import Part, Reply, Request
 from .radius import RadiusServer
+from .synced_tables import SyncedTable
 
-_COUNTED: dict[Part, Event] = {"oauth": "oauth_request", "credentials": "credential_request"}
+_COUNTED: dict[Part, Event] = {
+    "oauth": "oauth_request",
+    "credentials": "credential_request",
+    "synced_table": "synced_table_request",
+}
 
 
 class Workspace:
@@ -34,6 +39,8 @@ class Workspace:
         """How long the workspace tokens of service principals last."""
         self.clock_ahead: float
         """By how much its clock is ahead of this machine's; below 0 it is behind."""
+        self.synced_tables: dict[str, SyncedTable]
+        """By their names in Unity Catalog."""
         self.accounts = Accounts()
         self.events = Events()
         self.user = self.add_user("ann.o'neil@example.com")
@@ -130,11 +137,12 @@ class Workspace:
         self._http.open()
 
     def reset(self) -> None:
-        """Heal, set the lives of tokens back and count from zero; identities and tokens stay."""
+        """Heal, set the lives of tokens back, forget synced tables, count from zero; tokens stay."""
         self.heal()
         self.token_life = self.stated_life = None
         self.oauth_life = 3600
         self.clock_ahead = 0
+        self.synced_tables = {}
         self.events.forget()
 
     # What happened
@@ -148,6 +156,11 @@ class Workspace:
     def oauth_requests(self) -> int:
         """Requests for a workspace token, whatever the answer."""
         return self.events.count("oauth_request")
+
+    @property
+    def synced_table_requests(self) -> int:
+        """How often it was asked how far a synced table is, whatever the answer."""
+        return self.events.count("synced_table_request")
 
     @property
     def logins_accepted(self) -> int:

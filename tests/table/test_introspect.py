@@ -117,14 +117,8 @@ def load(text: str) -> dict[str, Table]:
 
 
 def uncomment(text: str) -> str:
-    """What is declared once each column is."""
-    before = ""
-    lines = []
-    for line in text.splitlines():
-        is_column = line.startswith("# ") and " = { type = " in line and "may be changed" not in before
-        lines.append(line[2:] if is_column else line)
-        before = line
-    return "\n".join(lines)
+    """What an editor makes of it that takes the first sign of a comment away from every line."""
+    return re.sub("^# ?", "", text, flags=re.MULTILINE)
 
 
 def find_line(text: str, start: str) -> str:
@@ -178,13 +172,13 @@ def test_filters_and_sorts_are_for_what_has_an_index_or_few_values_with_the_figu
     assert find_line(written, "c_nationkey").endswith(
         "# index customer_nation; 25 different values in 20,000 rows"
     )
-    assert '# CREATE INDEX CONCURRENTLY ON "public"."customer_synced" ("c_phone");' in written
+    assert '## CREATE INDEX CONCURRENTLY ON "public"."customer_synced" ("c_phone");' in written
     everything = load(written)["everything"].by_name
     assert everything["some_texts"].filters == (Filter.CONTAINS,)
     assert everything["a_jsonb"].filters == (Filter.CONTAINS,)
     assert everything["some_moods"].filters == ()
     assert everything["a_tag"].filters == ()
-    assert '# CREATE INDEX CONCURRENTLY ON "app"."everything" USING gin ("some_moods");' in written
+    assert '## CREATE INDEX CONCURRENTLY ON "app"."everything" USING gin ("some_moods");' in written
 
 
 def test_types_and_nulls_are_those_of_the_database(written: str) -> None:
@@ -218,7 +212,7 @@ def test_what_cannot_be_served_is_named_with_the_way_out(written: str) -> None:
         "a_timetz": "timestamptz or time",
     }
     for name, says in unserved.items():
-        assert says in find_line(written, f"# Left out: {name},")
+        assert says in find_line(written, f"## Left out: {name},")
         assert name not in load(written)["everything"].by_name
 
 
@@ -226,7 +220,7 @@ def test_names_that_would_collide_are_declared_without_what_collides(written: st
     columns = load(written)["everything"].by_name
     assert columns["sort"].filters == ()
     assert 'Odd "Name".x\ny' not in columns
-    assert '# Left out: Odd "Name".x?y, integer: ' in written
+    assert '## Left out: Odd "Name".x?y, integer: ' in written
     assert load(written)["odd-things"].source == "T.x"
     assert set(load(written)["odd-things"].names) == {"The Id", "select", "ü"}
 
@@ -245,30 +239,39 @@ def test_of_a_table_that_was_never_looked_through_nothing_is_guessed(varied: Ord
     assert (fresh.by_name["name"].filters, fresh.by_name["name"].is_sortable) == ((Filter.ANY,), True)
 
 
-def test_a_change_is_commented_out_and_loads_once_it_is_wanted(varied: OrdersDatabase) -> None:
+def test_how_a_column_is_changed_is_said_beside_it_and_loads_once_it_is_added(varied: OrdersDatabase) -> None:
     for name in EVERYTHING[:2]:
         text = introspect(varied.environment, [name], shows_all=True)
-        line = text.splitlines()[
-            text.splitlines().index("# So that a column may be changed, such as this one:") + 1
-        ]
-        column = line.removeprefix("# ").partition(" =")[0]
-        lines = [line[2:] if other.startswith(f"{column} =") else other for other in text.splitlines()]
-        [table] = load("\n".join(lines)).values()
-        assert [changed.name for changed in table.changeable] == [column]
+        [line] = [line for line in text.splitlines() if "to have it changed, add " in line]
+        declared, _, change = line.partition("; to have it changed, add ")
+        wanted = declared.replace(" }  #", f", {change} }}  #", 1)
+        [table] = load(text.replace(line, wanted)).values()
+        assert [changed.name for changed in table.changeable] == [line.partition(" =")[0]]
+
+
+def test_each_filter_and_each_sort_that_is_left_out_has_its_reason(written: str) -> None:
+    guesses = [line for line in written.splitlines() if re.search(r"filter = |sort = false", line)]
+    assert len(guesses) > 10
+    assert [line for line in guesses if " }  # " not in line] == []
+    assert "  # true or false; " in find_line(written, "a_bool")
+    assert find_line(written, "a_colour").endswith("  # an enum")
+    assert "# index customer_name, which finds prefixes; 20,000 different" in find_line(written, "c_name")
+    assert find_line(written, "c_phone").endswith("; no index to sort by")
+    assert "; no filter: sort is a parameter of its own" in find_line(written, "sort")
 
 
 def test_the_rights_are_at_the_end(written: str) -> None:
     assert written.splitlines()[-3:] == [
-        f'# GRANT SELECT ON "app"."parted" TO "{ROLE}";',
-        f'# GRANT SELECT ON "app"."several" TO "{ROLE}";',
-        f'# GRANT SELECT ON "My Schema"."T.x" TO "{ROLE}";',
+        f'## GRANT SELECT ON "app"."parted" TO "{ROLE}";',
+        f'## GRANT SELECT ON "app"."several" TO "{ROLE}";',
+        f'## GRANT SELECT ON "My Schema"."T.x" TO "{ROLE}";',
     ]
-    assert f'# GRANT USAGE ON SCHEMA "My Schema" TO "{ROLE}";' in written
+    assert f'## GRANT USAGE ON SCHEMA "My Schema" TO "{ROLE}";' in written
 
 
 def test_the_rights_are_also_those_on_the_schema_of_an_enum(varied: OrdersDatabase) -> None:
     text = introspect(varied.environment, ["public.customer_synced"])
-    assert f'# GRANT USAGE ON SCHEMA "app" TO "{ROLE}";\n# GRANT USAGE ON SCHEMA "public"' in text
+    assert f'## GRANT USAGE ON SCHEMA "app" TO "{ROLE}";\n## GRANT USAGE ON SCHEMA "public"' in text
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from lakebase_api.table.mistakes import TablesError
 from lakebase_api.table.names import TAKEN as TAKEN_NAMES
 from lakebase_api.table.types import Kind
 from tests.conftest import OrdersDatabase
+from tests.environments import mistakes
 from tests.gunicorn_process import ROOT
 
 STATIC = {"PGHOST": "127.0.0.1", "PGUSER": "ann", "PGPASSWORD": "secret"}
@@ -87,6 +88,13 @@ MISTAKES = [
     ('one = "customer"', 'one = "Kunde"', "must have small letters"),
     ('one = "customer"', 'one = "sight"', "sight is what a row of customers is called"),
     ('writes = "off"', 'writes = "on"', "must be one of overlay, direct, off"),
+    ('writes = "off"', 'synced_table = "shop.orders"', "must be catalog.schema.table"),
+    ('writes = "off"', 'synced_table = "main.shop.orders.more"', "must be catalog.schema.table"),
+    ('writes = "off"', 'synced_table = "main.the shop.orders"', "must be catalog.schema.table"),
+    ('writes = "off"', 'synced_table = "`main`.`shop`.`orders`"', "must be catalog.schema.table"),
+    ('writes = "off"', 'synced_table = "main.shop.a/b"', "must be catalog.schema.table"),
+    ('writes = "off"', "synced_table = true", "must be a text"),
+    ('writes = "off"', 'sync_table = "main.shop.orders"', "did you mean `synced_table`?"),
     ("c_custkey = {", 'c_custkey = { type = "bigint", null = true }', "cannot be NULL"),
     ("c_custkey = {", 'c_custkey = { type = "numeric" }', "is of the key, which cannot be numeric"),
     ("c_custkey = {", 'c_custkey = { type = "boolean" }', "is of the key, which cannot be boolean"),
@@ -251,14 +259,30 @@ def test_no_table_at_all_is_a_mistake() -> None:
     [
         ("[customers\n", 1),
         (GOOD + "\nx = \n", GOOD.count("\n") + 2),
-        (GOOD + "\n[customers]\n", GOOD.count("\n") + 2),
-        (GOOD.replace('c_name = { type = "varchar(25)"', 'c_custkey = { type = "text"'), 9),
         (GOOD + '\nx = """no end', GOOD.count("\n") + 2),
     ],
 )
 def test_what_is_no_toml_is_told_by_its_line(text: str, line: int) -> None:
     [told] = read(text)
     assert told.startswith(f"tables.toml line {line}: is no TOML: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (GOOD + "\n[customers]\n", f"{GOOD.count(chr(10)) + 2}: customers is there already, in line 2"),
+        (
+            GOOD.replace('c_name = { type = "varchar(25)"', 'c_custkey = { type = "text"'),
+            "9: customers.columns.c_custkey is there already, in line 8",
+        ),
+        (
+            GOOD.replace('type = "bigint"', 'type = "bigint", type = "text"'),
+            "8: customers.columns.c_custkey.type is there already, in line 8",
+        ),
+    ],
+)
+def test_what_is_declared_twice_is_told_by_both_lines(text: str, says: str) -> None:
+    assert read(text) == [f"tables.toml line {says}: take one away. What follows was not looked at."]
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
@@ -409,3 +433,23 @@ def test_the_declarations_in_the_documents_load() -> None:
 def test_the_documents_name_what_is_taken() -> None:
     [row] = [line for line in (ROOT / "docs/tables.md").read_text().splitlines() if "which are taken" in line]
     assert re.findall("`([a-z]+)`", row.partition("Not ")[2]) == sorted(TAKEN_NAMES)
+
+
+def test_a_synced_table_is_declared_and_its_setting_wins_for_orders(tmp_path: Path) -> None:
+    text = (
+        (ROOT / "tables.toml")
+        .read_text()
+        .replace("[orders]\n", '[orders]\nsynced_table = "main.shop.orders"\n', 1)
+    )
+    [declared] = load(tmp_path, text)
+    assert declared.synced_table == "main.shop.orders"
+    [orders] = load(tmp_path, text, SYNCED_TABLE="other-one.shop.Bestellungen_ä")
+    assert orders.synced_table == "other-one.shop.Bestellungen_ä"
+    [without] = load_tables(load_settings({**STATIC, **OWN}))
+    assert without.synced_table is None
+
+
+@pytest.mark.parametrize("name", ["orders", "shop.orders", "main..orders", "main.shop.or ders", "a.b.`c`"])
+def test_a_setting_that_names_no_synced_table_is_a_mistake(name: str) -> None:
+    [mistake] = mistakes({**STATIC, "SYNCED_TABLE": name})
+    assert mistake == "SYNCED_TABLE: Must be catalog.schema.table, as Unity Catalog names the copy."

@@ -4,10 +4,11 @@ import tomllib
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakebase_api.table.toml_lines import Path, find_lines
+from lakebase_api.table.toml_lines import Path, Repetition, find_lines, find_repetition
 
 EVERY_FORM = '''# a comment with [brackets] and = signs
 top = 1
@@ -132,3 +133,31 @@ def test_whatever_tomllib_reads_has_all_its_lines(statements: list[str]) -> None
         [at] = [at for at in range(len(statements)) if starts[at] <= line <= ends[at]]
         named = [part for part in path if isinstance(part, str)]
         assert all(part.strip("\"'") in statements[at] for part in named[-1:])
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "first", "second"),
+    [
+        ("a = 1\nb = 2\n'a' = 3", ("a",), 1, 3),
+        ("[x]\na = 1\n\n[ x ]\n", ("x",), 1, 4),
+        ("a = { b = 1, b = 2", ("a", "b"), 1, 1),
+        ("a = [\n{ b = 1 },\n{ b = 1, b = 1", ("a", 1, "b"), 3, 3),
+        ("[[x]]\n[x]", ("x", 0), 1, 2),
+        ("[x]\nc = { a = 1 }\n[x.c]", ("x", "c"), 2, 3),
+        ("[x]\nc.a = 1\nc.a = 2", ("x", "c", "a"), 2, 3),
+    ],
+)
+def test_a_key_that_is_there_twice_is_found_with_both_lines(
+    text: str, path: Path, first: int, second: int
+) -> None:
+    assert find_repetition(text) == Repetition(path, first, second)
+
+
+@given(st.lists(STATEMENTS, max_size=6))
+def test_whatever_tomllib_reads_repeats_nothing(statements: list[str]) -> None:
+    text = "\n".join(statements)
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return
+    assert find_repetition(text) is None

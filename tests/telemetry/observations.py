@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 
 from lakebase_api.telemetry.observation import Observation, Route
+from lakebase_api.telemetry.trace_context import TraceContext
 
 ROUTE = Route("/orders/{o_orderkey}", "get_order", "orders")
 OBSERVATION = Observation(
@@ -17,6 +18,8 @@ OBSERVATION = Observation(
     subject="key:ann",
     problem=None,
     request_id="one",
+    trace=TraceContext("0af7651916cd43dd8448eb211c80319c"),
+    held_after=0.0015,
 )
 
 

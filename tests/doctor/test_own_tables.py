@@ -1,4 +1,4 @@
-"""The audit as nobody but its owner can change it, and how what is old is taken out of the tables."""
+"""The audit as nobody but its owner can change it, usage, and how what is old is taken out of the tables."""
 
 import psycopg
 import pytest
@@ -85,6 +85,47 @@ def test_the_doctor_has_the_grants_that_are_missing(owned: Shop) -> None:
     assert find_check(owned, "audit").state is State.OK
 
 
+def test_the_app_may_add_to_usage_and_change_what_it_counted_but_delete_none(owned: Shop) -> None:
+    assert find_check(owned, "usage").line == f'usage: {APP} may write "lakebase_api"."usage"'
+    session = owned.log_in()
+    session.execute("UPDATE lakebase_api.usage SET requests = requests + 1")
+    for change in ("DELETE FROM lakebase_api.usage", "DROP TABLE lakebase_api.usage"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            session.execute(change.encode())
+
+
+def test_the_doctor_has_the_grants_that_usage_lacks_and_setting_up_gives_them(owned: Shop) -> None:
+    for mend in (owned.mend, lambda _: set_up(login(owned), APP, AUDITORS)):
+        owned.execute(f'REVOKE UPDATE ON lakebase_api.usage FROM "{APP}"')
+        check = find_check(owned, "usage")
+        assert check.state is State.FAILED
+        assert "usage is kept in memory alone" in check.says
+        mend(check)
+        assert find_check(owned, "usage").state is State.OK
+
+
+def test_the_doctor_says_where_usage_cannot_be_written(shop: Shop) -> None:
+    assert find_check(shop, "usage").says == '"lakebase_api"."usage" is made at the first connection'
+    shop.execute(f'REVOKE CREATE ON DATABASE {shop.database.name} FROM "{APP}"')
+    check = find_check(shop, "usage")
+    assert check.state is State.ADVICE
+    assert f"{APP} does not make it: usage is kept in memory alone, of the last 24 hours" in check.says
+
+
+def test_setting_up_makes_usage_where_an_earlier_release_was_set_up(owned: Shop) -> None:
+    owned.execute("DROP TABLE lakebase_api.usage")
+    assert "Nothing had to be done" not in set_up(login(owned), APP, AUDITORS)
+    assert find_check(owned, "usage").state is State.OK
+
+
+def test_usage_that_is_old_is_deleted(owned: Shop) -> None:
+    for days in (1, 40):
+        values = f"now() - interval '{days} days', 'ada', 'GET', '/orders', NULL, 2, 1, 1, 1, 1, 1"
+        owned.execute(f"INSERT INTO lakebase_api.usage VALUES ({values})")
+    assert "usage: 1 rows" in prune(login(owned), 30)
+    assert owned.execute("SELECT count(*) FROM lakebase_api.usage") == [(1,)]
+
+
 def test_what_is_old_is_deleted_but_the_newest_change_of_each_row(owned: Shop, open_app: AppOpener) -> None:
     app = open_app(owned.environment)
     client = app.test_client()
@@ -98,7 +139,8 @@ def test_what_is_old_is_deleted_but_the_newest_change_of_each_row(owned: Shop, o
         "UPDATE lakebase_api.audit SET at = at - interval '40 days'"
     )
     assert prune(login(owned), 41) == (
-        "Older than 41 days, and deleted: audit: 0 rows; orders_history: 0 rows; idempotency: 0 rows."
+        "Older than 41 days, and deleted: audit: 0 rows; usage: 0 rows; orders_history: 0 rows; "
+        "idempotency: 0 rows."
     )
     told = prune(login(owned), 30)
     changes = read(client, "/orders/1/history")["changes"]

@@ -1,0 +1,90 @@
+"""Runs statements that say what they are for: the operation in a comment, the request in the session's name.
+
+The comment is the same for all requests of an operation. The id of a request is never part of a statement:
+each would be another one, to be prepared and to be kept in ``pg_stat_statements``.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from psycopg import RawCursor
+from psycopg.rows import TupleRow
+
+from lakebase_api.lakebase.connection import SET_NAME, Connection, LakebaseConnection
+from lakebase_api.settings import Settings
+
+# Bytes of a session's name that PostgreSQL keeps.
+# https://www.postgresql.org/docs/current/runtime-config-logging.html#GUC-APPLICATION-NAME
+LONGEST_NAME = 63
+# Statements with their comments that are kept.
+STATEMENTS_KEPT = 4096
+# The comment goes behind it, into the statement, since tools cut off those around one.
+FIRST_WORD = re.compile(rb"(?:\s|/\*.*?\*/)*[A-Za-z]+", re.DOTALL)
+# Nothing of a name of an operation can end the comment.
+NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
+
+
+class Labels:
+    """Says on a connection what it is lent for. Immutable."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._application = settings.pg_appname if settings.trace_sql else None
+
+    def put(self, connection: LakebaseConnection, operation: str, request_id: str) -> None:
+        """It is used for this operation from now on, and with ``TRACE_SQL`` is named after this request.
+
+        Both may be empty. The name is sent with the next statement.
+        """
+        connection.operation = operation
+        if self._application is not None:
+            connection.wanted_name = spell_name(self._application, request_id)
+
+
+def spell_name(application: str, request_id: str) -> str:
+    """The name of a session. Of what is too long the application is cut, and then the end of the id."""
+    if not request_id:
+        return application
+    room = max(0, LONGEST_NAME - len(request_id) - 1)
+    shown = application.encode()[:room].decode(errors="ignore")
+    return f"{shown}/{request_id}"[:LONGEST_NAME]
+
+
+@lru_cache(STATEMENTS_KEPT)
+def add_comment(statement: bytes, operation: str) -> bytes:
+    """The statement with the operation in a comment, if it is of one."""
+    if not operation:
+        return statement
+    first = FIRST_WORD.match(statement)
+    end = first.end() if first else 0
+    return b"%b /*%b*/%b" % (statement[:end], NO_NAME.sub("_", operation).encode(), statement[end:])
+
+
+def label_statement(connection: Connection, statement: bytes) -> bytes:
+    """The statement with the comment for what the connection is lent for."""
+    if not isinstance(connection, LakebaseConnection):
+        return statement
+    return add_comment(statement, connection.operation)
+
+
+def execute(
+    connection: Connection,
+    statement: bytes,
+    values: Sequence[object] = (),
+    *,
+    prepare: bool | None = None,
+    binary: bool = False,
+) -> RawCursor[TupleRow]:
+    """Run a statement with ``$1`` and so on for the values. Needs autocommit mode. Raises psycopg's errors.
+
+    If the session is to have another name, both go to the server at once.
+    """
+    cursor, labelled = RawCursor(connection), label_statement(connection, statement)
+    if not isinstance(connection, LakebaseConnection) or connection.has_wanted_name:
+        return cursor.execute(labelled, values, prepare=prepare, binary=binary)
+    with connection.pipeline():
+        RawCursor(connection).execute(SET_NAME, (connection.wanted_name,))
+        cursor.execute(labelled, values, prepare=prepare, binary=binary)
+    # Where the statement fails the server takes back the name, which is part of the same transaction.
+    connection.name = connection.wanted_name
+    return cursor
