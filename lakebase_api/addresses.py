@@ -95,6 +95,20 @@ def read_bind(text: str) -> str:
     raise ValidationError("Must have the form host:port, :port, [IPv6 address]:port or unix:path.")
 
 
+def read_metrics_bind(text: str) -> str:
+    """Where metrics are served apart: ``host:port``, or ``:port`` for all addresses."""
+    match = TCP.fullmatch(text)
+    if not match or not int(match[2]) or (match[1] is not None and not _is_host(match[1])):
+        raise ValidationError("Must have the form host:port, :port or [IPv6 address]:port.")
+    return f"{match[1] or ALL_ADDRESSES}:{match[2]}"
+
+
+def split_bind(bind: str) -> tuple[str, int]:
+    """Host, without brackets, and port of ``host:port``."""
+    host, _, port = bind.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 def _check_socket(text: str) -> str:
     path = text.removeprefix("unix:").removeprefix("//")
     if len(path.encode()) > LONGEST_SOCKET:

@@ -24,6 +24,7 @@ from lakebase_api.http.exports import ExportView
 from lakebase_api.http.freshness import add_freshness
 from lakebase_api.http.index import register_home
 from lakebase_api.http.me import register_me
+from lakebase_api.http.metrics import register_metrics
 from lakebase_api.http.operation import Operation
 from lakebase_api.http.pages import register_pages
 from lakebase_api.http.path_segments import keep_encoded_slashes
@@ -131,6 +132,7 @@ def _register_routes(app: Flask, service: Service, rights: Rights, observing: Ob
         reads_credentials=service.authenticator.reads_credentials,
     )
     register_usage(app, document, rights, service.usage_reports)
+    register_metrics(app, document, rights, service.exposition.write)
     deciding = {
         "token": lakebase.check_token,
         "database": lakebase.check_connect,

@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lakebase_api.addresses import is_loopback
+from lakebase_api.addresses import is_loopback, is_open_to_others
 from lakebase_api.settings import (
     CA_VERIFYING_MODES,
     EXPORTS_PER_CONNECTION,
@@ -28,6 +28,11 @@ def find_risks(settings: Settings) -> Iterator[str]:
             f"WEB_THREADS={settings.threads} does not exceed a third more than DB_POOL_SIZE + "
             f"DB_MAX_OVERFLOW + DB_POOL_MAX_WAITING + {EXPORTS_PER_CONNECTION} x EXPORT_CONCURRENCY, "
             f"{settings.most_others}: probes may have to wait behind requests"
+        )
+    if settings.metrics_bind and is_open_to_others(settings.metrics_bind):
+        yield (
+            f"METRICS_BIND={settings.metrics_bind} shows the metrics to whoever reaches that address: names "
+            "of tables, how much they are used, and how the database is"
         )
     for name in _find_unused(settings):
         yield f"{name} is not used, since {settings.target} comes first"
@@ -133,6 +138,11 @@ def _token_mistakes(settings: Settings) -> Iterator[str]:
         yield from (f"{name}: goes with JWT_ISSUER only." for name, value in given.items() if value)
 
 
+def _metrics_mistakes(settings: Settings) -> Iterator[str]:
+    if settings.metrics_bind and settings.metrics_bind == settings.address:
+        yield "METRICS_BIND: the API is served there; take another port."
+
+
 def _key_mistakes(settings: Settings) -> Iterator[str]:
     if settings.api_keys_file and not Path(settings.api_keys_file).is_file():
         yield f"API_KEYS_FILE: there is no file {settings.api_keys_file}."
@@ -147,4 +157,5 @@ CONTRADICTIONS: tuple[tuple[tuple[str, ...], Callable[[Settings], Iterator[str]]
     (("cors_origins", "cors_credentials"), _cors_mistakes),
     (("jwt_issuer", "jwt_audience", "jwt_jwks_url", "jwt_roles_claim"), _token_mistakes),
     (("api_keys_file",), _key_mistakes),
+    (("bind", "app_port", "metrics_bind"), _metrics_mistakes),
 )

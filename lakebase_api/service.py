@@ -36,6 +36,10 @@ from lakebase_api.sql.overlay import Overlays
 from lakebase_api.sql.own_tables import AUDIT_TABLE
 from lakebase_api.table.declaration import Table
 from lakebase_api.telemetry.exports_under_way import ExportsUnderWay
+from lakebase_api.telemetry.exposition import Exposition
+from lakebase_api.telemetry.gauges import Gauges, register_gauges
+from lakebase_api.telemetry.metrics import Metrics
+from lakebase_api.telemetry.metrics_server import MetricsServer
 from lakebase_api.telemetry.observation import Observer
 from lakebase_api.telemetry.peers import Peers, State
 from lakebase_api.telemetry.recent import Recent
@@ -74,6 +78,10 @@ class Service:
         self.peers = Peers(self._describe_worker)
         self.recent = Recent(LEFT_OUT)
         self.exports = ExportsUnderWay()
+        self.metrics = Metrics()
+        self.gauges = Gauges()
+        self.exposition = Exposition(lambda: self.folder.path, self.peers.ask_all)
+        self.metrics_server = MetricsServer(settings.metrics_bind, self.exposition.write)
         self._close_telemetry: Callable[[], Thread] | None = None
         self._number = 0
         self._opened_at = time.monotonic()
@@ -95,7 +103,9 @@ class Service:
             Examination(settings, tables),
             self._greet,
             (AUDIT_TABLE.name,),
+            self.metrics,
         )
+        register_gauges(self.gauges, self.lakebase, self.metrics)
         store = AuditStore(self.lakebase.database, settings.status_schema)
         self.audit = Audit(store.write, lambda: self.lakebase.pool.asked_at)
         usage_store = UsageStore(self.lakebase.database, settings.status_schema)
@@ -108,7 +118,7 @@ class Service:
             lambda: self.usage.is_failing,
         )
         # Of each request.
-        self.observers: list[Observer] = [self.traffic, self.usage, self.recent]
+        self.observers: list[Observer] = [self.traffic, self.metrics, self.usage, self.recent]
         synced = {table.name: table.synced_table for table in tables if table.synced_table}
         self.freshness = FreshnessWatch(
             synced, build_ask(settings) if synced else None, settings.freshness_warn
@@ -154,7 +164,9 @@ class Service:
         self._number = number
         self._opened_at = time.monotonic()
         self.prepare()
+        self.metrics.open(self.folder.path, number)
         self.peers.open(self.folder.path, number)
+        self.metrics_server.open(self.folder.path)
         self._open_telemetry()
         self.usage_peers.open(self.folder.path, number)
         self._scheduler.add_job(self._report.log, "interval", seconds=REPORT_INTERVAL)
@@ -174,8 +186,10 @@ class Service:
         self.audit.close()
         self.usage.close()
         self.lakebase.close()
+        self.metrics_server.close()
         self.peers.close()
         self.usage_peers.close()
+        self.metrics.close()
         self.rate_limit.close()
         self.folder.close()
         if closing:
@@ -212,8 +226,7 @@ class Service:
             freshness=report_freshness(self.freshness),
             cache=asdict(self.cache.use) | asdict(self.cache.hits) if self.settings.result_cache_size else {},
         )
-        state: State = msgspec.to_builtins(report)
-        return state
+        return {**msgspec.to_builtins(report), "gauges": self.gauges.read()}
 
     def check_draining(self) -> str | None:
         """Why new connections should go elsewhere, or ``None``."""

@@ -12,6 +12,7 @@ from lakebase_api.addresses import (
     read_bind,
     read_database_host,
     read_host,
+    read_metrics_bind,
     read_origin,
     read_provider_url,
     read_workspace_url,
@@ -431,6 +432,12 @@ class Settings:
         "PORT",
         field=whole(1, 65535),
         help="Port given by the platform: Databricks Apps, or another one; see `BIND`",
+    )
+    metrics_bind: str | None = setting(
+        "METRICS_BIND",
+        field=read_by(read_metrics_bind),
+        help="Address at which `/metrics` is served to anyone who reaches it, beside the API's: `host:port`, "
+        "or `:port` for all addresses; see [running.md](running.md#metrics)",
     )
     log_level: str = setting(
         "LOG_LEVEL",

@@ -12,6 +12,7 @@ from psycopg.rows import TupleRow
 
 from lakebase_api.lakebase.credentials import CredentialError
 from lakebase_api.lakebase.failures import classify, first_line
+from lakebase_api.lakebase.meter import NO_METER, Meter
 from lakebase_api.lakebase.session import mark_options, prepare_session
 from lakebase_api.lakebase.turns import Turn
 
@@ -19,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 # Seconds between two lines in the log about one outage.
 REMINDER = 60.0
+# Seconds from which on it was a wake that a connect waited for: to a database that is awake it takes a small
+# part of that, and the proxy of one that sleeps holds the connect until it is up.
+SLOW_CONNECT = 1.0
 # Of one text for all names, so that it is prepared once.
 SET_NAME = b"SELECT pg_catalog.set_config('application_name', $1, false)"
 
@@ -26,10 +30,14 @@ Connection = psycopg.Connection[TupleRow]
 
 
 class ConnectLog:
-    """How connecting goes. Safe to use from any thread; times are of ``time.monotonic()``."""
+    """How connecting goes. Safe to use from any thread; times are of ``time.monotonic()``.
 
-    def __init__(self) -> None:
+    ``meter`` is told of connects, and of each wake.
+    """
+
+    def __init__(self, meter: Meter = NO_METER) -> None:
         self._lock = threading.Lock()
+        self._meter = meter
         self.error: psycopg.Error | CredentialError | None = None
         # Since when the database is away; not while connections that there are still serve.
         self.failing_since: float | None = None
@@ -37,6 +45,8 @@ class ConnectLog:
         # How often the database came back after it had been away.
         self.wakes = 0
         self._connected_at = self._said_at = float("-inf")
+        # When the first attempt of the outage began.
+        self._outage_began = 0.0
 
     def note_failure(self, error: psycopg.Error | CredentialError, began: float) -> None:
         """An attempt failed. Said in the log at first, and then once a minute or when the reason changes.
@@ -51,7 +61,8 @@ class ConnectLog:
             is_news = self.error is None or failure != classify(self.error)
             is_due = is_news or now >= self._said_at + REMINDER
             self.error = error
-            self.failing_since = self.failing_since or now
+            if self.failing_since is None:
+                self.failing_since, self._outage_began = now, began
             if is_due:
                 self._said_at = now
         if is_due:
@@ -59,16 +70,27 @@ class ConnectLog:
                 "Connecting failed: %s. %s. Trying again until it succeeds.", first_line(error), failure.mend
             )
 
-    def note_success(self) -> None:
-        """The database is there: an outage is over."""
+    def note_success(self, took: float) -> None:
+        """The database is there: an outage is over. This connect ``took`` so many seconds."""
+        now = time.monotonic()
         with self._lock:
             has_failed = self.error is not None
+            asleep_since = self._find_sleep(now - took, now)
             self.error = self.failing_since = None
             self.has_connected = True
-            self._connected_at = time.monotonic()
-            self.wakes += has_failed
+            self._connected_at = now
+            self.wakes += asleep_since is not None
+        self._meter.note_connect(took)
+        if asleep_since is not None:
+            self._meter.note_wake(asleep_since, now)
         if has_failed:
             logger.info("Connected again")
+
+    def _find_sleep(self, began: float, now: float) -> float | None:
+        """Since when the database was away until now, if it was: no other connect succeeded meanwhile."""
+        if self.failing_since is not None:
+            return min(self._outage_began, began)
+        return began if now - began >= SLOW_CONNECT and began >= self._connected_at else None
 
 
 class LakebaseConnection(Connection):
@@ -79,6 +101,8 @@ class LakebaseConnection(Connection):
 
     # The statement timeout in force, in milliseconds.
     statement_timeout: int
+    # Seconds that it took to open it.
+    opened_in: float
     # The turn of whoever has it from the pool.
     turn: Turn[int]
     # What it is lent for.
@@ -111,6 +135,7 @@ class LakebaseConnection(Connection):
         except psycopg.Error as error:
             on_failure(error, arguments["password"], began)
             raise
+        connection.opened_in = time.monotonic() - began
         return connection
 
     @property

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from lakebase_api.lakebase.meter import NO_METER, Meter
 from lakebase_api.redaction import redact
 
 logger = logging.getLogger(__name__)
@@ -52,14 +53,24 @@ class Credential:
         return self.expires_at - time.monotonic() >= SHORTEST_USEFUL_LIFE
 
 
+@dataclass(frozen=True)
+class TokenTimes:
+    """Seconds since a token was made, and until it expires."""
+
+    age: float
+    left: float
+
+
 class CredentialHolder:
     """The one current credential. All methods may be called from any thread.
 
-    ``mint`` gets a new credential, within a bounded time, or raises ``CredentialError``.
+    ``mint`` gets a new credential, within a bounded time, or raises ``CredentialError``. ``meter`` is told of
+    each try.
     """
 
-    def __init__(self, mint: Callable[[], Credential]) -> None:
+    def __init__(self, mint: Callable[[], Credential], meter: Meter = NO_METER) -> None:
         self._mint = mint
+        self._meter = meter
         self._minting = threading.Lock()
         self._attempts = 0
         self._current: Credential | None = None
@@ -67,15 +78,15 @@ class CredentialHolder:
         self.error: CredentialError | None = None
         self.minted = 0
 
+    def find_times(self) -> "TokenTimes | None":
+        """The times of the current credential; ``None`` without one."""
+        credential, now = self._current, time.monotonic()
+        return TokenTimes(now - self._minted_at, credential.expires_at - now) if credential else None
+
     @property
     def current(self) -> Credential | None:
         """The newest credential, live or not; ``None`` before the first."""
         return self._current
-
-    @property
-    def minted_at(self) -> float:
-        """When the newest one was minted, by ``time.monotonic()``; minus infinity before the first."""
-        return self._minted_at
 
     def token(self) -> str:
         """A token for a login that starts now, minted here if none is live.
@@ -123,8 +134,10 @@ class CredentialHolder:
             self._current = self._mint()
         except CredentialError as error:
             self.error, self._failed_at = error, began
+            self._meter.note_refresh(succeeded=False)
         else:
             self.error = None
+            self._meter.note_refresh(succeeded=True)
             self._minted_at = time.monotonic()
             self.minted += 1
             logger.info("Background token refresh: Token updated successfully")

@@ -192,11 +192,12 @@ class Database:
                 if use.lost and use.sent and not is_repeatable:
                     raise OutcomeUnknown from error
             self._retries.step()
+            self._pool.meter.note_retry()
             retries.pause()
 
     def _use(self, query: Query[T], caller: Caller, use: "_Use") -> T:
         """Run the query once, and note in ``use`` how far it came."""
-        started = time.monotonic()
+        started = borrowed = time.monotonic()
         connection = None
         try:
             connection = self._pool.borrow(caller.flow, caller.deadline)
@@ -220,9 +221,12 @@ class Database:
         finally:
             if connection is not None:
                 self._end(connection, use)
+                waited, held = borrowed - started, time.monotonic() - borrowed
+                self._pool.meter.note_use(waited, held)
             else:
-                borrowed = time.monotonic()
-            caller.record_use(borrowed - started, time.monotonic() - borrowed)
+                waited, held = time.monotonic() - started, 0.0
+                self._pool.meter.note_no_connection(waited)
+            caller.record_use(waited, held)
 
     def _end(self, connection: LakebaseConnection, use: "_Use") -> None:
         self.watchdog.release(connection)

@@ -107,6 +107,11 @@ class DedicatedConnections:
         finally:
             self._end(flow)
 
+    @property
+    def under_way(self) -> int:
+        """How much work is under way."""
+        return self._under_way
+
     @contextmanager
     def lend(self, flow: str, seconds: float) -> Iterator[_Slot]:
         """A slot, which nobody else has meanwhile. Raises ``TimeoutError`` after so many seconds."""
@@ -173,6 +178,7 @@ class DedicatedWork:
                 except psycopg.OperationalError as error:
                     if not retries.allow(error, is_lost=slot.connection is None):
                         raise
+            self._connections.pool.meter.note_retry()
             retries.pause()
 
     def _take(self, held: ExitStack) -> _Slot:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -18,6 +19,7 @@ from lakebase_api.lakebase.connection import (
 )
 from lakebase_api.lakebase.credentials import CredentialError
 from lakebase_api.lakebase.failures import MAY_BE_FULL, MAY_BE_PASSWORD, classify
+from lakebase_api.lakebase.meter import NO_METER, Meter
 from lakebase_api.lakebase.places import Places
 from lakebase_api.lakebase.target import Target
 from lakebase_api.lakebase.turns import Turn, Turns
@@ -46,6 +48,16 @@ class DeadlineExceeded(Exception):
     """The request's deadline passed."""
 
 
+@dataclass(frozen=True)
+class PoolCounts:
+    """Connections that are idle and in use, who waits for one, and how many there may be."""
+
+    idle: int
+    used: int
+    pending: int
+    most: int
+
+
 class Pool:
     """Connections to one target. Safe to share between threads.
 
@@ -53,7 +65,14 @@ class Pool:
     keeps.
     """
 
-    def __init__(self, settings: Settings, target: Target, greet: Callable[[Connection], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        target: Target,
+        greet: Callable[[Connection], None],
+        meter: Meter = NO_METER,
+    ) -> None:
+        self.meter = meter
         self._settings = settings
         self._target = target
         self._greet = greet
@@ -70,7 +89,7 @@ class Pool:
         self._long_places = Places(
             settings.most_long_waiting, settings.most_long_waiting_of_one, always=settings.most_long
         )
-        self.connects = ConnectLog()
+        self.connects = ConnectLog(meter)
         self._pool = ConnectionPool(
             kwargs=self._connect_arguments,
             connection_class=LakebaseConnection,
@@ -110,6 +129,18 @@ class Pool:
         stats["requests_waiting"] += self._turns.waiting
         stats["requests_errors"] = stats.get("requests_errors", 0) + self._turns.given_up
         return stats
+
+    def count(self) -> "PoolCounts":
+        """How its connections are at the moment. Does not block."""
+        stats = self._pool.get_stats()
+        opening = stats["requests_waiting"]
+        return PoolCounts(
+            idle=stats["pool_available"],
+            # Of those whose turn has come some wait for a connection that is being opened.
+            used=max(0, self._turns.lent - opening),
+            pending=self._turns.waiting + opening,
+            most=self._pool.max_size,
+        )
 
     def borrow(self, flow: str, deadline: float) -> LakebaseConnection:
         """A connection that was alive a moment ago. Give it back, or discard it.
@@ -256,7 +287,7 @@ class Pool:
 
     def _note_connection(self, connection: LakebaseConnection) -> None:
         connection.statement_timeout = round(self._settings.command_timeout * 1000)
-        self.connects.note_success()
+        self.connects.note_success(connection.opened_in)
 
     def _note_failure(self, error: psycopg.Error, password: str, began: float) -> None:
         self.connects.note_failure(error, began)

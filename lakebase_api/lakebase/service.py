@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from lakebase_api.lakebase.connection import Connection
-from lakebase_api.lakebase.credentials import CredentialHolder
+from lakebase_api.lakebase.credentials import CredentialHolder, TokenTimes
 from lakebase_api.lakebase.database import Caller, Database
 from lakebase_api.lakebase.dedicated import DedicatedConnections
 from lakebase_api.lakebase.failures import classify
 from lakebase_api.lakebase.findings import Check
 from lakebase_api.lakebase.freshness import Ask
+from lakebase_api.lakebase.meter import NO_METER, Meter
 from lakebase_api.lakebase.pool import Pool
 from lakebase_api.lakebase.rotation import Rotation
 from lakebase_api.lakebase.setup_faults import SetupLog
@@ -29,7 +30,7 @@ class Lakebase:
     out; in between it is safe to share between threads. ``find_caller`` gives the caller of the current
     thread; ``examiner`` looks at the declared tables; ``greet`` is called with each new connection of the
     pool, before anybody uses it. ``own_tables`` are served as declared ones are, but do not count for
-    readiness.
+    readiness. ``meter`` is told how connections and tokens are had and used.
     """
 
     def __init__(
@@ -40,8 +41,9 @@ class Lakebase:
         examiner: Examiner,
         greet: Callable[[Connection], None] = lambda connection: None,
         own_tables: Sequence[str] = (),
+        meter: Meter = NO_METER,
     ) -> None:
-        target, self._holder = build_target(settings)
+        target, self._holder = build_target(settings, meter)
         self._unused_variables = target.unused_variables
         self._rotation = Rotation(self._holder, scheduler) if self._holder else None
         self.setups = SetupLogs(examiner)
@@ -50,7 +52,7 @@ class Lakebase:
             greet(connection)
             self.setups.report(connection)
 
-        self.pool = Pool(settings, target, greet_and_report)
+        self.pool = Pool(settings, target, greet_and_report, meter)
         of_no_table = SetupLog(_examine_nothing)
         own = {name: SetupLog(_examine_nothing, table=name) for name in own_tables}
         setups = {**self.setups.by_table, **own}
@@ -81,6 +83,10 @@ class Lakebase:
         """Who holds the token; ``None`` where a password logs in."""
         return self._holder
 
+    def tell_token(self) -> TokenTimes | None:
+        """Times of the current token; ``None`` where there is none. Does not block."""
+        return self._holder.find_times() if self._holder else None
+
     def check_token(self) -> str | None:
         """Why no login is possible for want of a token, or ``None``. Does not block."""
         holder = self._holder
@@ -108,7 +114,7 @@ def _examine_nothing(connection: Connection) -> Sequence[Check]:
     return ()
 
 
-def build_target(settings: Settings) -> tuple[Target, CredentialHolder | None]:
+def build_target(settings: Settings, meter: Meter = NO_METER) -> tuple[Target, CredentialHolder | None]:
     """The database of the settings, and who holds the credentials for it unless it is a static password."""
     if settings.target is TargetKind.STATIC:
         return Target(settings), None
@@ -116,7 +122,7 @@ def build_target(settings: Settings) -> tuple[Target, CredentialHolder | None]:
     from lakebase_api.lakebase.workspace import Workspace
 
     workspace = Workspace(settings)
-    holder = CredentialHolder(workspace.mint)
+    holder = CredentialHolder(workspace.mint, meter)
     return Target(settings, holder, workspace), holder
 
 

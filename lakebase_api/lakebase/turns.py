@@ -58,6 +58,11 @@ class Turns(Generic[T]):
         self.given_up = 0
 
     @property
+    def lent(self) -> int:
+        """How many things are lent."""
+        return self._lent
+
+    @property
     def waiting(self) -> int:
         """How many turns are waited for."""
         return len(self._waiting)

@@ -99,7 +99,7 @@ def report_token(lakebase: Lakebase) -> TokenReport | None:
     holder = lakebase.holder
     if holder is None:
         return None
-    current = holder.current
-    left = None if current is None else max(0.0, current.expires_at - time.monotonic())
-    life = None if current is None else current.expires_at - holder.minted_at
-    return TokenReport(left, life, holder.minted, lakebase.check_token())
+    times, fault = holder.find_times(), lakebase.check_token()
+    if times is None:
+        return TokenReport(None, None, holder.minted, fault)
+    return TokenReport(max(0.0, times.left), times.age + times.left, holder.minted, fault)

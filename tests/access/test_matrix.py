@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from lakebase_api import app as composition
 from lakebase_api.access.api_keys import make_key
-from lakebase_api.access.rights import SERVICE, Audience
+from lakebase_api.access.rights import Audience
 from lakebase_api.app import get_service
 from lakebase_api.http.openapi import Document
 from lakebase_api.http.operation import Operation
@@ -28,9 +28,10 @@ from tests.tables import trial
 
 REALM = 'Bearer realm="lakebase-api"'
 PROBES = {"/health", "/livez", "/readyz"}
+# Paths of what a right on the service itself is for.
+OF_SERVICE = {"service:audit": ("/audit", "/usage"), "service:observe": ("/metrics", "/status.json")}
 NOT_KNOWN = ["an unknown key", "a key with a typo", "an expired key", "a revoked key", "an expired token"]
 NOBODY = "nobody"
-OF_DUTIES = {"audit": ("/audit", "/usage"), "observe": ("/status.json",)}
 # The first of the parts that are no table.
 REGISTRATION = "register_me"
 
@@ -102,7 +103,7 @@ def test_the_document_names_what_each_operation_needs_and_how_it_is_refused(matr
             assert (security, refusals) == ([{"bearer": []}], {"401", "429"})
         else:
             table, _, action = str(operation.right).partition(":")
-            places = OF_DUTIES[action] if table == SERVICE else (f"/{table}",)
+            places = OF_SERVICE.get(str(operation.right), (f"/{table}",))
             assert operation.path.startswith(places), operation
             assert (action == "change") is (operation.method in UNSAFE), operation
             assert (security, refusals) == ([{"bearer": [operation.right]}], {"401", "403", "429"})

@@ -7,9 +7,11 @@ import psycopg
 import pytest
 
 from lakebase_api.environment import load_settings
-from lakebase_api.lakebase.connection import ConnectLog
+from lakebase_api.lakebase.connection import SLOW_CONNECT, ConnectLog
 from lakebase_api.lakebase.credentials import CredentialError
 from lakebase_api.lakebase.failures import classify
+from lakebase_api.lakebase.meter import NoMeter
+from lakebase_api.lakebase.pool import Pool
 from lakebase_api.lakebase.target import Target
 from tests.conftest import OrdersDatabase
 
@@ -44,7 +46,7 @@ def test_the_log_says_once_what_happened_and_what_may_mend_it(caplog: pytest.Log
     connects = ConnectLog()
     for _ in range(3):
         connects.note_failure(CredentialError("the workspace is away"), time.monotonic())
-    connects.note_success()
+    connects.note_success(0.0)
     assert caplog.messages == [
         "Connecting failed: the workspace is away. See DATABRICKS_HOST and what the app may do there. "
         "Trying again until it succeeds.",
@@ -52,10 +54,57 @@ def test_the_log_says_once_what_happened_and_what_may_mend_it(caplog: pytest.Log
     ]
 
 
+class Recorder(NoMeter):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.connects: list[float] = []
+        self.wakes: list[float] = []
+
+    def note_connect(self, seconds: float) -> None:
+        self.connects.append(seconds)
+
+    def note_wake(self, began: float, ended: float) -> None:
+        self.wakes.append(ended - began)
+
+
+def test_a_wake_lasts_from_the_first_attempt_that_failed_to_one_that_succeeded() -> None:
+    meter = Recorder()
+    connects = ConnectLog(meter)
+    for seconds_ago in (7.0, 3.0):
+        connects.note_failure(CredentialError("away"), time.monotonic() - seconds_ago)
+    connects.note_success(0.1)
+    connects.note_success(0.1)
+    assert meter.wakes == [pytest.approx(7.0, abs=0.5)]
+    assert meter.connects == [0.1, 0.1]
+
+
+def test_a_connect_that_takes_long_waited_for_a_wake_unless_another_was_quick_meanwhile() -> None:
+    meter = Recorder()
+    connects = ConnectLog(meter)
+    connects.note_success(SLOW_CONNECT + 0.5)
+    # Began at the same time.
+    connects.note_success(SLOW_CONNECT + 0.4)
+    connects.note_success(0.0)
+    assert meter.wakes == [pytest.approx(SLOW_CONNECT + 0.5, abs=0.1)]
+
+
+def test_when_connections_that_there_are_serve_again_nothing_slept(
+    unchanged_database: OrdersDatabase,
+) -> None:
+    settings = load_settings(unchanged_database.environment)
+    meter = Recorder()
+    pool = Pool(settings, Target(settings), lambda connection: None, meter)
+    pool.connects.note_failure(CredentialError("no more connections"), time.monotonic())
+    pool.note_success()
+    pool.connects.note_success(0.1)
+    assert meter.wakes == []
+
+
 def test_an_attempt_that_fails_after_a_later_one_succeeded_is_no_outage() -> None:
     connects = ConnectLog()
     began = time.monotonic()
-    connects.note_success()
+    connects.note_success(0.0)
     connects.note_failure(CredentialError("too late"), began)
     assert (connects.error, connects.failing_since) == (None, None)
     connects.note_failure(CredentialError("the workspace is away"), time.monotonic())
