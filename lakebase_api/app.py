@@ -26,6 +26,7 @@ from lakebase_api.http.index import register_home
 from lakebase_api.http.me import register_me
 from lakebase_api.http.metrics import register_metrics
 from lakebase_api.http.operation import Operation
+from lakebase_api.http.pages import register_pages
 from lakebase_api.http.path_segments import keep_encoded_slashes
 from lakebase_api.http.probes import register_probes
 from lakebase_api.http.problem_types import list_problem_types
@@ -37,6 +38,8 @@ from lakebase_api.http.request_context import Observing, register_exchange
 from lakebase_api.http.resource import Resource, read_always
 from lakebase_api.http.result_cache import TableCache
 from lakebase_api.http.routes import find_routes
+from lakebase_api.http.service_name import name_service
+from lakebase_api.http.status import register_status
 from lakebase_api.http.table_operations import list_operations
 from lakebase_api.http.usage import register_usage
 from lakebase_api.http.validation import GREATEST_BODY
@@ -119,6 +122,15 @@ def _register_routes(app: Flask, service: Service, rights: Rights, observing: Ob
     of_audit = list_audit_operations(own, build_own(own))
     Resource(own).serve(app, document, of_audit, build_admit(rights), read_always)
     register_me(app, document, rights, service.tables)
+    register_pages(app)
+    register_status(
+        app,
+        document,
+        rights,
+        name_service(service.tables),
+        service.peers.ask_all,
+        reads_credentials=service.authenticator.reads_credentials,
+    )
     register_usage(app, document, rights, service.usage_reports)
     register_metrics(app, document, rights, service.exposition.write)
     deciding = {
@@ -163,5 +175,8 @@ def _build_operations(
 
 def _build_exports(service: Service, overlay: Overlay) -> Exports:
     return Exports(
-        service.lakebase.dedicated, ExportChunks(overlay), lambda: service.check_draining() is not None
+        service.lakebase.dedicated,
+        ExportChunks(overlay),
+        service.exports,
+        lambda: service.check_draining() is not None,
     )

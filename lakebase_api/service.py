@@ -3,10 +3,12 @@
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from threading import Thread
 
+import msgspec
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from lakebase_api import __version__
@@ -22,6 +24,7 @@ from lakebase_api.doctor.examination import Examination
 from lakebase_api.http.audit_operations import declare_audit
 from lakebase_api.http.request_context import current_exchange
 from lakebase_api.http.result_cache import ResultCache
+from lakebase_api.http.status import LEFT_OUT
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.freshness import FreshnessWatch
 from lakebase_api.lakebase.service import Lakebase, build_ask
@@ -32,6 +35,7 @@ from lakebase_api.sql.overlay import Overlays
 from lakebase_api.sql.own_tables import AUDIT_TABLE
 from lakebase_api.table.declaration import Table
 from lakebase_api.telemetry import families
+from lakebase_api.telemetry.exports_under_way import ExportsUnderWay
 from lakebase_api.telemetry.exposition import Exposition
 from lakebase_api.telemetry.families import Labels
 from lakebase_api.telemetry.gauges import Gauges, register_gauges
@@ -39,11 +43,19 @@ from lakebase_api.telemetry.metrics import Metrics
 from lakebase_api.telemetry.metrics_server import MetricsServer
 from lakebase_api.telemetry.observation import Observer
 from lakebase_api.telemetry.peers import Peers, State
+from lakebase_api.telemetry.recent import Recent
 from lakebase_api.telemetry.trace_context import new_id
 from lakebase_api.telemetry.traffic import REPORT_INTERVAL, Traffic, TrafficReport
 from lakebase_api.telemetry.usage import Usage, UsageStore
 from lakebase_api.telemetry.usage_report import ROWS, UsageReports
 from lakebase_api.telemetry.worker_folder import WorkerFolder
+from lakebase_api.telemetry.worker_report import (
+    WorkerReport,
+    report_connects,
+    report_freshness,
+    report_pool,
+    report_token,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +76,8 @@ class Service:
         self.rate_limit = RateLimit()
         self.folder = WorkerFolder()
         self.peers = Peers(self._describe_worker)
+        self.recent = Recent(LEFT_OUT)
+        self.exports = ExportsUnderWay()
         self.metrics = Metrics()
         self.cache = ResultCache(
             settings,
@@ -75,6 +89,7 @@ class Service:
         self.metrics_server = MetricsServer(settings.metrics_bind, self.exposition.write)
         self._close_telemetry: Callable[[], Thread] | None = None
         self._number = 0
+        self._opened_at = time.monotonic()
         self._is_stopping: Callable[[], bool] = lambda: False
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
@@ -107,7 +122,7 @@ class Service:
             lambda: self.usage.is_failing,
         )
         # Of each request.
-        self.observers: list[Observer] = [self.traffic, self.metrics, self.usage]
+        self.observers: list[Observer] = [self.traffic, self.metrics, self.usage, self.recent]
         synced = {table.name: table.synced_table for table in tables if table.synced_table}
         self.freshness = FreshnessWatch(
             synced, build_ask(settings) if synced else None, settings.freshness_warn
@@ -168,6 +183,7 @@ class Service:
         """
         self._is_stopping = is_stopping
         self._number = number
+        self._opened_at = time.monotonic()
         self.prepare()
         self.metrics.open(self.folder.path, number)
         self.peers.open(self.folder.path, number)
@@ -218,7 +234,20 @@ class Service:
 
     def _describe_worker(self) -> State:
         """How this worker is doing, for others to show; asked for by any of them."""
-        return {"number": self._number, "pid": os.getpid(), "gauges": self.gauges.read()}
+        report = WorkerReport(
+            number=self._number,
+            pid=os.getpid(),
+            up_seconds=time.monotonic() - self._opened_at,
+            is_draining=self.check_draining() is not None,
+            pool=report_pool(self.lakebase),
+            connects=report_connects(self.lakebase),
+            token=report_token(self.lakebase),
+            exports=self.exports.report(),
+            recent=self.recent.report(),
+            freshness=report_freshness(self.freshness),
+            cache=self.cache.report() if self.settings.result_cache_size else {},
+        )
+        return {**msgspec.to_builtins(report), "gauges": self.gauges.read()}
 
     def check_draining(self) -> str | None:
         """Why new connections should go elsewhere, or ``None``."""

@@ -79,39 +79,40 @@ class Authenticator:
         others = "others may call as anonymous" if self._stranger else "nobody else is served"
         return f"callers are known {known}; {others}"
 
-    def identify(self, environ: Mapping[str, Any], deadline: float) -> Caller:
+    def identify(self, environ: Mapping[str, Any], deadline: float, *, watches: bool = False) -> Caller:
         """Who the WSGI request is from. Raises ``Unauthenticated`` and ``CannotTell``.
 
-        It may wait until ``deadline``, a time of ``time.monotonic()``.
+        It may wait until ``deadline``, a time of ``time.monotonic()``. ``watches``: it only looks at how the
+        service is doing.
         """
         if self._is_closed:
             raise Unauthenticated(NOBODY)
         if self._forwarding:
             caller = read_forwarded(environ, self._forwarding)
         elif self._reads_authorization and (authorization := environ.get("HTTP_AUTHORIZATION")):
-            return self._check(authorization, deadline)
+            return self._check(authorization, deadline, watches)
         else:
             caller = None
         if caller := caller or self._stranger:
             return caller
         raise Unauthenticated(NOT_FORWARDED if self._forwarding else NO_CREDENTIAL)
 
-    def _check(self, authorization: str, deadline: float) -> Caller:
+    def _check(self, authorization: str, deadline: float, watches: bool) -> Caller:
         scheme, _, credential = authorization.partition(" ")
         if scheme.casefold() != "bearer":
             raise Unauthenticated(NOT_BEARER, was_tried=True)
         credential = credential.strip()
         if credential.startswith(PREFIX):
-            return self._check_key(credential, deadline)
+            return self._check_key(credential, deadline, watches)
         if self._check_token is None:
             raise Unauthenticated(NOT_KNOWN, was_tried=True)
         return self._check_token(credential, deadline)
 
-    def _check_key(self, text: str, deadline: float) -> Caller:
+    def _check_key(self, text: str, deadline: float, watches: bool) -> Caller:
         key_id = read_id(text)
         if key_id is None:
             raise Unauthenticated(NOT_WHOLE, was_tried=True)
-        key = self._keys.find(key_id, deadline)
+        key = self._keys.find(key_id, deadline, watches=watches)
         if not is_same(text, key) or key is None:
             raise Unauthenticated(UNKNOWN_KEY, was_tried=True)
         if key.expires_at is not None and time.time() >= key.expires_at:

@@ -12,6 +12,9 @@ from lakebase_api.access.refusals import CannotTell
 # they cannot be loaded anew.
 FRESH = 60.0
 GOOD = 600.0
+# The same for who only watches how the service is doing, again and again: it must not keep a database awake
+# that nobody else asks.
+FRESH_TO_WATCH = 3600.0
 # Seconds that somebody with a key that is loaded waits for a load, which may have to wake the database.
 PATIENCE = 1.0
 # Seconds after a load that failed until the next.
@@ -44,13 +47,14 @@ class KeyRing:
         # The hour in which the use of a key was last noted.
         self._noted: dict[str, float] = {}
 
-    def find(self, key_id: str, deadline: float) -> KeptKey | None:
+    def find(self, key_id: str, deadline: float, *, watches: bool = False) -> KeptKey | None:
         """The key, or ``None`` if there is none. Raises ``CannotTell``.
 
         It may wait until ``deadline``, a time of ``time.monotonic()``; for less where the key is known.
+        ``watches``: it is for a look at how the service is doing.
         """
         keys, age = self._keys, self._clock() - self._loaded_at
-        if age < FRESH:
+        if age < (FRESH_TO_WATCH if watches and key_id in keys else FRESH):
             return keys.get(key_id)
         known = keys.get(key_id) if age < GOOD else None
         if self._clock() >= self._failed_at + PAUSE:

@@ -11,6 +11,7 @@ from lakebase_api.access.refusals import CannotTell, Unauthenticated
 from lakebase_api.access.rights import Rights
 from lakebase_api.http import problem_types as kinds
 from lakebase_api.http.documentation import ASSETS_ENDPOINT, DOCUMENT_ENDPOINT, PAGE_ENDPOINT
+from lakebase_api.http.pages import ASSETS
 from lakebase_api.http.problems import build_response
 from lakebase_api.http.quota import refuse
 from lakebase_api.http.request_context import current_exchange
@@ -25,10 +26,14 @@ OPEN = frozenset(
         ASSETS_ENDPOINT,
         DOCUMENT_ENDPOINT,
         PAGE_ENDPOINT,
+        f"{ASSETS}.static",
+        "status.show_status",
         "home.list_problems",
         "home.show_problem",
     }
 )
+# What is asked for again and again by who only looks at how the service is doing.
+WATCHING = ("metrics.get_metrics", "status.get_status")
 
 
 def require_callers(app: Flask, authenticator: Authenticator, rights: Rights, rate_limit: RateLimit) -> None:
@@ -40,7 +45,8 @@ def require_callers(app: Flask, authenticator: Authenticator, rights: Rights, ra
     def identify() -> None:
         if request.endpoint not in OPEN and not _is_preflight():
             exchange = current_exchange()
-            caller = authenticator.identify(exchange.environ, exchange.deadline)
+            watches = request.endpoint in WATCHING
+            caller = authenticator.identify(exchange.environ, exchange.deadline, watches=watches)
             exchange.caller = rights.assign(caller)
 
     def refuse_stranger(refusal: Unauthenticated) -> Response:

@@ -16,6 +16,7 @@ from lakebase_api.access.rights import Need
 from lakebase_api.http.base_path import API_BASE
 from lakebase_api.http.json_response import JSON
 from lakebase_api.http.openapi import Document
+from lakebase_api.http.pages import ASSETS_POLICY, protect
 from lakebase_api.http.problem_types import ProblemType
 from lakebase_api.http.problems import CONTENT_TYPE
 from lakebase_api.http.service_name import describe_service, name_service
@@ -31,8 +32,7 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self' {hashes}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-# Among the assets are pages of Swagger UI's own, which nobody needs.
-ASSETS_POLICY = "default-src 'none'; frame-ancestors 'none'"
+ICON = f'<link href="{ASSETS_PATH.removeprefix("/")}/favicon-32x32.png" rel="icon">'
 INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 # Behind what is served.
@@ -66,7 +66,11 @@ def register_documentation(
         # Relative to the page: a proxy may have the service below a path.
         OPENAPI_SWAGGER_UI_URL=f"{ASSETS_PATH.removeprefix('/')}/",
         # Without this the page asks a public service to validate the document.
-        OPENAPI_SWAGGER_UI_CONFIG={"validatorUrl": None, "displayRequestDuration": True},
+        OPENAPI_SWAGGER_UI_CONFIG={
+            "validatorUrl": None,
+            "displayRequestDuration": True,
+            "deepLinking": True,
+        },
         API_SPEC_OPTIONS={
             "info": {
                 "description": f"\n{describe_service(tables)}. {DESCRIPTION}",
@@ -76,7 +80,8 @@ def register_documentation(
     )
     assets = Path(flask_swagger_ui.__file__).parent / "dist"
     served = Blueprint("docs-assets", __name__, static_folder=assets, static_url_path=ASSETS_PATH)
-    served.after_request(lambda response: _protect(response, ASSETS_POLICY))
+    # Among them are pages of Swagger UI's own, which nobody needs.
+    served.after_request(lambda response: protect(response, ASSETS_POLICY))
     app.register_blueprint(served)
     document = Document(app, problem_types, open_needs)
     show = app.view_functions[PAGE_ENDPOINT]
@@ -96,10 +101,6 @@ def _answer_page(page: str) -> Response:
     scripts = INLINE_SCRIPT.findall(page)
     digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     hashes = " ".join(f"'sha256-{digest}'" for digest in digests)
-    return _protect(Response(page, mimetype="text/html"), PAGE_POLICY.format(hashes=hashes))
-
-
-def _protect(response: Response, policy: str) -> Response:
-    response.headers["Content-Security-Policy"] = policy
-    response.headers["X-Frame-Options"] = "DENY"  # for browsers that do not know frame-ancestors
-    return response
+    # Without one a browser asks for /favicon.ico, which is not there.
+    page = page.replace("</title>", f"</title>{ICON}", 1)
+    return protect(Response(page, mimetype="text/html"), PAGE_POLICY.format(hashes=hashes))

@@ -17,6 +17,7 @@ from lakebase_api.sql import key_ranges
 from lakebase_api.sql.export_chunks import Export, ExportChunks, find_key
 from lakebase_api.sql.key_ranges import KeyRanges
 from lakebase_api.table.key_text import KeyTexts, spell_cursor
+from lakebase_api.telemetry.exports_under_way import ExportsUnderWay
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class Caller:
     """
 
     flow: str
+    subject: str
     operation: str
     request_id: str
     trace_id: str
@@ -69,10 +71,15 @@ class Exports:
     """
 
     def __init__(
-        self, dedicated: DedicatedConnections, chunks: ExportChunks, is_stopping: Callable[[], bool]
+        self,
+        dedicated: DedicatedConnections,
+        chunks: ExportChunks,
+        under_way: ExportsUnderWay,
+        is_stopping: Callable[[], bool],
     ) -> None:
         self.dedicated = dedicated
         self.chunks = chunks
+        self.under_way = under_way
         self.is_stopping = is_stopping
 
     def begin(self, export: Export, after: KeyTexts | None, header: bytes, caller: Caller) -> "RunningExport":
@@ -117,7 +124,7 @@ class RunningExport:
         self._began = time.monotonic()
         self._ending: Ending | None = None
         self._is_closed = False
-        self._rows = self._bytes = 0
+        self._bytes = 0
         self._first: list[bytes] = []
         self._held = ExitStack()
         prepare = partial(exports.chunks.begin, which=export.which, seconds=key_ranges.MAX_CHUNK_SECONDS)
@@ -130,6 +137,9 @@ class RunningExport:
                 caller.operation,
                 caller.request_id,
             )
+        )
+        self._progress = self._held.enter_context(
+            exports.under_way.track(self._table.name, caller.subject, caller.request_id)
         )
         wait = build_wait(caller.client)
         self._walk = KeyRanges(exports.chunks, export, after, self.work, caller.deadline, wait)
@@ -169,13 +179,13 @@ class RunningExport:
         self._held.close()
         logger.info(
             "Export: %d rows, %d bytes in %.1f s: %s",
-            self._rows,
+            self._progress.rows,
             self._bytes,
             time.monotonic() - self._began,
             self._ending or ending,
             extra=self._extra,
         )
-        self._record_end(self._ending or ending, self._rows, self._bytes)
+        self._record_end(self._ending or ending, self._progress.rows, self._bytes)
 
     def _log_fault(self, error: Exception) -> None:
         """Say why the answer is cut short: its line among the requests has the status it began with."""
@@ -184,7 +194,7 @@ class RunningExport:
             "Request: GET /%s/export - cut short after %.1fms, %d rows, status=200",
             self._table.name,
             (time.monotonic() - self._began) * 1000,
-            self._rows,
+            self._progress.rows,
             extra=self._extra,
         )
 
@@ -193,7 +203,7 @@ class RunningExport:
         rows, self._first = self._first, []
         while True:
             for piece in split(rows):
-                self._rows += len(piece)
+                self._progress.rows += len(piece)
                 yield b"".join(piece)
                 if self._is_over() and piece[-1] is not rows[-1]:
                     yield from self._tell_cursor(piece[-1])

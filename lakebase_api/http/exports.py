@@ -71,6 +71,7 @@ class ExportView:
 
         caller = Caller(
             exchange.flow,
+            exchange.caller.subject,
             exchange.operation,
             exchange.request_id,
             exchange.trace.trace_id,

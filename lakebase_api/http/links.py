@@ -101,14 +101,18 @@ def find_prefix() -> str:
     return quote(request.environ["SCRIPT_NAME"].removesuffix(API_BASE).encode("latin-1"))
 
 
+def find_origin() -> str:
+    """Scheme and host of the current request; empty if it has no usable ``Host``."""
+    environ = request.environ
+    host, scheme = environ.get("HTTP_HOST", ""), environ["wsgi.url_scheme"]
+    return f"{scheme}://{host.removesuffix(DEFAULT_PORTS[scheme])}" if AUTHORITY.fullmatch(host) else ""
+
+
 def _find_url() -> str:
     environ = request.environ
     # WSGI has the bytes of a path as characters.
     path = quote(f"{environ['SCRIPT_NAME']}{environ['PATH_INFO']}".encode("latin-1"))
-    host, scheme = environ.get("HTTP_HOST", ""), environ["wsgi.url_scheme"]
-    if not AUTHORITY.fullmatch(host):
-        return path
-    return f"{scheme}://{host.removesuffix(DEFAULT_PORTS[scheme])}{path}"
+    return find_origin() + path
 
 
 def _split_query(query: bytes) -> list[tuple[str, str]]:

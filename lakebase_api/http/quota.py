@@ -19,7 +19,7 @@ from lakebase_api.http.request_context import current_exchange
 FindPolicy = Callable[[Caller], Policy | None]
 
 # What is asked of the service itself: whether it is up, and how it is used.
-FREE = ("probes", "home", "api-docs", "docs-assets")
+FREE = ("probes", "home", "api-docs", "docs-assets", "pages", "status")
 
 
 def limit_callers(app: Flask, rate_limit: RateLimit, find_policy: FindPolicy) -> None:

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Hashable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
@@ -79,6 +79,10 @@ class ResultCache:
     def use(self) -> Use:
         """How much of it is in use."""
         return self.answers.use
+
+    def report(self) -> dict[str, int]:
+        """How much of it is in use, and how often answers came about in each way."""
+        return asdict(self.use) | {outcome.value: self.outcomes[outcome] for outcome in Outcome}
 
     def note(self, outcome: Outcome) -> None:
         """Count an answer."""

@@ -42,6 +42,8 @@ class ConnectLog:
         # Since when the database is away; not while connections that there are still serve.
         self.failing_since: float | None = None
         self.has_connected = False
+        # How often the database came back after it had been away.
+        self.wakes = 0
         self._connected_at = self._said_at = float("-inf")
         # When the first attempt of the outage began.
         self._outage_began = 0.0
@@ -77,6 +79,7 @@ class ConnectLog:
             self.error = self.failing_since = None
             self.has_connected = True
             self._connected_at = now
+            self.wakes += asleep_since is not None
         self._meter.note_connect(took)
         if asleep_since is not None:
             self._meter.note_wake(asleep_since, now)

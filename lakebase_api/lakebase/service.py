@@ -78,6 +78,11 @@ class Lakebase:
         minted = self._holder.minted if self._holder else 0
         return {**self.pool.stats(), "tokens_minted": minted, "retries": self.database.retries}
 
+    @property
+    def holder(self) -> CredentialHolder | None:
+        """Who holds the token; ``None`` where a password logs in."""
+        return self._holder
+
     def tell_token(self) -> TokenTimes | None:
         """Times of the current token; ``None`` where there is none. Does not block."""
         return self._holder.find_times() if self._holder else None

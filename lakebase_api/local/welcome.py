@@ -15,6 +15,7 @@ from lakebase_api.table.types import Kind
 
 WELCOME = """
 The API answers at {url} with {content}. Its documentation: {url}/docs
+How it is doing, and who asks for what: {url}/status
 
 {requests}
 

@@ -51,7 +51,10 @@ class Peers:
                 self._own.unlink(missing_ok=True)
 
     def ask_all(self) -> list[State]:
-        """What each worker says, this one first; of one that does not answer in time ``{"silent": True}``."""
+        """What each worker says, this one first.
+
+        Of one that does not answer in time it is ``{"silent": True}`` with its ``number``.
+        """
         ends = time.monotonic() + PATIENCE
         others = sorted(
             path for path in self._own.parent.glob(f"{self._subject}-*.sock") if path != self._own
@@ -88,7 +91,7 @@ def _ask(path: Path, seconds: float) -> State | None:
         with _connect(path, seconds) as client:
             pieces = list(iter(lambda: client.recv(PIECE_BYTES), b""))
     except TimeoutError:
-        return {"silent": True}
+        return {"silent": True, "number": int(path.stem.rpartition("-")[2])}
     except (FileNotFoundError, ConnectionError):
         return None
     answer: State | None = msgspec.json.decode(b"".join(pieces)) if pieces else None

@@ -27,8 +27,8 @@ class Source:
         self.answers.set()
         self.ring = KeyRing(self._load, clock=lambda: self.now, patience=0.01)
 
-    def find(self, key_id: str, seconds: float = SOON) -> KeptKey | None:
-        return self.ring.find(key_id, time.monotonic() + seconds)
+    def find(self, key_id: str, seconds: float = SOON, *, watches: bool = False) -> KeptKey | None:
+        return self.ring.find(key_id, time.monotonic() + seconds, watches=watches)
 
     def _load(self, used: Collection[str]) -> Mapping[str, KeptKey]:
         self.loads += 1
@@ -56,6 +56,24 @@ def test_keys_are_loaded_when_first_somebody_asks_and_at_most_once_a_minute(sour
     source.now += 2
     source.find("a")
     assert source.loads == 2
+
+
+def test_who_only_watches_has_keys_loaded_once_an_hour(source: Source) -> None:
+    source.find("a", watches=True)
+    assert source.loads == 1
+    source.now += 3599
+    assert source.find("a", watches=True) == source.keys["a"]
+    assert source.loads == 1
+    source.now += 2
+    source.find("a", watches=True)
+    assert source.loads == 2
+
+
+def test_of_a_key_that_is_not_loaded_who_watches_has_it_loaded_as_others_do(source: Source) -> None:
+    source.find("a")
+    source.keys["b"] = KeptKey("b", bytes(32), "bob")
+    source.now += 61
+    assert source.find("b", watches=True) == source.keys["b"]
 
 
 def test_a_key_that_is_gone_is_not_found_once_a_minute_is_over_however_long_nobody_asked(

@@ -8,8 +8,19 @@ from flask.testing import FlaskClient
 
 from tests.conftest import AppOpener, OrdersDatabase
 
-OPEN = ["/livez", "/readyz", "/health", "/docs", "/openapi.json", "/problems", "/problems/unauthenticated"]
-CLOSED = ["/", "/orders/1", "/orders/pages", "/orders/count", "/no-such-path", "/orders/1/history"]
+OPEN = [
+    *("/livez", "/readyz", "/health", "/docs", "/openapi.json", "/problems", "/problems/unauthenticated"),
+    "/status",
+]
+CLOSED = [
+    "/",
+    "/status.json",
+    "/orders/1",
+    "/orders/pages",
+    "/orders/count",
+    "/no-such-path",
+    "/orders/1/history",
+]
 REACHABLE = {"BIND": "0.0.0.0:8000"}
 ON_APPS = {"DATABRICKS_APP_NAME": "orders", "DATABRICKS_APP_PORT": "8000"}
 
@@ -48,8 +59,9 @@ def test_on_another_address_with_nothing_set_probes_and_documentation_are_served
     for base in ("", "/api/v1"):
         for path in OPEN:
             assert client.get(base + path).status_code == 200, path
-        with client.get(f"{base}/docs/assets/swagger-ui.css") as asset:
-            assert asset.status_code == 200
+        for path in ("/docs/assets/swagger-ui.css", "/pages/style.css"):
+            with client.get(base + path) as asset:
+                assert asset.status_code == 200
         for path in CLOSED:
             said = assert_unauthenticated(client, base + path)
             for way in (

@@ -40,7 +40,7 @@ def test_each_operation_has_an_id_a_summary_and_examples(reader: FlaskClient) ->
     assert document is not None
     operations = list_operations(document)
     ids = [operation["operationId"] for operation in operations]
-    assert len(set(ids)) == len(ids) == 24
+    assert len(set(ids)) == len(ids) == 25
     assert all(operation["summary"] for operation in operations)
     for schema in document["components"]["schemas"].values():
         for field in schema["properties"].values():

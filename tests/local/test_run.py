@@ -83,6 +83,7 @@ def test_a_run_has_the_data_of_the_last_within_five_seconds_and_says_how_to_ask_
     assert get(port, "/orders/count").startswith("15000 orders for orders_app\n")
     here = f"http://localhost:{port}"
     assert f"Its documentation: {here}/docs\n" in output
+    assert f"{here}/status\n" in output
     assert f"  curl {here}/orders/1\n" in output
     assert f"  curl '{here}/orders/stream?page_size=5'\n" in output
     assert f"  curl -X POST {here}/orders/1/status -H 'Content-Type: application/json' -d '{{" in output
