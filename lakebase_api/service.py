@@ -4,9 +4,9 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC
+from datetime import UTC, datetime
 from threading import Thread
 
 import msgspec
@@ -35,8 +35,10 @@ from lakebase_api.sql.audit_table import AuditAction, Event
 from lakebase_api.sql.overlay import Overlays
 from lakebase_api.sql.own_tables import AUDIT_TABLE
 from lakebase_api.table.declaration import Table
+from lakebase_api.telemetry import families
 from lakebase_api.telemetry.exports_under_way import ExportsUnderWay
 from lakebase_api.telemetry.exposition import Exposition
+from lakebase_api.telemetry.families import Labels
 from lakebase_api.telemetry.gauges import Gauges, register_gauges
 from lakebase_api.telemetry.metrics import Metrics
 from lakebase_api.telemetry.metrics_server import MetricsServer
@@ -73,12 +75,16 @@ class Service:
         self.overlays = Overlays(tables, settings.status_schema)
         self.traffic = Traffic()
         self.rate_limit = RateLimit()
-        self.cache = ResultCache(settings)
         self.folder = WorkerFolder()
         self.peers = Peers(self._describe_worker)
         self.recent = Recent(LEFT_OUT)
         self.exports = ExportsUnderWay()
         self.metrics = Metrics()
+        self.cache = ResultCache(
+            settings,
+            lambda outcome: self.metrics.count(families.CACHE_REQUESTS, (outcome,)),
+            lambda: self.metrics.count(families.CACHE_EVICTIONS),
+        )
         self.gauges = Gauges()
         self.exposition = Exposition(lambda: self.folder.path, self.peers.ask_all)
         self.metrics_server = MetricsServer(settings.metrics_bind, self.exposition.write)
@@ -105,7 +111,6 @@ class Service:
             (AUDIT_TABLE.name,),
             self.metrics,
         )
-        register_gauges(self.gauges, self.lakebase, self.metrics)
         store = AuditStore(self.lakebase.database, settings.status_schema)
         self.audit = Audit(store.write, lambda: self.lakebase.pool.asked_at)
         usage_store = UsageStore(self.lakebase.database, settings.status_schema)
@@ -123,8 +128,25 @@ class Service:
         self.freshness = FreshnessWatch(
             synced, build_ask(settings) if synced else None, settings.freshness_warn
         )
+        self._register_gauges()
         self.authenticator = Authenticator(settings, self._build_key_ring(), self._build_check())
         self._report = TrafficReport(self.traffic, self.lakebase.stats)
+
+    def _register_gauges(self) -> None:
+        register_gauges(self.gauges, self.lakebase, self.metrics)
+        self.gauges.register(families.CACHE_BYTES, lambda: {(): self.cache.use.bytes})
+        self.gauges.register(families.CACHE_ANSWERS, lambda: {(): self.cache.use.answers})
+        self.gauges.register(families.FRESHNESS_AGE, self._find_ages)
+        self.gauges.register(families.FRESHNESS_CURRENT, self._find_current)
+
+    def _find_ages(self) -> Mapping[Labels, float]:
+        now = datetime.now(UTC)
+        ages = {name: known.find_age(now) for name, known in self.freshness.list_known().items()}
+        return {(name,): age for name, age in ages.items() if age is not None}
+
+    def _find_current(self) -> Mapping[Labels, float]:
+        known = self.freshness.list_known().items()
+        return {(name,): float(each.is_current) for name, each in known if each.is_current is not None}
 
     def _greet(self, connection: Connection) -> None:
         self.overlays.find_or_make(connection)

@@ -3,7 +3,7 @@
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 # Bytes of an answer beyond those of its body and headers: the key, and the objects that hold it.
@@ -43,8 +43,9 @@ class Use:
 class Answers:
     """The answers that were used last, by key, of so many bytes at most. Safe to share between threads."""
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, most_bytes: int, note_eviction: Callable[[], None] = lambda: None) -> None:
         self._most_bytes = most_bytes
+        self._note_eviction = note_eviction
         self._lock = threading.Lock()
         # The one that was used last is at the end.
         self._by_key: OrderedDict[Hashable, Answer] = OrderedDict()
@@ -73,6 +74,7 @@ class Answers:
             while self._bytes > self._most_bytes:
                 self._drop(next(iter(self._by_key)))
                 self._evictions += 1
+                self._note_eviction()
 
     def _drop(self, key: Hashable) -> None:
         if answer := self._by_key.pop(key, None):

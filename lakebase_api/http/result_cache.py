@@ -6,9 +6,11 @@ https://www.rfc-editor.org/rfc/rfc9111
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
 from flask import Response, request
@@ -43,31 +45,45 @@ Read = Callable[[], Response]
 T = TypeVar("T")
 
 
-@dataclass
-class Hits:
-    """How answers came about. Counted without a lock: that one is lost now and then does no harm."""
+class Outcome(StrEnum):
+    """How an answer came about."""
 
-    hits: int = 0
-    validated: int = 0
-    collapsed: int = 0
-    misses: int = 0
-    stale: int = 0
+    HIT = "hit"
+    VALIDATED = "validated"
+    COLLAPSED = "collapsed"
+    STALE = "stale"
+    MISS = "miss"
 
 
 class ResultCache:
-    """The memory that a worker has for answers. Safe to share between threads."""
+    """The memory that a worker has for answers. Safe to share between threads.
 
-    def __init__(self, settings: Settings) -> None:
+    ``tell`` is called with how each answer came about, ``tell_eviction`` when one makes room for another.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        tell: Callable[[Outcome], None] = lambda outcome: None,
+        tell_eviction: Callable[[], None] = lambda: None,
+    ) -> None:
         self.settings = settings
-        self.answers = Answers(settings.result_cache_size)
+        self._tell = tell
+        self.answers = Answers(settings.result_cache_size, tell_eviction)
         self.flights = Flights[Answer | None]()
         self.states = Flights["Known"]()
-        self.hits = Hits()
+        # Without a lock: that one is lost now and then does no harm.
+        self.outcomes: Counter[Outcome] = Counter()
 
     @property
     def use(self) -> Use:
         """How much of it is in use."""
         return self.answers.use
+
+    def note(self, outcome: Outcome) -> None:
+        """Count an answer."""
+        self.outcomes[outcome] += 1
+        self._tell(outcome)
 
     def keeps(self, keeping: Keeping) -> bool:
         """Whether answers of such an operation are kept."""
@@ -129,7 +145,7 @@ class TableCache:
         if kept and kept.good_until > now:
             age = now - kept.known_at
             if age <= min(said.greatest_age, self._ttl + said.staleness):
-                self._cache.hits.hits += 1
+                self._cache.note(Outcome.HIT)
                 return self._show(kept, asked.exchange, f"hit; ttl={round(self._ttl - age)}", age)
         if said.wants_kept:
             raise Problem(kinds.NOT_KEPT, kinds.NOT_KEPT.meaning)
@@ -139,7 +155,7 @@ class TableCache:
         except UNAVAILABLE:
             if last_resort is None:
                 raise
-            self._cache.hits.stale += 1
+            self._cache.note(Outcome.STALE)
             age = time.monotonic() - last_resort.known_at
             return self._show(last_resort, asked.exchange, f"hit; ttl={-math.ceil(age)}", age)
 
@@ -148,7 +164,7 @@ class TableCache:
         if kept and (kept.state is not None or has_last_resort):
             patience = PATIENCE if has_last_resort else math.inf
             if self._is_unchanged(kept, asked.exchange, patience):
-                self._cache.hits.validated += 1
+                self._cache.note(Outcome.VALIDATED)
                 return self._show(kept, asked.exchange, "fwd=stale; fwd-status=304")
         forward = "fwd=stale" if kept else "fwd=uri-miss"
         if kept and kept.good_until == NEVER:
@@ -165,7 +181,7 @@ class TableCache:
                 if found is None:
                     break
                 if flight.began >= asked.exchange.started or self._is_unchanged(found, asked.exchange):
-                    self._cache.hits.collapsed += 1
+                    self._cache.note(Outcome.COLLAPSED)
                     return self._show(found, asked.exchange, f"{forward}; collapsed")
         return self._read(asked, forward)
 
@@ -220,7 +236,7 @@ class TableCache:
     def _read_and_keep(self, asked: Asked, forward: str) -> tuple[Response, Answer | None]:
         began = time.monotonic()
         response = asked.read()
-        self._cache.hits.misses += 1
+        self._cache.note(Outcome.MISS)
         if response.status_code == 200:
             response.headers["Cache-Control"] = self._control
         answer = self._build_answer(asked, response, began)

@@ -148,6 +148,35 @@ EXPORTS = Family(
 )
 EXPORT_ROWS = Family(Kind.COUNTER, "export_rows_total", "Rows that exports have sent, by table.", ("table",))
 EXPORTS_RUNNING = Family(Kind.GAUGE, "exports_running", "Exports under way.")
+CACHE_REQUESTS = Family(
+    Kind.COUNTER,
+    "result_cache_requests_total",
+    "Reads whose answers are kept in memory, by how they were answered.",
+    ("outcome",),
+    known=(("hit",), ("validated",), ("collapsed",), ("stale",), ("miss",)),
+)
+CACHE_EVICTIONS = Family(
+    Kind.COUNTER,
+    "result_cache_evictions_total",
+    "Answers that made room in memory for others.",
+    known=ALONE,
+)
+CACHE_BYTES = Family(Kind.GAUGE, "result_cache_bytes", "Bytes that answers in memory take.")
+CACHE_ANSWERS = Family(Kind.GAUGE, "result_cache_answers", "Answers in memory.")
+FRESHNESS_AGE = Family(
+    Kind.GAUGE,
+    "synced_table_age_seconds",
+    "Seconds since the commit of its source that a synced table shows, by table.",
+    ("table",),
+    merge=min,
+)
+FRESHNESS_CURRENT = Family(
+    Kind.GAUGE,
+    "synced_table_current",
+    "1 if nothing newer than what a synced table shows exists in its source, else 0; absent if not known.",
+    ("table",),
+    merge=max,
+)
 WORKERS = Family(
     Kind.GAUGE, "workers", "Worker processes, by whether one answered the others when asked.", ("state",)
 )
@@ -177,6 +206,12 @@ FAMILIES: Sequence[Family] = (
     EXPORTS,
     EXPORT_ROWS,
     EXPORTS_RUNNING,
+    CACHE_REQUESTS,
+    CACHE_EVICTIONS,
+    CACHE_BYTES,
+    CACHE_ANSWERS,
+    FRESHNESS_AGE,
+    FRESHNESS_CURRENT,
     WORKERS,
     BUILD,
 )

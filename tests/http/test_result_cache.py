@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from lakebase_api.app import get_service
-from lakebase_api.http.result_cache import ResultCache
+from lakebase_api.http.result_cache import Outcome, ResultCache
 from tests.conftest import AppOpener, OrdersDatabase
 from tests.fault_proxy import FaultProxy
 from tests.orders.changing import set_status
@@ -180,7 +180,7 @@ def test_many_who_ask_for_the_same_at_once_are_one_query(
         answers = [future.result() for future in asked]
     assert waiting == 1
     assert len({answer.data for answer in answers}) == 1
-    assert get_cache(app.test_client()).hits.misses <= 2
+    assert get_cache(app.test_client()).outcomes[Outcome.MISS] <= 2
 
 
 def count_waiting(database: OrdersDatabase) -> int:
