@@ -246,9 +246,16 @@ class Service:
             exports=self.exports.report(),
             recent=self.recent.report(),
             freshness=report_freshness(self.freshness),
-            cache=asdict(self.cache.use) | asdict(self.cache.hits) if self.settings.result_cache_size else {},
+            cache=self._describe_cache(),
         )
         return {**msgspec.to_builtins(report), "gauges": self.gauges.read()}
+
+    def _describe_cache(self) -> dict[str, int]:
+        """What it keeps, and how answers came about; empty where nothing is kept."""
+        if not self.settings.result_cache_size:
+            return {}
+        outcomes = {str(outcome): number for outcome, number in self.cache.outcomes.items()}
+        return asdict(self.cache.use) | outcomes
 
     def check_draining(self) -> str | None:
         """Why new connections should go elsewhere, or ``None``."""
