@@ -153,7 +153,8 @@ class TableCache:
                 return self._show(kept, asked.exchange, f"hit; ttl={round(self._ttl - age)}", age)
         if said.wants_kept:
             raise Problem(kinds.NOT_KEPT, kinds.NOT_KEPT.meaning)
-        last_resort = kept if kept and now - kept.known_at <= self._stale_if_error else None
+        is_showable = kept is not None and kept.good_until != NEVER
+        last_resort = kept if kept and is_showable and now - kept.known_at <= self._stale_if_error else None
         try:
             return self._find_current(asked, kept, has_last_resort=last_resort is not None)
         except UNAVAILABLE:
@@ -161,7 +162,7 @@ class TableCache:
                 raise
             self._cache.note(Outcome.STALE)
             age = time.monotonic() - last_resort.known_at
-            return self._show(last_resort, asked.exchange, f"hit; ttl={-math.ceil(age)}", age)
+            return self._show(last_resort, asked.exchange, f"hit; ttl={math.floor(self._ttl - age)}", age)
 
     def _find_current(self, asked: Asked, kept: Answer | None, *, has_last_resort: bool) -> Response:
         """The answer as the database has it now."""

@@ -221,3 +221,29 @@ def proxied(database: OrdersDatabase) -> Iterator[FaultProxy]:
     """The network between app and database."""
     with FaultProxy(database.server.port) as proxy:
         yield proxy
+
+
+def test_what_was_too_large_to_keep_is_nothing_to_show_in_an_outage(
+    database: OrdersDatabase, proxied: FaultProxy, open_app: AppOpener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lakebase_api.http.result_cache.GREATEST_ANSWER", 100)
+    proxy_settings = {"PGPORT": str(proxied.port), "RESULT_STALE_IF_ERROR": "3600", "WAKE_BUDGET": "0"}
+    client = open_app({**database.environment, **proxy_settings}).test_client()
+    assert tell(client.get(PATH)) == "lakebase-api; fwd=uri-miss"
+    proxied.refuse()
+    proxied.cut()
+    assert client.get(PATH).status_code == 503
+
+
+def test_in_an_outage_the_time_to_live_is_told_as_it_is(
+    database: OrdersDatabase, proxied: FaultProxy, open_app: AppOpener
+) -> None:
+    proxy_settings = {"PGPORT": str(proxied.port), "RESULT_STALE_IF_ERROR": "3600", "WAKE_BUDGET": "0"}
+    settings = {**database.environment, **proxy_settings, "RESULT_CACHE_TTL": "600"}
+    client = open_app(settings).test_client()
+    client.get(PATH)
+    proxied.refuse()
+    proxied.cut()
+    stale = client.get(PATH, headers={"Cache-Control": "max-age=0"})
+    left = int(tell(stale).partition("ttl=")[2])
+    assert 500 < left + int(stale.headers["Age"]) < 600
