@@ -21,7 +21,7 @@ from lakebase_api.cache.flights import Failed, Flight, Flights
 from lakebase_api.http import problem_types as kinds
 from lakebase_api.http.cache_directives import ALL_ALLOWED, Directives, read_directives
 from lakebase_api.http.list_answers import FORMS, WHAT_IS_ASKED
-from lakebase_api.http.negotiation import negotiate
+from lakebase_api.http.negotiation import VARY, negotiate
 from lakebase_api.http.operation import Keeping, Operation
 from lakebase_api.http.problems import Problem
 from lakebase_api.http.request_context import Exchange, current_exchange
@@ -107,7 +107,7 @@ class Known(NamedTuple):
 class Asked:
     """One request: what it asks for, what it says of answers from memory, and how its answer is read."""
 
-    key: Hashable
+    key: tuple[Hashable, ...]
     exchange: Exchange
     said: Directives
     read: Read
@@ -242,8 +242,11 @@ class TableCache:
         began = time.monotonic()
         response = asked.read()
         self._cache.note(Outcome.MISS)
-        if response.status_code == 200:
+        # What says that nothing changed is for as long as what it says it of.
+        # https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5
+        if response.status_code in (200, 304):
             response.headers["Cache-Control"] = self._control
+            response.vary.update(VARY[1].split(", "))
         answer = self._build_answer(asked, response, began)
         if answer:
             self._cache.answers.keep(asked.key, answer)
@@ -257,11 +260,12 @@ class TableCache:
         if response.status_code != 200 or asked.said.forbids_keeping:
             return None
         body = response.get_data()
+        key_size = sum(len(part) for part in asked.key if isinstance(part, str))
         is_provable = exchange.state is not None or self._ttl or self._stale_if_error
         if not is_provable or len(body) > GREATEST_ANSWER:
-            return Answer(b"", (), 0, None, began, NEVER)
+            return Answer(b"", (), 0, None, began, NEVER, key_size)
         headers = tuple(response.headers.items())
-        return Answer(body, headers, exchange.rows, exchange.state, began, exchange.good_until)
+        return Answer(body, headers, exchange.rows, exchange.state, began, exchange.good_until, key_size)
 
     def _show(self, answer: Answer, exchange: Exchange, status: str, age: float | None = None) -> Response:
         """The answer, or that the client has it already; ``age`` if the database was not asked."""

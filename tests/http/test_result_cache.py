@@ -247,3 +247,27 @@ def test_in_an_outage_the_time_to_live_is_told_as_it_is(
     stale = client.get(PATH, headers={"Cache-Control": "max-age=0"})
     left = int(tell(stale).partition("ttl=")[2])
     assert 500 < left + int(stale.headers["Age"]) < 600
+
+
+def test_what_says_that_a_client_has_it_says_how_long_and_for_whom_as_the_answer_did(
+    database: OrdersDatabase, open_app: AppOpener
+) -> None:
+    settings = {**database.environment, "RESULT_CACHE_TTL": "600"}
+    for path in (PATH, "/orders/1"):
+        client = open_app(settings).test_client()
+        first = client.get(path, headers={"Cache-Control": "no-store"})
+        again = client.get(path, headers={"If-None-Match": first.headers["ETag"]})
+        assert (again.status_code, tell(again)) == (304, "lakebase-api; fwd=uri-miss")
+        assert again.headers["Cache-Control"] == first.headers["Cache-Control"] == "private, max-age=600"
+        # A browser that keeps it may be another one's by then.
+        for answer in (first, again):
+            assert "Authorization" in answer.vary, path
+
+
+def test_memory_is_taken_by_long_queries_as_well(client: FlaskClient) -> None:
+    taken = []
+    for query in ("", "&" * 7000):
+        before = get_cache(client).use.bytes
+        assert client.get(f"{PATH}{query}").status_code == 200
+        taken.append(get_cache(client).use.bytes - before)
+    assert taken[1] - taken[0] >= 7000
