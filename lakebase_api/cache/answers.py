@@ -15,8 +15,8 @@ class Answer:
     """An answer as it can be sent again. Times are by ``time.monotonic()``, in seconds.
 
     ``state`` is the state of the database that it was read in, if that is known. ``known_at`` is a time at
-    which it was right, and ``good_until`` one from which on it may not be shown. ``key_size`` are the bytes of
-    its key, which a client may make as long as a URL.
+    which it was right, and ``good_until`` one from which on it may not be shown. ``key_size`` are the bytes
+    of its key, which a client may make as long as a URL.
     """
 
     body: bytes

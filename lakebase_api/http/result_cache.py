@@ -25,7 +25,7 @@ from lakebase_api.http.negotiation import VARY, negotiate
 from lakebase_api.http.operation import Keeping, Operation
 from lakebase_api.http.problems import Problem
 from lakebase_api.http.request_context import Exchange, current_exchange
-from lakebase_api.lakebase.database import UNAVAILABLE, Background
+from lakebase_api.lakebase.database import NO_PLACE, UNAVAILABLE, Background
 from lakebase_api.lakebase.pool import DeadlineExceeded
 from lakebase_api.settings import Settings
 from lakebase_api.sql.state import fetch_state
@@ -212,7 +212,11 @@ class TableCache:
         def share(deadline: float) -> Known:
             return self._cache.states.share(self._database.table.name, exchange.started, deadline, look)
 
-        return self._wait(exchange, share, deadline)
+        try:
+            return self._wait(exchange, share, deadline)
+        except NO_PLACE:
+            # No place to wait for others: what takes long has them all. To look waits for a connection only.
+            return look()
 
     def _wait(self, exchange: Exchange, wait: Callable[[float], T], deadline: float | None = None) -> T:
         """What comes of waiting until the deadline, as few enough do that others have a thread."""

@@ -1,13 +1,16 @@
 """Answers from memory: when there are any, and what they say of themselves."""
 
+import math
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 
 import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from psycopg_pool import TooManyRequests
 from werkzeug.test import TestResponse
 
 from lakebase_api.app import get_service
@@ -271,3 +274,13 @@ def test_memory_is_taken_by_long_queries_as_well(client: FlaskClient) -> None:
         assert client.get(f"{PATH}{query}").status_code == 200
         taken.append(get_cache(client).use.bytes - before)
     assert taken[1] - taken[0] >= 7000
+
+
+def test_lists_are_looked_at_while_all_places_of_what_takes_long_are_taken(client: FlaskClient) -> None:
+    client.get(PATH)
+    pool = get_service(client.application).lakebase.pool
+    with ExitStack() as taken:
+        with suppress(TooManyRequests):
+            for number in range(1000):
+                taken.enter_context(pool.wait_long(f"caller {number}", math.inf))
+        assert tell(client.get(PATH)) == VALIDATED
