@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
-# Bytes of an answer beyond those of its body and headers: the key, and the objects that hold it.
+# Bytes of an answer beyond those of its body, headers and key: the objects that hold it.
 OVERHEAD = 1_000
 
 
@@ -15,7 +15,8 @@ class Answer:
     """An answer as it can be sent again. Times are by ``time.monotonic()``, in seconds.
 
     ``state`` is the state of the database that it was read in, if that is known. ``known_at`` is a time at
-    which it was right, and ``good_until`` one from which on it may not be shown.
+    which it was right, and ``good_until`` one from which on it may not be shown. ``key_size`` are the bytes
+    of its key, which a client may make as long as a URL.
     """
 
     body: bytes
@@ -24,11 +25,13 @@ class Answer:
     state: str | None
     known_at: float
     good_until: float = math.inf
+    key_size: int = 0
 
     @property
     def size(self) -> int:
         """Bytes that it takes, about."""
-        return OVERHEAD + len(self.body) + sum(len(name) + len(value) for name, value in self.headers)
+        headers = sum(len(name) + len(value) for name, value in self.headers)
+        return OVERHEAD + self.key_size + len(self.body) + headers
 
 
 @dataclass(frozen=True)

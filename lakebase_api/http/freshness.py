@@ -180,7 +180,8 @@ def _is_before(response: Response, known: Freshness) -> bool:
     since, age = known.copy.available_since, response.headers.get("Age")
     if since is None or age is None:
         return False
-    return (datetime.now(UTC) - since).total_seconds() < float(age)
+    # Told in whole seconds, without what is beyond them.
+    return (datetime.now(UTC) - since).total_seconds() < float(age) + 1
 
 
 def _choose_wait(known: Freshness) -> int:

@@ -21,11 +21,11 @@ from lakebase_api.cache.flights import Failed, Flight, Flights
 from lakebase_api.http import problem_types as kinds
 from lakebase_api.http.cache_directives import ALL_ALLOWED, Directives, read_directives
 from lakebase_api.http.list_answers import FORMS, WHAT_IS_ASKED
-from lakebase_api.http.negotiation import negotiate
+from lakebase_api.http.negotiation import VARY, negotiate
 from lakebase_api.http.operation import Keeping, Operation
 from lakebase_api.http.problems import Problem
 from lakebase_api.http.request_context import Exchange, current_exchange
-from lakebase_api.lakebase.database import UNAVAILABLE, Background
+from lakebase_api.lakebase.database import NO_PLACE, UNAVAILABLE, Background
 from lakebase_api.lakebase.pool import DeadlineExceeded
 from lakebase_api.settings import Settings
 from lakebase_api.sql.state import fetch_state
@@ -107,7 +107,7 @@ class Known(NamedTuple):
 class Asked:
     """One request: what it asks for, what it says of answers from memory, and how its answer is read."""
 
-    key: Hashable
+    key: tuple[Hashable, ...]
     exchange: Exchange
     said: Directives
     read: Read
@@ -153,7 +153,8 @@ class TableCache:
                 return self._show(kept, asked.exchange, f"hit; ttl={round(self._ttl - age)}", age)
         if said.wants_kept:
             raise Problem(kinds.NOT_KEPT, kinds.NOT_KEPT.meaning)
-        last_resort = kept if kept and now - kept.known_at <= self._stale_if_error else None
+        is_showable = kept is not None and kept.good_until != NEVER
+        last_resort = kept if kept and is_showable and now - kept.known_at <= self._stale_if_error else None
         try:
             return self._find_current(asked, kept, has_last_resort=last_resort is not None)
         except UNAVAILABLE:
@@ -161,7 +162,7 @@ class TableCache:
                 raise
             self._cache.note(Outcome.STALE)
             age = time.monotonic() - last_resort.known_at
-            return self._show(last_resort, asked.exchange, f"hit; ttl={-math.ceil(age)}", age)
+            return self._show(last_resort, asked.exchange, f"hit; ttl={math.floor(self._ttl - age)}", age)
 
     def _find_current(self, asked: Asked, kept: Answer | None, *, has_last_resort: bool) -> Response:
         """The answer as the database has it now."""
@@ -211,7 +212,11 @@ class TableCache:
         def share(deadline: float) -> Known:
             return self._cache.states.share(self._database.table.name, exchange.started, deadline, look)
 
-        return self._wait(exchange, share, deadline)
+        try:
+            return self._wait(exchange, share, deadline)
+        except NO_PLACE:
+            # No place to wait for others: what takes long has them all. To look waits for a connection only.
+            return look()
 
     def _wait(self, exchange: Exchange, wait: Callable[[float], T], deadline: float | None = None) -> T:
         """What comes of waiting until the deadline, as few enough do that others have a thread."""
@@ -241,8 +246,11 @@ class TableCache:
         began = time.monotonic()
         response = asked.read()
         self._cache.note(Outcome.MISS)
-        if response.status_code == 200:
+        # What says that nothing changed is for as long as what it says it of.
+        # https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5
+        if response.status_code in (200, 304):
             response.headers["Cache-Control"] = self._control
+            response.vary.update(VARY[1].split(", "))
         answer = self._build_answer(asked, response, began)
         if answer:
             self._cache.answers.keep(asked.key, answer)
@@ -256,11 +264,12 @@ class TableCache:
         if response.status_code != 200 or asked.said.forbids_keeping:
             return None
         body = response.get_data()
+        key_size = sum(len(part) for part in asked.key if isinstance(part, str))
         is_provable = exchange.state is not None or self._ttl or self._stale_if_error
         if not is_provable or len(body) > GREATEST_ANSWER:
-            return Answer(b"", (), 0, None, began, NEVER)
+            return Answer(b"", (), 0, None, began, NEVER, key_size)
         headers = tuple(response.headers.items())
-        return Answer(body, headers, exchange.rows, exchange.state, began, exchange.good_until)
+        return Answer(body, headers, exchange.rows, exchange.state, began, exchange.good_until, key_size)
 
     def _show(self, answer: Answer, exchange: Exchange, status: str, age: float | None = None) -> Response:
         """The answer, or that the client has it already; ``age`` if the database was not asked."""

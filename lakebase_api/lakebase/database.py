@@ -36,6 +36,8 @@ UNAVAILABLE = (
     TooManyRequests,
     psycopg.OperationalError,
 )
+# What is raised where too many wait already.
+NO_PLACE = TooManyRequests
 
 
 class OutcomeUnknown(Exception):

@@ -301,6 +301,14 @@ def test_a_count_of_before_does_not_claim_a_version_that_came_since(shop: Shop) 
     assert 1 <= int(refused.headers["Retry-After"]) <= 60
 
 
+def test_a_count_of_a_moment_before_does_not_claim_it_either(shop: Shop) -> None:
+    assert shop.get("/orders/count").status_code == 200
+    now = datetime.now(UTC).isoformat()
+    shop.be(version=4712, committed=now, synced=now)
+    shop.pass_a_minute()
+    assert VERSION not in shop.get("/orders/count").headers
+
+
 def test_an_export_names_the_version_at_its_begin_and_end(shop: Shop) -> None:
     shop.tell()
     with shop.client.get("/orders/export?format=ndjson") as answer:

@@ -1,13 +1,16 @@
 """Answers from memory: when there are any, and what they say of themselves."""
 
+import math
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 
 import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from psycopg_pool import TooManyRequests
 from werkzeug.test import TestResponse
 
 from lakebase_api.app import get_service
@@ -221,3 +224,63 @@ def proxied(database: OrdersDatabase) -> Iterator[FaultProxy]:
     """The network between app and database."""
     with FaultProxy(database.server.port) as proxy:
         yield proxy
+
+
+def test_what_was_too_large_to_keep_is_nothing_to_show_in_an_outage(
+    database: OrdersDatabase, proxied: FaultProxy, open_app: AppOpener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lakebase_api.http.result_cache.GREATEST_ANSWER", 100)
+    proxy_settings = {"PGPORT": str(proxied.port), "RESULT_STALE_IF_ERROR": "3600", "WAKE_BUDGET": "0"}
+    client = open_app({**database.environment, **proxy_settings}).test_client()
+    assert tell(client.get(PATH)) == "lakebase-api; fwd=uri-miss"
+    proxied.refuse()
+    proxied.cut()
+    assert client.get(PATH).status_code == 503
+
+
+def test_in_an_outage_the_time_to_live_is_told_as_it_is(
+    database: OrdersDatabase, proxied: FaultProxy, open_app: AppOpener
+) -> None:
+    proxy_settings = {"PGPORT": str(proxied.port), "RESULT_STALE_IF_ERROR": "3600", "WAKE_BUDGET": "0"}
+    settings = {**database.environment, **proxy_settings, "RESULT_CACHE_TTL": "600"}
+    client = open_app(settings).test_client()
+    client.get(PATH)
+    proxied.refuse()
+    proxied.cut()
+    stale = client.get(PATH, headers={"Cache-Control": "max-age=0"})
+    left = int(tell(stale).partition("ttl=")[2])
+    assert 500 < left + int(stale.headers["Age"]) < 600
+
+
+def test_what_says_that_a_client_has_it_says_how_long_and_for_whom_as_the_answer_did(
+    database: OrdersDatabase, open_app: AppOpener
+) -> None:
+    settings = {**database.environment, "RESULT_CACHE_TTL": "600"}
+    for path in (PATH, "/orders/1"):
+        client = open_app(settings).test_client()
+        first = client.get(path, headers={"Cache-Control": "no-store"})
+        again = client.get(path, headers={"If-None-Match": first.headers["ETag"]})
+        assert (again.status_code, tell(again)) == (304, "lakebase-api; fwd=uri-miss")
+        assert again.headers["Cache-Control"] == first.headers["Cache-Control"] == "private, max-age=600"
+        # A browser that keeps it may be another one's by then.
+        for answer in (first, again):
+            assert "Authorization" in answer.vary, path
+
+
+def test_memory_is_taken_by_long_queries_as_well(client: FlaskClient) -> None:
+    taken = []
+    for query in ("", "&" * 7000):
+        before = get_cache(client).use.bytes
+        assert client.get(f"{PATH}{query}").status_code == 200
+        taken.append(get_cache(client).use.bytes - before)
+    assert taken[1] - taken[0] >= 7000
+
+
+def test_lists_are_looked_at_while_all_places_of_what_takes_long_are_taken(client: FlaskClient) -> None:
+    client.get(PATH)
+    pool = get_service(client.application).lakebase.pool
+    with ExitStack() as taken:
+        with suppress(TooManyRequests):
+            for number in range(1000):
+                taken.enter_context(pool.wait_long(f"caller {number}", math.inf))
+        assert tell(client.get(PATH)) == VALIDATED
