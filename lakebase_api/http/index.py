@@ -87,7 +87,6 @@ def _list_links(tables: Sequence[Table]) -> dict[str, str]:
         "openapi": "/openapi.json",
         **{table.name: f"/{table.name}/stream" for table in tables},
         "health": "/health",
-        "status": "/status",
         "problems": "/problems",
         "bearer_token_base": API_BASE,
     }
