@@ -18,8 +18,8 @@ from lakebase_api.http.request_context import current_exchange
 # The quota of a caller, if there is one.
 FindPolicy = Callable[[Caller], Policy | None]
 
-# What is asked of the service itself: whether it is up, and how it is used.
-FREE = ("probes", "home", "api-docs", "docs-assets", "pages", "status")
+# What is asked of the service itself: whether it is up, how it is doing, and how it is used.
+FREE = ("probes", "home", "api-docs", "docs-assets", "pages", "status", "metrics")
 
 
 def limit_callers(app: Flask, rate_limit: RateLimit, find_policy: FindPolicy) -> None:

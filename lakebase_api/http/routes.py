@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 
 from flask import Flask
 
-from lakebase_api.http.authentication import OPEN
+from lakebase_api.http.quota import FREE
 from lakebase_api.telemetry.observation import Route
 
 PARAMETER = re.compile(r"<(?:[^<>]*:)?([^<>:]+)>")
@@ -20,4 +20,4 @@ def _describe(rule: str, endpoint: str, tables: Collection[str]) -> Route:
     blueprint, _, operation = endpoint.partition(".")
     # As flask-smorest spells paths in the document.
     path = PARAMETER.sub(r"{\1}", rule)
-    return Route(path, operation, blueprint if blueprint in tables else None, endpoint in OPEN)
+    return Route(path, operation, blueprint if blueprint in tables else None, blueprint in FREE)

@@ -149,7 +149,7 @@ class ServerStatusSchema(Schema):
     condition = fields.String(
         required=True, metadata={"enum": list(Condition), "description": "How the database is."}
     )
-    sentence = _text("The same for people.", "Awake: 5 of 34 connections in use; token good for 38 min.")
+    sentence = _text("The same for people.", "Awake: 5 of 30 connections in use; token good for 38 min.")
     workers = _several(ServerWorkerSchema, "All of this server.")
     traffic = _one(ServerTrafficSchema, "Requests and how long they took.", required=True)
     routes = _several(ServerRouteSchema, "Those with the most requests first.")

@@ -30,8 +30,8 @@ TEXT = """Say who called what, how often and how much.
 By caller, by route or by table, the busiest first. It is told in whole hours: those that `from` and `to` are
 in, and those between. `errors` are answers from 400 on, `bytes` those of bodies as they are before anything
 compresses them. `mean_seconds` is the time of a request, of an export until its end; `cost` is what quotas
-are charged. Probes and documentation are not counted. Whoever is not known is `anonymous`; callers that there
-are too many of are `(other)`.
+are charged. What takes no quota, such as probes and documentation, is not counted. Whoever is not known is
+`anonymous`; callers that there are too many of are `(other)`.
 
 It has what workers of this host have not written yet; of other hosts the last minute may be missing. `kept`
 is `memory` where the service cannot write it: then there are the last 24 hours of this host, lost when it

@@ -11,14 +11,14 @@ class Route(msgspec.Struct, frozen=True):
     """Where a request was led: never its raw path, which has keys of rows.
 
     ``path`` is the one of the OpenAPI document, empty where there is no such path; ``operation`` the
-    operationId; ``table`` the declared table, if it is of one. ``is_open``: it is for everybody, as probes
-    and documentation are.
+    operationId; ``table`` the declared table, if it is of one. ``is_free``: it takes no quota, as probes,
+    documentation and what watches the service do.
     """
 
     path: str
     operation: str
     table: str | None
-    is_open: bool = False
+    is_free: bool = False
 
 
 NO_ROUTE = Route("", "", None)

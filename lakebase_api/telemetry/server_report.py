@@ -21,7 +21,7 @@ from lakebase_api.telemetry.worker_report import WorkerReport
 
 PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 MOST_CALLERS = 10
-NO_PATH = "(no such path)"
+NO_PATH = "(no route)"
 
 
 def describe_server(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Usage:
 
     ``store`` adds rows to those of all workers; ``find_use`` gives the time of ``time.monotonic()`` at which
     requests last asked for the database. ``clock`` gives that time now, and ``now`` the seconds since 1970.
-    What is open to everybody, probes and documentation, is not counted.
+    What takes no quota, as probes, documentation and the status page, is not counted.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Usage:
 
     def observe(self, observation: Observation) -> None:
         """Count an answer."""
-        if observation.route.is_open:
+        if observation.route.is_free:
             return
         self._tallies.count(
             observation.subject,

@@ -78,9 +78,9 @@ def test_an_export_costs_its_rows_once_it_has_ended(connect: Connect) -> None:
     assert left(client, "/orders/1", ANN) == int(1000 - 1 - rows / 100 - 1)
 
 
-def test_probes_and_documentation_are_free(connect: Connect) -> None:
+def test_probes_documentation_and_what_watches_the_service_are_free(connect: Connect) -> None:
     client = connect(**BY_PROXY, RATE_LIMIT="1/60")
-    for path in ("/livez", "/readyz", "/openapi.json", "/docs", "/livez"):
+    for path in ("/livez", "/readyz", "/openapi.json", "/docs", "/status.json", "/metrics", "/livez"):
         answer = client.get(path, headers=ANN)
         assert (answer.status_code, "RateLimit" in answer.headers) == (200, False)
 

@@ -20,12 +20,14 @@ RIGHTS = """
 reader = ["orders:read", "orders:export"]
 writer = ["orders:read", "orders:change"]
 auditor = ["service:audit"]
+watcher = ["service:observe"]
 [callers]
 ada = ["reader"]
 "=ben" = ["writer"]
 olga = ["auditor"]
+wanda = ["watcher"]
 """
-ADA, BEN, OLGA = ({"X-Forwarded-User": name} for name in ("ada", "=ben", "olga"))
+ADA, BEN, OLGA, WANDA = ({"X-Forwarded-User": name} for name in ("ada", "=ben", "olga", "wanda"))
 COUNT = "SELECT sum(requests)::integer FROM lakebase_api.usage"
 
 
@@ -186,6 +188,12 @@ def test_probes_and_documentation_are_not_counted_and_strangers_are_one(app: Fla
     for number in range(50):
         assert_problem(client.get(f"/made/up/{number}"), 401, "unauthenticated")
     assert [(row["caller"], row["requests"]) for row in tell(app)["usage"]] == [("anonymous", 50)]
+
+
+def test_who_watches_the_service_is_not_counted(app: Flask) -> None:
+    for path in ("/status", "/status.json", "/metrics", "/"):
+        assert app.test_client().get(path, headers=WANDA).status_code == 200
+    assert tell(app)["usage"] == []
 
 
 def test_it_is_for_those_with_the_right_to_the_audit(app: Flask) -> None:

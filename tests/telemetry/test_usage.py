@@ -179,8 +179,8 @@ def test_an_export_adds_what_was_sent_to_its_request(counted: Counted) -> None:
     assert (row.requests, row.rows, row.bytes, row.seconds, row.cost) == (1, 500, 9000, 4.0, 6.0)
 
 
-def test_what_is_open_to_everybody_is_not_counted(counted: Counted) -> None:
-    counted.usage.observe(observe(route=Route("/livez", "get_liveness", None, is_open=True)))
+def test_what_takes_no_quota_is_not_counted(counted: Counted) -> None:
+    counted.usage.observe(observe(route=Route("/livez", "get_liveness", None, is_free=True)))
     assert counted.usage.list_unwritten() == []
 
 
