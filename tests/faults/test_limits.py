@@ -57,7 +57,7 @@ def test_the_setting_bounds_every_request_and_a_header_only_shortens_it(
     database: OrdersDatabase, start: AppStarter
 ) -> None:
     gunicorn = start(REQUEST_TIMEOUT="0.3", **ONE_CONNECTION)
-    assert gunicorn.get("/orders/1").status_code == 200
+    gunicorn.wait_until(lambda: gunicorn.get("/orders/1").status_code == 200)
     with locked(database):
         assert gunicorn.get("/orders/1").status_code == 504
         assert gunicorn.get("/orders/1", **{"X-Request-Timeout": "60"}).status_code == 504

@@ -24,7 +24,7 @@ GRANT SELECT ON slow TO orders_app
 """
 COUNTING = """
 SELECT count(*) FROM pg_stat_activity
-WHERE query LIKE 'SELECT count(*) FROM "public"%' AND wait_event_type = 'Lock'
+WHERE query LIKE 'SELECT /*count_orders*/ count(*) FROM "public"%' AND wait_event_type = 'Lock'
 """
 
 

@@ -201,6 +201,8 @@ def walker(
         yield walker
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_no_text_from_outside_becomes_a_part_of_a_statement(walker: Walker) -> None:
     names = {place.name for operation in walker.operations for place in operation.places}
     assert names >= {"order_key", "sort", "o_clerk", "If-Match", "o_orderstatus"}
