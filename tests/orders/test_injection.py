@@ -123,6 +123,9 @@ def spell(place: Place, value: Any) -> list[Any]:
     is_encoded = re.search("%[0-9A-F]{2}", text)
     return [quote(text, safe=""), quote(text, safe="%")] if is_encoded else [quote(text, safe="")]
 
+# What is written once a minute, whatever is asked for, and the time that it may take.
+BEHIND = re.compile(r'INSERT INTO "lakebase_api"\."(usage|audit)"|SET statement_timeout = ')
+
 
 class Walker:
     """Sends requests to the service, and knows which statements the server received."""
@@ -145,7 +148,7 @@ class Walker:
         return {
             VARYING.sub("", SENT.sub("", text, count=1)).strip()
             for level, text in zip(parts[::2], parts[1::2], strict=True)
-            if level != "LOG" or SENT.match(text)
+            if (level != "LOG" or SENT.match(text)) and not BEHIND.search(text)
         }
 
     def walk(self, value: str | None) -> None:
