@@ -123,8 +123,9 @@ def spell(place: Place, value: Any) -> list[Any]:
     is_encoded = re.search("%[0-9A-F]{2}", text)
     return [quote(text, safe=""), quote(text, safe="%")] if is_encoded else [quote(text, safe="")]
 
-# What is written once a minute, whatever is asked for, and the time that it may take.
-BEHIND = re.compile(r'INSERT INTO "lakebase_api"\."(usage|audit)"|SET statement_timeout = ')
+
+# Of what is written once a minute, whatever is asked for: when it comes decides also how it is read.
+BEHIND = re.compile(r'"lakebase_api"\."(usage|audit)"|SET statement_timeout = ')
 
 
 class Walker:
