@@ -65,7 +65,11 @@ class Peers:
     def _answer(self, listener: socket.socket) -> None:
         with listener:
             while True:
-                client, _ = listener.accept()
+                try:
+                    client, _ = listener.accept()
+                except OSError:  # no descriptor is left for now; this worker is silent meanwhile
+                    time.sleep(PATIENCE)
+                    continue
                 with client:
                     if self._listener is not listener:
                         return
