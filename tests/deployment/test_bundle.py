@@ -1,7 +1,4 @@
-"""The Databricks Asset Bundle, and that it agrees with what the service declares.
-
-For files of yours: ``TABLES=mine.toml BUNDLE=mine.yml python -m pytest tests/deployment/test_bundle.py``.
-"""
+"""The Databricks Asset Bundle: that it is whole, and agrees with app.yaml and the settings."""
 
 import os
 from pathlib import Path
@@ -13,21 +10,11 @@ from packaging.specifiers import SpecifierSet
 from pathspec import GitIgnoreSpec
 
 from lakebase_api.settings import VARIABLES
-from lakebase_api.table.declaration import Table
-from lakebase_api.table.loading import read_tables
-from tests.deployment.bundles import (
-    compare_with_tables,
-    find_dangling,
-    find_references,
-    read_yaml,
-    resolve,
-)
+from tests.deployment.bundles import find_dangling, find_references, read_yaml, resolve
+from tests.deployment.scripts import run_script
 from tests.gunicorn_process import ROOT
 
-BUNDLE = Path(os.environ.get("BUNDLE") or ROOT / "databricks.yml")
-TABLES = Path(os.environ.get("TABLES") or ROOT / "tables.toml")
-# Sources that are made otherwise than by a sync, such as views: `schema.table`.
-NOT_SYNCED: frozenset[str] = frozenset()
+OWN = ROOT / "databricks.yml"
 # What has no default is asked for by the CLI.
 GIVEN = {"storage_catalog": "main", "storage_schema": "default", "callers": "clerks"}
 NAMES_OF_SETTINGS = {name for variable in VARIABLES.values() for name in variable.names}
@@ -35,7 +22,7 @@ NAMES_OF_SETTINGS = {name for variable in VARIABLES.values() for name in variabl
 
 @pytest.fixture(scope="module")
 def bundle() -> dict[str, Any]:
-    document: dict[str, Any] = read_yaml(BUNDLE.read_text())
+    document: dict[str, Any] = read_yaml(OWN.read_text())
     return document
 
 
@@ -43,12 +30,6 @@ def bundle() -> dict[str, Any]:
 def target(bundle: dict[str, Any], request: pytest.FixtureRequest) -> dict[str, Any]:
     """The bundle as one of its targets has it."""
     return resolve(bundle, request.param, **GIVEN)
-
-
-def read_declared() -> tuple[Table, ...]:
-    tables, mistakes = read_tables(TABLES.read_text(), str(TABLES))
-    assert mistakes == []
-    return tables
 
 
 def get_app(bundle: dict[str, Any]) -> dict[str, Any]:
@@ -61,32 +42,6 @@ def get_environment(bundle: dict[str, Any]) -> dict[str, str]:
     return {item["name"]: item["value"] for item in get_app(bundle)["config"]["env"]}
 
 
-def test_every_source_has_its_synced_table_with_the_same_key(target: dict[str, Any]) -> None:
-    tables = [table for table in read_declared() if f"{table.schema}.{table.source}" not in NOT_SYNCED]
-    assert compare_with_tables(target, tables) == []
-
-
-@pytest.mark.parametrize(
-    ("declared", "told"),
-    [
-        ('source = "public.parts_synced"\nkey = ["o_orderkey"]', "things: public.parts_synced has no synced"),
-        ('source = "app.orders_synced"\nkey = ["o_orderkey"]', "things: app.orders_synced has no synced"),
-        ('source = "public.orders_synced"\nkey = ["o_custkey"]', "things: its key is ['o_custkey'], and"),
-        (
-            'source = "public.orders_synced"\nkey = ["o_orderkey"]\nsynced_table = "main.shop.orders"',
-            "things: is main.shop.orders or orders_pg.public.orders_synced",
-        ),
-    ],
-)
-def test_a_table_that_the_bundle_does_not_make_is_told(declared: str, told: str) -> None:
-    columns = "[things.columns]\no_orderkey = {type = 'bigint'}\no_custkey = {type = 'bigint'}"
-    tables, mistakes = read_tables(f"[things]\n{declared}\n{columns}", "tables.toml")
-    assert mistakes == []
-    own = resolve(read_yaml((ROOT / "databricks.yml").read_text()), "prod", **GIVEN)
-    [mistake] = compare_with_tables(own, tables)
-    assert mistake.startswith(told)
-
-
 def test_every_reference_leads_somewhere_and_every_variable_is_used(bundle: dict[str, Any]) -> None:
     assert find_dangling(bundle) == []
     used = {reference for found in find_references(bundle).values() for reference in found}
@@ -96,15 +51,18 @@ def test_every_reference_leads_somewhere_and_every_variable_is_used(bundle: dict
 
 
 def test_a_reference_to_nothing_is_seen() -> None:
-    own = read_yaml((ROOT / "databricks.yml").read_text())
-    app = get_app(own)
-    app["description"] = "${var.nmae} ${resources.apps.other.name} ${resources.apps.orders_api.x} ${bundle.x}"
-    assert [line.split(": ")[1] for line in find_dangling(own)] == [
+    wrong = [
         "var.nmae",
         "resources.apps.other.name",
-        "resources.apps.orders_api.x",
+        "resources.apps.api.x",
+        "resources.jobs.api.id",
         "bundle.x",
     ]
+    right = ["var.name", "resources.apps.api.name", "resources.apps.api.id", "bundle.name"]
+    described = " ".join(f"${{{reference}}}" for reference in (*wrong, *right))
+    apps = {"api": {"name": "api", "description": described}}
+    bundle = {"variables": {"name": {}}, "resources": {"apps": apps}}
+    assert find_dangling(bundle) == [f"resources.apps.api.description: {reference}" for reference in wrong]
 
 
 def test_targets_share_no_name_and_one_of_them_is_the_default(bundle: dict[str, Any]) -> None:
@@ -138,7 +96,7 @@ def test_the_app_starts_with_the_deploy_and_by_the_one_engine_that_can(bundle: d
 
 def test_the_bundle_has_all_that_app_yaml_has_and_settings_that_there_are(target: dict[str, Any]) -> None:
     # The environment of a bundle comes in the place of that of app.yaml, not beside it.
-    alone = read_yaml((BUNDLE.parent / "app.yaml").read_text())
+    alone = read_yaml((ROOT / "app.yaml").read_text())
     app = get_app(target)
     assert app["config"]["command"] == alone["command"]
     assert [part for part in app["config"]["command"] if not isinstance(part, str)] == []
@@ -153,11 +111,12 @@ def test_the_bundle_has_all_that_app_yaml_has_and_settings_that_there_are(target
             assert environment[item["name"]] == item["value"]
 
 
-def test_app_and_grant_are_told_the_same_database_and_synced_table(target: dict[str, Any]) -> None:
+def test_app_and_grant_are_told_the_same_database_and_synced_table(
+    target: dict[str, Any], tmp_path: Path
+) -> None:
     environment = get_environment(target)
-    [*assignments, _, _, _, grant, flag, app] = target["experimental"]["scripts"]["postdeploy"].split()
-    told = dict(assignment.split("=", 1) for assignment in assignments)
-    assert (grant, flag, app) == ("grant", "--app", get_app(target)["name"])
+    told = run_script(target["experimental"]["scripts"]["postdeploy"], tmp_path)
+    assert told.pop("arguments") == f"-m lakebase_api grant --app {get_app(target)['name']}"
     assert told.keys() <= NAMES_OF_SETTINGS | {"ENV_FILE"}
     assert told["ENV_FILE"] == os.devnull
     branch, endpoint = (
@@ -203,7 +162,7 @@ def test_what_runs_is_uploaded_and_nothing_secret_or_of_development(bundle: dict
     assert set(left_out.match_files(unwanted)) == set(unwanted)
 
 
-@pytest.mark.parametrize("file", [BUNDLE, ROOT / "lakebase_api/template/databricks.yml"], ids=str)
+@pytest.mark.parametrize("file", [OWN, ROOT / "lakebase_api/template/databricks.yml"], ids=str)
 def test_a_parser_of_yaml_1_1_reads_the_same(file: Path) -> None:
     # To it `on`, `no` and 12:30 are no texts.
     text = file.read_text()

@@ -70,17 +70,21 @@ def test_a_key_that_is_not_known_is_refused_at_every_level(schema: Validator, bu
         assert tell(schema, broken), f"nothing was said of {'.'.join(map(str, path))}.surprise"
 
 
-def test_what_is_required_and_what_may_be_chosen_is_looked_at(schema: Validator) -> None:
-    own = read_yaml((ROOT / "databricks.yml").read_text())
-    for kind, key, attribute, wrong in (
-        ("apps", "orders_api", "compute_size", "SMALL"),
-        ("postgres_synced_tables", "orders", "scheduling_policy", "HOURLY"),
-        ("postgres_projects", "orders", "pg_version", "seventeen"),
-        ("apps", "orders_api", "name", None),
-    ):
-        broken = copy.deepcopy(own)
-        if wrong is None:
-            del broken["resources"][kind][key][attribute]
-        else:
-            broken["resources"][kind][key][attribute] = wrong
-        assert tell(schema, broken), attribute
+@pytest.mark.parametrize(
+    ("kind", "attribute", "wrong"),
+    [
+        ("apps", "compute_size", "SMALL"),
+        ("apps", "name", None),
+        ("postgres_synced_tables", "scheduling_policy", "HOURLY"),
+        ("postgres_projects", "pg_version", "seventeen"),
+    ],
+)
+def test_what_is_required_and_what_may_be_chosen_is_looked_at(
+    schema: Validator, kind: str, attribute: str, wrong: str | None
+) -> None:
+    broken = read_yaml((ROOT / "databricks.yml").read_text())
+    for resource in broken["resources"][kind].values():
+        del resource[attribute]
+        if wrong is not None:
+            resource[attribute] = wrong
+    assert tell(schema, broken)

@@ -125,6 +125,7 @@ def start_github(token: str) -> Iterator[str]:
             thread.join()
 
 
+@pytest.mark.slow
 def test_doctor_logs_in_by_the_token_of_the_job(lakebase: LakebaseStandIn) -> None:
     workspace = lakebase.workspace
     principal = workspace.service_principal

@@ -18,6 +18,7 @@ from lakebase_api.table.loading import read_tables
 from tests.conftest import OrdersDatabase
 from tests.deployment.bundles import find_dangling, find_references, read_yaml, resolve
 from tests.deployment.go_template import NotOfTheSubset, render, render_folder
+from tests.deployment.scripts import run_script
 from tests.gunicorn_process import ROOT, GunicornProcess
 
 TEMPLATE = ROOT / "lakebase_api" / "template"
@@ -98,7 +99,7 @@ def test_the_example_of_rights_is_right_for_the_example_of_tables(tables: tuple[
     assert rights.list_rights(rights.assign(ANN), tables) == ["customers:read"]
 
 
-def test_app_yaml_and_the_bundle_start_the_same(rendered: Path) -> None:
+def test_app_yaml_and_the_bundle_start_the_same(rendered: Path, tmp_path: Path) -> None:
     bundle = read_yaml((rendered / "databricks.yml").read_text())
     assert find_dangling(bundle) == []
     used = {reference for found in find_references(bundle).values() for reference in found}
@@ -118,9 +119,9 @@ def test_app_yaml_and_the_bundle_start_the_same(rendered: Path) -> None:
         assert (
             find(alone["env"], "LAKEBASE_ENDPOINT")["valueFrom"] == find(app["resources"], "postgres")["name"]
         )
-        script = resolved["experimental"]["scripts"]["postdeploy"]
-        assert f"LAKEBASE_ENDPOINT={environment['LAKEBASE_ENDPOINT']} " in script
-        assert script.endswith(f"python -m lakebase_api grant --app {name}")
+        told = run_script(resolved["experimental"]["scripts"]["postdeploy"], tmp_path)
+        assert told["arguments"] == f"-m lakebase_api grant --app {name}"
+        assert told["LAKEBASE_ENDPOINT"] == environment["LAKEBASE_ENDPOINT"]
 
 
 def find(items: list[dict[str, Any]], name: str) -> dict[str, Any]:
