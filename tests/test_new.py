@@ -123,7 +123,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_an_installed_wheel_serves_from_a_folder_with_four_files(
+def test_an_installed_wheel_serves_from_a_folder_of_its_own(
     installed: Path, unchanged_database: OrdersDatabase, tmp_path: Path
 ) -> None:
     environment = {"PATH": f"{installed}:{os.environ['PATH']}", **unchanged_database.environment}

@@ -42,6 +42,7 @@ class Accounts:
         self._lock = threading.Lock()
         self._identities: dict[str, Identity] = {}
         self._tokens: dict[str, _Token] = {}
+        self._federated: dict[str, Identity] = {}
         self._issued: list[str] = []
 
     def add(self, name: str, *, is_service_principal: bool) -> Identity:
@@ -78,6 +79,20 @@ class Accounts:
             found = self._identities.get(client_id)
         right = found is not None and found.is_service_principal and found.secret == client_secret
         return found if right else None
+
+    def federate(self, identity: Identity) -> str:
+        """A token of another issuer that is to be taken for this service principal."""
+        token = f"{_JWT_HEADER}.{secrets.token_urlsafe(32)}.{secrets.token_urlsafe(32)}"
+        with self._lock:
+            self._federated[token] = identity
+            self._issued.append(token)
+        return token
+
+    def federated(self, client_id: str, token: str) -> Identity | None:
+        """The service principal with this id, if the token of another issuer is taken for it."""
+        with self._lock:
+            found = self._federated.get(token)
+        return found if found is not None and found.name == client_id else None
 
     def may_log_in(self, role: str, password: str) -> bool:
         """Whether PostgreSQL should let this role in with this password, now."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _WORKSPACE_ID = "7405605312345678"
 _ACCOUNT_ID = "0d4c1e52-6c6b-4f3c-9a58-6c2f3d1b7e90"
 _LONGEST_LIFE, _SHORTEST_LIFE = 3600, 300
+_TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,14 @@ def _oidc(call: Call) -> Reply:
 
 
 def _workspace_token(call: Call) -> Reply:
-    form = parse_qs(call.request.body.decode())
-    if form.get("grant_type") != ["client_credentials"]:
+    form = {name: values[0] for name, values in parse_qs(call.request.body.decode()).items()}
+    if form.get("grant_type") == _TOKEN_EXCHANGE:
+        owner = call.workspace.accounts.federated(form.get("client_id", ""), form.get("subject_token", ""))
+    elif form.get("grant_type") == "client_credentials":
+        client_id, _, client_secret = _basic_credentials(call.request).partition(":")
+        owner = call.workspace.accounts.service_principal(client_id, client_secret)
+    else:
         return Reply(400, {"error": "unsupported_grant_type", "error_description": "Unsupported grant type"})
-    client_id, _, client_secret = _basic_credentials(call.request).partition(":")
-    owner = call.workspace.accounts.service_principal(client_id, client_secret)
     if owner is None:
         return Reply(401, {"error": "invalid_client", "error_description": "Client authentication failed"})
     token = call.workspace.accounts.issue(owner, "workspace", call.workspace.oauth_life)
