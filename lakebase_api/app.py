@@ -34,6 +34,7 @@ from lakebase_api.http.problems import register_problems
 from lakebase_api.http.proxies import allow_hosts, trust_proxies
 from lakebase_api.http.quota import limit_callers
 from lakebase_api.http.reads import Reads
+from lakebase_api.http.replica_reads import read_from_replica
 from lakebase_api.http.request_context import Observing, register_exchange
 from lakebase_api.http.resource import Resource, read_always
 from lakebase_api.http.result_cache import TableCache
@@ -114,7 +115,8 @@ def _register_routes(app: Flask, service: Service, rights: Rights, observing: Ob
         build = partial(_build_operations, service, overlay, secret, slots, observing)
         operations = TableOperations(rights, table, build)
         cache = TableCache(service.cache, TableDatabase(lakebase.database, overlay))
-        Resource(table).serve(app, document, operations.all, operations.admit, cache.answer)
+        keep = read_from_replica(cache.answer) if settings.has_replica else cache.answer
+        Resource(table).serve(app, document, operations.all, operations.admit, keep)
     own = service.audit_table
     build_own = partial(
         _build_operations, service, Overlay(own, settings.status_schema), secret, slots, observing

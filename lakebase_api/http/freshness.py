@@ -85,7 +85,9 @@ class SyncedTable:
             headers={**operation.headers, **HEADERS},
             parameters=(*operation.parameters, MIN_VERSION),
         )
-        return replace(told, demanding=replace(told, around=self._answer_demand, keeping=Keeping.NEVER))
+        return replace(
+            told, demanding=replace(told, around=self._answer_demand, keeping=Keeping.NEVER, may_lag=False)
+        )
 
     def _answer(self) -> Response:
         refuse_query()
@@ -111,7 +113,7 @@ class SyncedTable:
         # Found before the rows are read: they are of this version or of a later one.
         known = self._watch.find(self._table.name)
         response = answer()
-        if not _is_before(response, known):
+        if not _is_before(response, known) and not current_exchange().may_be_behind:
             self._tell(response, known)
         return response
 
