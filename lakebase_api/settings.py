@@ -101,8 +101,8 @@ class Settings:
     read_endpoint: str | None = setting(
         "LAKEBASE_READ_ENDPOINT",
         field=matching(ENDPOINT, error=NO_ENDPOINT),
-        help="Lakebase Autoscaling: the endpoint that has replicas, of its own or `LAKEBASE_ENDPOINT` again where "
-        "that has readable secondaries: see [reading from a replica](reading.md#from-a-replica)",
+        help="Lakebase Autoscaling: the endpoint of a read replica, or `LAKEBASE_ENDPOINT` where that has "
+        "readable secondaries: see [reading from a replica](reading.md#from-a-replica)",
         shown_default="no replica",
     )
     pg_host_read: str | None = setting(
@@ -514,7 +514,7 @@ class Settings:
         return bool(self.read_endpoint or self.pg_host_read)
 
     def for_replica(self) -> "Settings":
-        """The settings of what connects to the replica: nobody waits long for it, since the primary is there."""
+        """The settings for the replica: nobody waits long for it, since the primary is there."""
         return dataclasses.replace(
             self,
             lakebase_endpoint=self.read_endpoint or self.lakebase_endpoint,

@@ -1,7 +1,8 @@
 """Which requests a replica may answer, and how a caller reads what it has just changed."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from flask import Response
 
@@ -18,16 +19,21 @@ POSITION = re.compile(r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}")
 READ_AFTER = {
     "in": "header",
     "name": HEADER,
-    "description": "What the answer to a change had in this header: the answer shows that change. Without it a "
-    "list, count, sample or export may be of a moment ago, where the service reads from a replica.",
+    "description": "What the answer to a change had in this header: what is read shows that change. Without "
+    "it a list, count, sample or export may be of a moment ago, where the service reads from a replica.",
     "schema": {"type": "string", "pattern": f"^{POSITION.pattern}$"},
 }
 COMMITTED = {
     HEADER: {
-        "description": "Where the service reads from a replica: send it with a read that has to show this change.",
+        "description": "Where the service reads from a replica: send it with a read that is to show it.",
         "schema": {"type": "string"},
     }
 }
+
+
+def describe_replica(operations: Sequence[Operation]) -> list[Operation]:
+    """The operations with what they take and give where there is a replica."""
+    return [_describe(operation) for operation in operations]
 
 
 def read_from_replica(keep: Keep) -> Keep:
@@ -45,6 +51,14 @@ def read_from_replica(keep: Keep) -> Keep:
         return response
 
     return answer
+
+
+def _describe(operation: Operation) -> Operation:
+    if operation.may_lag:
+        return replace(operation, parameters=(*operation.parameters, READ_AFTER))
+    if operation.method == "GET":
+        return operation
+    return replace(operation, headers={**operation.headers, **COMMITTED})
 
 
 def _find_demand(exchange: Exchange) -> str:

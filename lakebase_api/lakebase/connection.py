@@ -104,8 +104,8 @@ class ConnectLog:
 class Position:
     """How far a replica is in the write-ahead log, as one of its connections knows it.
 
-    ``demanded`` is what the next statement is not to be run before, while that has to be asked; ``reached`` is
-    where it was before the latest statement that was asked for. Both are texts of PostgreSQL's ``pg_lsn``.
+    ``demanded`` is how far it has to be for the next statement, until that is known; ``reached`` how far it
+    was before the latest that this was asked for. Both are texts of PostgreSQL's ``pg_lsn``.
     """
 
     demanded: str | None = None

@@ -33,8 +33,6 @@ MAX_LOSSES = MAX_CONFLICTS = 5
 # Seconds that new work waits for a connection. Work under way waits for as long as it may take.
 MAX_WAIT = 5.0
 
-# What the primary is to be asked after, where a replica was at first.
-NOT_READ = (ReplicaBehind, NotRead, NotSetUp, DatabaseUnavailable, LimitReached, psycopg.OperationalError)
 # Makes a connection ready for the work, whatever it was used for before. Raises psycopg's errors.
 Prepare = Callable[[Connection], None]
 # Whose work it is to close the connections.
@@ -43,6 +41,10 @@ CLOSING = "closing"
 
 class LimitReached(Exception):
     """There is as much work under way as may be, or all connections stayed in use."""
+
+
+# What the primary is to be asked after, where a replica was at first.
+NOT_READ = (ReplicaBehind, NotRead, NotSetUp, DatabaseUnavailable, LimitReached, psycopg.OperationalError)
 
 
 class _Slot:
@@ -62,7 +64,7 @@ class _Slot:
 
 
 class Slots:
-    """Room for a few connections to one server, whose tables ``setups`` are of. Safe to share between threads."""
+    """Room for a few connections to one server, whose tables ``setups`` are of. Thread-safe."""
 
     def __init__(self, settings: Settings, pool: Pool, setups: Mapping[str, SetupLog]) -> None:
         self._slots = [_Slot() for _ in range(settings.export_concurrency)]
@@ -181,7 +183,7 @@ class DedicatedConnections:
 
 
 class DedicatedWork:
-    """Work of one thread, which uses a connection now and then: to the replica, and after a fault there no more."""
+    """Work of one thread, which uses a connection now and then: to a replica until there is a fault."""
 
     def __init__(
         self,

@@ -28,6 +28,7 @@ T = TypeVar("T")
 ANYWHERE = "0/0"
 # Seconds of a request's time that are kept for the primary; half of them if it has less.
 RESERVE = 5.0
+NOT_ANSWERED: tuple[type[Exception], ...] = (*UNAVAILABLE, *FAULTS_MET, NotSetUp)
 NO_REPLICA = "it is not in recovery, or does not say how far it is: everything is read from the primary"
 
 
@@ -60,7 +61,7 @@ class ReplicaReads:
     ) -> None:
         self.pool = Pool(settings, target, self._greet, server=REPLICA)
         # No query is of no table.
-        of_no_table = next(iter(setups.values()))
+        of_no_table = SetupLog(lambda connection: ())
         self._database = Database(
             settings, self.pool, of_no_table, find_caller, setups, watchdog, server=REPLICA
         )
@@ -111,7 +112,7 @@ class ReplicaReads:
         except ReplicaBehind as error:
             self._tell(Outcome.BEHIND)
             raise NotRead from error
-        except (*UNAVAILABLE, *FAULTS_MET, NotSetUp) as error:
+        except NOT_ANSWERED as error:
             self._tell(Outcome.FAILED if use.sent else Outcome.AWAY)
             raise NotRead from error
         self._tell(Outcome.ANSWERED)

@@ -66,7 +66,7 @@ class Lakebase:
             if its_holder:
                 self._rotations.append(Rotation(its_holder, scheduler, REPLICA_JOB))
             # Looked at by itself: it shows the tables as they were a moment ago.
-            its_setups = SetupLogs(examiner).by_table
+            its_setups = {**SetupLogs(examiner).by_table, **own}
             self.replica = ReplicaReads(its_settings, its_target, find_caller, its_setups, watchdog, meter)
             replica_slots = Slots(its_settings, self.replica.pool, its_setups)
         self.database = Database(

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from psycopg import errors
 from psycopg_pool import TooManyRequests
@@ -183,9 +183,8 @@ class SharedCount:
                 return self._running
             answer: Future[Count] = Future()
             try:
-                threading.Thread(
-                    target=self._work, args=(answer, reads_after), name="count", daemon=True
-                ).start()
+                work = partial(self._work, answer, reads_after)
+                threading.Thread(target=work, name="count", daemon=True).start()
             except RuntimeError as error:
                 self._slots.release()
                 raise NotStarted(str(error)) from error

@@ -58,8 +58,8 @@ class Overlay:
     def find_source(self, connection: Connection) -> Source:
         """As ``source``, after looking where that is not known, or has to be done again.
 
-        Raises ``NotRead`` where that would be on a replica, which may not show yet what is there, and psycopg's
-        errors.
+        Raises ``NotRead`` where a replica would be looked at, which may not show yet what is there, and
+        psycopg's errors.
         """
         if time.monotonic() >= self._look_at:
             if is_to_replica(connection):

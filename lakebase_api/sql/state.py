@@ -12,8 +12,8 @@ from lakebase_api.sql.source import Source
 # the name means another table. There is none of what can change without a transaction: a view may look at the
 # clock, a foreign table is elsewhere.
 # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
-# The snapshots of a replica do not name what is in progress. What it shows depends on how far it is in the log,
-# which is behind the sign: at the end of the statement, and so maybe further than its snapshot.
+# The snapshots of a replica do not name what is in progress. What it shows depends on how far it is in the
+# log, which is behind the sign: at the end of the statement, and so maybe further than its snapshot.
 # https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-RECOVERY-CONTROL
 STATE = """
 (SELECT CASE WHEN pg_is_in_recovery() THEN concat(
