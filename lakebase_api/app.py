@@ -142,7 +142,7 @@ def _register_routes(app: Flask, service: Service, rights: Rights, observing: Ob
     }
     if len(service.tables) > 1:
         deciding["tables"] = lakebase.check_tables
-    register_probes(app, document, build_admit(rights), deciding, lakebase.tell_tables)
+    register_probes(app, document, build_admit(rights), deciding, lakebase.tell_parts)
     require_rights(app, document, reads_credentials=service.authenticator.reads_credentials)
     # After flask-smorest, whose own error handlers these replace.
     register_problems(app)

@@ -12,6 +12,7 @@ from psycopg import errors
 
 from lakebase_api.lakebase.connection import REPLICA, Connection
 from lakebase_api.lakebase.database import UNAVAILABLE, Caller, Database, NotRead, Query, Use
+from lakebase_api.lakebase.failures import classify
 from lakebase_api.lakebase.meter import Meter
 from lakebase_api.lakebase.pool import Pool
 from lakebase_api.lakebase.setup_faults import FAULTS_MET, NotSetUp, SetupLog
@@ -68,10 +69,10 @@ class ReplicaReads:
         self._tell = meter.note_replica
         self._state = _State()
 
-    @property
-    def fault(self) -> str | None:
-        """Why nothing can be read from it though it is there, or ``None``."""
-        return self._state.fault
+    def check(self) -> str | None:
+        """Why nothing is read from it, or ``None``. Does not block."""
+        error = self.pool.connects.error
+        return classify(error).said if error else self._state.fault
 
     def for_table(self, name: str) -> Self:
         """The same for queries on that declared table."""
@@ -98,7 +99,7 @@ class ReplicaReads:
     def _read(
         self, caller: Caller, query: Query[T], take_turn: Callable[[float], AbstractContextManager[None]]
     ) -> T:
-        if self.fault:
+        if self._state.fault:
             raise NotRead
         use = Use(find_deadline(caller.deadline))
         try:

@@ -131,11 +131,15 @@ class Lakebase:
         """Why no table at all can be read, or ``None``. Does not block."""
         return "every table is at fault" if self.setups.are_all_at_fault() else None
 
-    def tell_tables(self) -> dict[str, str | None]:
-        """What was found wrong with each table, by its name where there are several. Does not block."""
+    def tell_parts(self) -> dict[str, str | None]:
+        """What was found wrong with each table, by its name where there are several, and with the replica.
+
+        Does not block.
+        """
         logs = self.setups.by_table
         are_several = len(logs) > 1
-        return {f"table {name}" if are_several else "table": log.fault for name, log in logs.items()}
+        tables = {f"table {name}" if are_several else "table": log.fault for name, log in logs.items()}
+        return {**tables, "replica": self.replica.check()} if self.replica else tables
 
 
 def _examine_nothing(connection: Connection) -> Sequence[Check]:
