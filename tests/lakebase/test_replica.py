@@ -194,6 +194,16 @@ def test_while_the_replica_is_away_the_primary_answers(pair: Pair, client: Flask
     wait_until(lambda: who_served(client.get("/orders/sample")) == "replica")
 
 
+def test_while_the_primary_is_away_lists_go_on(pair: Pair, client: FlaskClient) -> None:
+    pair.database.server.stop("immediate")
+    try:
+        assert {who_served(client.get(path)) for path in LISTS} <= {"replica", None}
+        assert client.get("/orders/1", headers={"X-Request-Timeout": "0.5"}).status_code == 504
+    finally:
+        pair.database.server.start()
+    wait_until(lambda: client.get("/orders/1").status_code == 200)
+
+
 def test_an_export_goes_on_where_the_replica_ended(pair: Pair, client: FlaskClient) -> None:
     wanted = {int(str(key)) for (key,) in pair.database.execute("SELECT o_orderkey FROM orders_synced")}
     answer = client.get("/orders/export?fields=o_orderkey&header=false")
