@@ -34,6 +34,7 @@ from lakebase_api.http.problems import register_problems
 from lakebase_api.http.proxies import allow_hosts, trust_proxies
 from lakebase_api.http.quota import limit_callers
 from lakebase_api.http.reads import Reads
+from lakebase_api.http.replica_reads import describe_replica, read_from_replica
 from lakebase_api.http.request_context import Observing, register_exchange
 from lakebase_api.http.resource import Resource, read_always
 from lakebase_api.http.result_cache import TableCache
@@ -111,10 +112,11 @@ def _register_routes(app: Flask, service: Service, rights: Rights, observing: Ob
     register_home(app, service.tables, problem_types, rights)
     secret, slots = derive_secret(settings), build_slots(settings)
     for table, overlay in service.overlays.by_table.items():
-        build = partial(_build_operations, service, overlay, secret, slots, observing)
+        build = partial(_build_declared, service, overlay, secret, slots, observing)
         operations = TableOperations(rights, table, build)
         cache = TableCache(service.cache, TableDatabase(lakebase.database, overlay))
-        Resource(table).serve(app, document, operations.all, operations.admit, cache.answer)
+        keep = read_from_replica(cache.answer) if settings.has_replica else cache.answer
+        Resource(table).serve(app, document, operations.all, operations.admit, keep)
     own = service.audit_table
     build_own = partial(
         _build_operations, service, Overlay(own, settings.status_schema), secret, slots, observing
@@ -140,10 +142,23 @@ def _register_routes(app: Flask, service: Service, rights: Rights, observing: Ob
     }
     if len(service.tables) > 1:
         deciding["tables"] = lakebase.check_tables
-    register_probes(app, document, build_admit(rights), deciding, lakebase.tell_tables)
+    register_probes(app, document, build_admit(rights), deciding, lakebase.tell_parts)
     require_rights(app, document, reads_credentials=service.authenticator.reads_credentials)
     # After flask-smorest, whose own error handlers these replace.
     register_problems(app)
+
+
+def _build_declared(
+    service: Service,
+    overlay: Overlay,
+    secret: bytes,
+    slots: BoundedSemaphore,
+    observing: Observing,
+    table: Table,
+) -> Sequence[Operation]:
+    """The operations of a declared table, some of which a replica may serve."""
+    operations = _build_operations(service, overlay, secret, slots, observing, table)
+    return describe_replica(operations) if service.settings.has_replica else operations
 
 
 def _build_operations(

@@ -74,7 +74,8 @@ def _target_mistakes(settings: Settings) -> Iterator[str]:
 
 
 def _tls_mistakes(settings: Settings) -> Iterator[str]:
-    if settings.pg_sslmode in UNENCRYPTED_MODES and not _is_on_this_machine(settings.pg_host):
+    hosts = [settings.pg_host, *([settings.pg_host_read] if settings.pg_host_read else [])]
+    if settings.pg_sslmode in UNENCRYPTED_MODES and not all(map(_is_on_this_machine, hosts)):
         yield (
             f"PGSSLMODE: {settings.pg_sslmode} does not enforce TLS and is for a loopback host "
             "or a socket folder only; use require, verify-ca or verify-full."
@@ -87,6 +88,15 @@ def _tls_mistakes(settings: Settings) -> Iterator[str]:
             yield f"PGSSLROOTCERT: there is no file {settings.pg_sslrootcert}."
         elif not _has_certificates(settings.pg_sslrootcert):
             yield f"PGSSLROOTCERT: no certificates can be read from {settings.pg_sslrootcert}."
+
+
+def _replica_mistakes(settings: Settings) -> Iterator[str]:
+    if settings.read_endpoint and settings.pg_host_read:
+        yield "LAKEBASE_READ_ENDPOINT, PGHOST_READ: set one of them, not both."
+    elif settings.read_endpoint and settings.target is not TargetKind.AUTOSCALING:
+        yield "LAKEBASE_READ_ENDPOINT: goes with LAKEBASE_ENDPOINT only; else set PGHOST_READ."
+    if settings.pg_port_read and not settings.has_replica:
+        yield "PGPORT_READ: goes with PGHOST_READ or LAKEBASE_READ_ENDPOINT only."
 
 
 def _has_certificates(path: str) -> bool:
@@ -151,7 +161,8 @@ def _key_mistakes(settings: Settings) -> Iterator[str]:
 # With the settings that each looks at: where one is wrong by itself, more words on it would mislead.
 CONTRADICTIONS: tuple[tuple[tuple[str, ...], Callable[[Settings], Iterator[str]]], ...] = (
     (("lakebase_endpoint", "database_instance", "pg_host", "pg_user", "pg_password"), _target_mistakes),
-    (("pg_host", "pg_sslmode", "pg_sslrootcert"), _tls_mistakes),
+    (("pg_host", "pg_host_read", "pg_sslmode", "pg_sslrootcert"), _tls_mistakes),
+    (("lakebase_endpoint", "read_endpoint", "pg_host_read", "pg_port_read"), _replica_mistakes),
     (("databricks_client_id", "databricks_client_secret", "databricks_token"), _login_mistakes),
     (("pool_size", "pool_max_overflow"), _pool_mistakes),
     (("cors_origins", "cors_credentials"), _cors_mistakes),

@@ -36,9 +36,13 @@ UNENCRYPTED_MODES = ("disable", "allow", "prefer")
 # Threads that no request waits in for the database, for probes.
 SPARE_THREADS = 8
 EXPORTS_PER_CONNECTION = 4
+# Seconds that a read waits for a connection to a replica before it goes to the primary.
+REPLICA_PATIENCE = 0.25
 # Of as many places as one caller may take there is one more that it may not.
 TAKEN_PER_KEPT = 3
 
+ENDPOINT = r"projects/[^/\s]+/branches/[^/\s]+/endpoints/[^/\s]+"
+NO_ENDPOINT = "Must have the form projects/…/branches/…/endpoints/…."
 # Below, a secret that people see something made from could be guessed.
 SHORTEST_CURSOR_SECRET = 16
 # What may stand in a header of HTTP: ASCII letters, digits and signs.
@@ -75,10 +79,7 @@ class Settings:
         "LAKEBASE_ENDPOINT",
         "PGENDPOINT",
         "ENDPOINT_NAME",
-        field=matching(
-            r"projects/[^/\s]+/branches/[^/\s]+/endpoints/[^/\s]+",
-            error="Must have the form projects/…/branches/…/endpoints/….",
-        ),
+        field=matching(ENDPOINT, error=NO_ENDPOINT),
         help="Lakebase Autoscaling: the path of the endpoint, `projects/…/branches/…/endpoints/…`",
     )
     database_instance: str | None = setting(
@@ -96,6 +97,25 @@ class Settings:
         field=whole(1, 65535),
         default=5432,
         help="Port of the database",
+    )
+    read_endpoint: str | None = setting(
+        "LAKEBASE_READ_ENDPOINT",
+        field=matching(ENDPOINT, error=NO_ENDPOINT),
+        help="Lakebase Autoscaling: the endpoint of a read replica, or `LAKEBASE_ENDPOINT` where that has "
+        "readable secondaries: see [reading from a replica](reading.md#from-a-replica)",
+        shown_default="no replica",
+    )
+    pg_host_read: str | None = setting(
+        "PGHOST_READ",
+        field=joined(read_database_host),
+        help="Host of a replica of the database, in place of `LAKEBASE_READ_ENDPOINT`",
+        shown_default="no replica",
+    )
+    pg_port_read: int | None = setting(
+        "PGPORT_READ",
+        field=whole(1, 65535),
+        help="Port of the replica",
+        shown_default="that of the database",
     )
     pg_database: str = setting(
         "PGDATABASE",
@@ -487,6 +507,22 @@ class Settings:
         if self.database_instance:
             return TargetKind.PROVISIONED
         return TargetKind.STATIC
+
+    @property
+    def has_replica(self) -> bool:
+        """Whether a replica is named that lists, counts, samples and exports may be read from."""
+        return bool(self.read_endpoint or self.pg_host_read)
+
+    def for_replica(self) -> "Settings":
+        """The settings for the replica: nobody waits long for it, since the primary is there."""
+        return dataclasses.replace(
+            self,
+            lakebase_endpoint=self.read_endpoint or self.lakebase_endpoint,
+            pg_host=self.pg_host_read,
+            pg_port=self.pg_port_read or self.pg_port,
+            pool_timeout=REPLICA_PATIENCE,
+            wake_budget=0.0,
+        )
 
     @property
     def trusts_identity(self) -> bool:

@@ -13,6 +13,7 @@ from lakebase_api.doctor.examination import Examination
 from lakebase_api.doctor.freshness import judge_freshness
 from lakebase_api.doctor.growth import judge_growth
 from lakebase_api.doctor.own_tables import judge_own_tables
+from lakebase_api.doctor.replica import judge_replica
 from lakebase_api.doctor.roles import judge_rights
 from lakebase_api.environment import SettingsError, load_settings
 from lakebase_api.lakebase.connection import LakebaseConnection
@@ -107,6 +108,7 @@ def _check_database(
         yield from judge_key_table(None, settings)
         yield from judge_own_tables(None, settings.status_schema)
         yield judge_growth(None, settings.status_schema, tables)
+        yield from judge_replica(settings, None)
         return
     with connection:
         for check in _examine(settings, examination, connection, role):
@@ -116,6 +118,7 @@ def _check_database(
             yield from judge_key_table(connection, settings)
         yield from judge_own_tables(connection, settings.status_schema, role)
         yield judge_growth(connection, settings.status_schema, tables)
+        yield from judge_replica(settings, connection)
 
 
 def _skip_database(examination: Examination, reason: str) -> Iterator[Check]:

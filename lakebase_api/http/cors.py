@@ -28,6 +28,7 @@ EXPOSED = (
     "X-Data-As-Of",
     "X-Data-Version",
     "X-Process-Time",
+    "X-Read-After",
     "X-Request-Id",
 )
 

@@ -59,6 +59,8 @@ class Caller:
     request_id: str
     trace_id: str
     deadline: float
+    # How far a replica must be that is read; ``None``: none may be.
+    reads_after: str | None
     client: int | None
     find_version: Callable[[], int | None]
     record_end: Callable[[str, int, int], None]
@@ -136,6 +138,7 @@ class RunningExport:
                 caller.deadline,
                 caller.operation,
                 caller.request_id,
+                caller.reads_after,
             )
         )
         self._progress = self._held.enter_context(

@@ -76,6 +76,7 @@ class ExportView:
             exchange.request_id,
             exchange.trace.trace_id,
             deadline,
+            exchange.reads_after,
             _find_client(),
             self._find_version,
             record_end,
@@ -87,6 +88,7 @@ class ExportView:
         except ClientGone:
             return Response(status=499)  # for the log, as nginx has it
         exchange.record_use(running.work.waited, running.work.held)
+        exchange.server = running.work.server
         return self._respond(running, CSV if export.form.is_csv else NDJSON, has_header=has_header)
 
     def _build_export(self, query: dict[str, Any], *, is_csv: bool) -> Export:

@@ -18,6 +18,7 @@ from lakebase_api.http.json_response import answer_json
 from lakebase_api.http.operation import DEMAND_KEY, Answer, Keeping, Operation
 from lakebase_api.http.problems import Problem
 from lakebase_api.http.read_texts import name_rows, write_text
+from lakebase_api.http.request_context import current_exchange
 from lakebase_api.http.resource import FRESHNESS
 from lakebase_api.http.validation import refuse, refuse_query
 from lakebase_api.lakebase.copy_status import Freshness
@@ -85,7 +86,9 @@ class SyncedTable:
             headers={**operation.headers, **HEADERS},
             parameters=(*operation.parameters, MIN_VERSION),
         )
-        return replace(told, demanding=replace(told, around=self._answer_demand, keeping=Keeping.NEVER))
+        # Nor may a replica answer: what is known to be there is known of the primary.
+        demanding = replace(told, around=self._answer_demand, keeping=Keeping.NEVER, may_lag=False)
+        return replace(told, demanding=demanding)
 
     def _answer(self) -> Response:
         refuse_query()
@@ -111,7 +114,7 @@ class SyncedTable:
         # Found before the rows are read: they are of this version or of a later one.
         known = self._watch.find(self._table.name)
         response = answer()
-        if not _is_before(response, known):
+        if not _is_before(response, known) and not current_exchange().may_be_behind:
             self._tell(response, known)
         return response
 

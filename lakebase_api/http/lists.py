@@ -51,7 +51,8 @@ class ListViews:
         listing, reads = self._build_listing(query, form), self._reads
         count = None
         if query["include_count"]:
-            count = reads.counts.ask(listing.which, None, current_exchange().deadline)
+            exchange = current_exchange()
+            count = reads.counts.ask(listing.which, None, exchange.deadline, exchange.reads_after)
         if unchanged := self._answer_unchanged(form, listing, count):
             return unchanged
         offset = (page - 1) * listing.page_size

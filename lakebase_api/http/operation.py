@@ -84,6 +84,8 @@ class Operation:
     others: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     problems: Sequence[int] = QUERY_PROBLEMS
     keeping: Keeping = Keeping.NEVER
+    # Whether a replica may answer, which shows what was a moment ago.
+    may_lag: bool = False
     # What is done around the answer, whether that is read or from memory.
     around: Callable[[Answer], Response] | None = None
     # What serves requests that demand a version of the data, if not the same.

@@ -14,6 +14,7 @@ from flask import Flask, Response, g, request
 from lakebase_api.access.caller import ANONYMOUS, Caller, name_flow
 from lakebase_api.access.rate_limit import Standing
 from lakebase_api.http.validation import refuse
+from lakebase_api.lakebase.connection import PRIMARY
 from lakebase_api.sql.predicates import EVERYTHING, Predicates
 from lakebase_api.telemetry.observation import NO_ROUTE, ExportObservation, Observation, Observer, Route
 from lakebase_api.telemetry.trace_context import TraceContext, new_id, read_traceparent
@@ -46,6 +47,11 @@ class Exchange:
     held: float = 0.0
     # When a connection was first held.
     held_from: float | None = None
+    # How far a replica must be that answers it, if one may; and which server answered, where there are two.
+    reads_after: str | None = None
+    server: str = ""
+    # How far a replica must be that shows what the request changed.
+    committed: str | None = None
     # Rows of the answer, and what it takes of the caller's quota beyond those and what any request takes.
     rows: int = 0
     cost: float = 0.0
@@ -73,6 +79,11 @@ class Exchange:
         return self.route.operation
 
     @property
+    def may_be_behind(self) -> bool:
+        """Whether the answer may be a replica's, which shows what was a moment ago."""
+        return self.reads_after is not None and self.server != PRIMARY
+
+    @property
     def full_cost(self) -> float:
         """What the answer takes of the caller's quota beyond what any request takes."""
         # One row is what any request takes.
@@ -89,6 +100,14 @@ class Exchange:
         self.held += held
         if self.held_from is None and held:
             self.held_from = time.monotonic() - held
+
+    def note_server(self, server: str) -> None:
+        """Note which server answered."""
+        self.server = server
+
+    def note_commit(self, position: str) -> None:
+        """Note how far in the write-ahead log a replica must be that shows the change just made."""
+        self.committed = position
 
     def deadline_within(self, longest: float) -> float:
         """The deadline of what may take so many seconds, in place of those of other requests."""
@@ -177,7 +196,8 @@ def register_exchange(app: Flask, observing: Observing, longest: float) -> None:
         add = response.headers.add
         add("X-Request-Id", exchange.request_id)
         add("X-Process-Time", f"{seconds:.6f}")
-        add("Server-Timing", f"db;dur={exchange.held * 1000:.1f}, total;dur={seconds * 1000:.1f}")
+        server = f";desc={exchange.server}" if exchange.server else ""
+        add("Server-Timing", f"db;dur={exchange.held * 1000:.1f}{server}, total;dur={seconds * 1000:.1f}")
         add("X-Content-Type-Options", "nosniff")
         if (
             exchange.environ["REQUEST_METHOD"] == "HEAD"

@@ -173,8 +173,10 @@ class TableCache:
                 return self._show(kept, asked.exchange, "fwd=stale; fwd-status=304")
         forward = "fwd=stale" if kept else "fwd=uri-miss"
         if kept and kept.good_until == NEVER:
-            # Of what does not tell its state, as a page without rows, the one before it is as good.
-            asked.exchange.state = self._look(asked.exchange).state
+            # Of what does not tell its state, as a page without rows, the one before it is as good: unless
+            # that is another server's, which may be further.
+            if asked.exchange.reads_after is None:
+                asked.exchange.state = self._look(asked.exchange).state
             return self._read(asked, forward)
         # One that began before this request, whose answer may have been overtaken, and then one that did not.
         for _ in range(2):
@@ -204,13 +206,15 @@ class TableCache:
 
         def look() -> Known:
             began = time.monotonic()
-            caller = Background(deadline, f"check_{self._database.table.name}", exchange.flow)
+            operation = f"check_{self._database.table.name}"
+            caller = Background(deadline, operation, exchange.flow, reads_after=exchange.reads_after)
             state = self._database.read_for(caller, fetch_state)
             exchange.record_use(0.0, time.monotonic() - began)
             return Known(state, began)
 
         def share(deadline: float) -> Known:
-            return self._cache.states.share(self._database.table.name, exchange.started, deadline, look)
+            what = (self._database.table.name, exchange.reads_after)
+            return self._cache.states.share(what, exchange.started, deadline, look)
 
         try:
             return self._wait(exchange, share, deadline)

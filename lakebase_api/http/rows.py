@@ -43,9 +43,10 @@ class RowViews:
     def count(self, query: dict[str, Any]) -> Response:
         """How many rows there are."""
         counts, which = self._reads.counts, choose_rows(self._table, query)
-        count = counts.ask(which, query.get("accuracy"), current_exchange().deadline)
+        exchange = current_exchange()
+        count = counts.ask(which, query.get("accuracy"), exchange.deadline, exchange.reads_after)
         if count.accuracy is Accuracy.EXACT:
-            current_exchange().cost = COST_OF_COUNT - 1
+            exchange.cost = COST_OF_COUNT - 1
         as_of = count.as_of.isoformat(timespec="microseconds")
         total = f"total_{self._table.name}"
         response = answer_json({total: count.total, "accuracy": count.accuracy, "as_of": as_of})

@@ -52,6 +52,7 @@ def _list_rows(reads: Reads) -> Iterator[Operation]:
         query=lambda: reads.queries.count,
         answer=lambda: reads.schemas.count,
         headers=AGE,
+        may_lag=True,
     )
     yield Operation(
         "GET",
@@ -62,6 +63,7 @@ def _list_rows(reads: Reads) -> Iterator[Operation]:
         needs=Action.READ,
         query=lambda: reads.queries.sample,
         answer=lambda: reads.schemas.sample,
+        may_lag=True,
     )
     unchanged = f"The {table.one.replace('_', ' ')} is as `If-None-Match` says."
     yield Operation(
@@ -96,6 +98,7 @@ def _list_lists(reads: Reads) -> Iterator[Operation]:
         media_types=ROWS,
         headers=CACHE_STATUS,
         keeping=Keeping.ALWAYS,
+        may_lag=True,
     )
     shared: dict[str, Any] = {
         "parameters": (IF_NONE_MATCH,),
@@ -103,6 +106,7 @@ def _list_lists(reads: Reads) -> Iterator[Operation]:
         "headers": ETAG | describe_link_header(table) | CACHE_STATUS,
         "others": UNCHANGED,
         "keeping": Keeping.ALWAYS,
+        "may_lag": True,
     }
     yield Operation(
         "GET",
@@ -150,4 +154,5 @@ def _describe_export(view: ExportView) -> Operation:
             CSV: {"schema": TEXT, "example": show_csv(table)},
         },
         headers={"Content-Disposition": disposition},
+        may_lag=True,
     )

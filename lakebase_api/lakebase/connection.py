@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Self
 
 import psycopg
@@ -23,6 +24,8 @@ REMINDER = 60.0
 # Seconds from which on it was a wake that a connect waited for: to a database that is awake it takes a small
 # part of that, and the proxy of one that sleeps holds the connect until it is up.
 SLOW_CONNECT = 1.0
+# What the servers are called: the one that takes changes, and one that follows it.
+PRIMARY, REPLICA = "primary", "replica"
 # Of one text for all names, so that it is prepared once.
 SET_NAME = b"SELECT pg_catalog.set_config('application_name', $1, false)"
 
@@ -32,10 +35,11 @@ Connection = psycopg.Connection[TupleRow]
 class ConnectLog:
     """How connecting goes. Safe to use from any thread; times are of ``time.monotonic()``.
 
-    ``meter`` is told of connects, and of each wake.
+    ``meter`` is told of connects, and of each wake. ``server`` is what the log calls it, where there are two.
     """
 
-    def __init__(self, meter: Meter = NO_METER) -> None:
+    def __init__(self, meter: Meter = NO_METER, server: str = "") -> None:
+        self._to_server = f" to the {server}" if server else ""
         self._lock = threading.Lock()
         self._meter = meter
         self.error: psycopg.Error | CredentialError | None = None
@@ -67,7 +71,10 @@ class ConnectLog:
                 self._said_at = now
         if is_due:
             logger.warning(
-                "Connecting failed: %s. %s. Trying again until it succeeds.", first_line(error), failure.mend
+                "Connecting%s failed: %s. %s. Trying again until it succeeds.",
+                self._to_server,
+                first_line(error),
+                failure.mend,
             )
 
     def note_success(self, took: float) -> None:
@@ -84,13 +91,25 @@ class ConnectLog:
         if asleep_since is not None:
             self._meter.note_wake(asleep_since, now)
         if has_failed:
-            logger.info("Connected again")
+            logger.info("Connected%s again", self._to_server)
 
     def _find_sleep(self, began: float, now: float) -> float | None:
         """Since when the database was away until now, if it was: no other connect succeeded meanwhile."""
         if self.failing_since is not None:
             return min(self._outage_began, began)
         return began if now - began >= SLOW_CONNECT and began >= self._connected_at else None
+
+
+@dataclass
+class Position:
+    """How far a replica is in the write-ahead log, as one of its connections knows it.
+
+    ``demanded`` is how far it has to be for the next statement, until that is known; ``reached`` how far it
+    was before the latest that this was asked for. Both are texts of PostgreSQL's ``pg_lsn``.
+    """
+
+    demanded: str | None = None
+    reached: str = ""
 
 
 class LakebaseConnection(Connection):
@@ -105,6 +124,7 @@ class LakebaseConnection(Connection):
     opened_in: float
     # The turn of whoever has it from the pool.
     turn: Turn[int]
+    position: Position | None = None
     # What it is lent for.
     operation = ""
     # The session's name as far as it was set here, and as it is to be for the next statement.
@@ -150,3 +170,16 @@ class LakebaseConnection(Connection):
             RawCursor(self).execute(SET_NAME, (self.wanted_name,))
             self.name = self.wanted_name
         return super().execute(query, params, **options)
+
+
+class ReplicaConnection(LakebaseConnection):
+    """A connection to a replica, which may be asked how far that is."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.position = Position()
+
+
+def is_to_replica(connection: Connection) -> bool:
+    """Whether it is a replica that it leads to."""
+    return isinstance(connection, ReplicaConnection)

@@ -3,11 +3,11 @@
 import itertools
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from copy import copy
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import psycopg
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
@@ -17,7 +17,7 @@ from lakebase_api.lakebase.pool import DatabaseUnavailable, DeadlineExceeded, Po
 from lakebase_api.lakebase.prepared import run_afresh
 from lakebase_api.lakebase.retries import Retries, is_lost
 from lakebase_api.lakebase.setup_faults import FAULTS_MET, NotSetUp, SetupLog
-from lakebase_api.lakebase.statements import Labels
+from lakebase_api.lakebase.statements import Labels, find_position
 from lakebase_api.lakebase.watchdog import Watchdog
 from lakebase_api.settings import Settings
 
@@ -67,9 +67,42 @@ class Caller(Protocol):
         """The request that it is for, or empty."""
         ...
 
+    @property
+    def reads_after(self) -> str | None:
+        """How far in the write-ahead log a replica must be that answers its reads; ``None``: none may."""
+        ...
+
     def record_use(self, waited: float, held: float) -> None:
         """Note one use of a connection: the seconds waited for it and the seconds it was held."""
         ...
+
+    def note_server(self, server: str) -> None:
+        """Note which server answered, where there are two."""
+        ...
+
+    def note_commit(self, position: str) -> None:
+        """Note how far in the write-ahead log a replica must be that shows the change just made."""
+        ...
+
+
+class Replica(Protocol):
+    """A server that follows the primary."""
+
+    def read(self, caller: Caller, query: Query[T]) -> T:
+        """The result of the query. Raises ``NotRead``, and what the primary would not answer either."""
+        ...
+
+    def read_long(self, caller: Caller, query: Query[T]) -> T:
+        """As ``read``, for a statement that may go through the whole table."""
+        ...
+
+    def for_table(self, name: str) -> Self:
+        """The same for queries on that declared table."""
+        ...
+
+
+class NotRead(Exception):
+    """The replica did not answer, which is why the primary is to."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +113,15 @@ class Background:
     operation: str = ""
     flow: str = "background"
     request_id: str = ""
+    reads_after: str | None = None
 
     def record_use(self, waited: float, held: float) -> None:
+        """It is nobody's own."""
+
+    def note_server(self, server: str) -> None:
+        """It is nobody's own."""
+
+    def note_commit(self, position: str) -> None:
         """It is nobody's own."""
 
 
@@ -89,7 +129,8 @@ class Database:
     """Runs queries on pooled connections. Safe to share between threads once open.
 
     ``setup`` is for queries that are on none of the tables ``by_table``; ``find_caller`` gives the caller of
-    the current thread.
+    the current thread. ``replica`` answers what it may and can; ``server`` is which one this is, if there are
+    two.
     """
 
     def __init__(
@@ -99,15 +140,20 @@ class Database:
         setup: SetupLog,
         find_caller: Callable[[], Caller],
         by_table: Mapping[str, SetupLog] = MappingProxyType({}),
+        watchdog: Watchdog | None = None,
+        replica: Replica | None = None,
+        server: str = "",
     ) -> None:
         self._command_timeout = settings.command_timeout
         self._pool = pool
         self._labels = Labels(settings)
         self._find_caller = find_caller
-        self.watchdog = Watchdog()
+        self.watchdog = watchdog or Watchdog()
         self._retries = _Count()
         self._setup = setup
         self._by_table = by_table
+        self._replica = replica
+        self._server = server
 
     @property
     def retries(self) -> int:
@@ -118,6 +164,7 @@ class Database:
         """The same for queries on that declared table, which are refused while it is not as declared."""
         bound = copy(self)
         bound._setup = self._by_table[name]
+        bound._replica = self._replica and self._replica.for_table(name)
         return bound
 
     def open(self) -> None:
@@ -136,15 +183,21 @@ class Database:
         Raises ``DatabaseUnavailable``, ``DeadlineExceeded``, ``PoolTimeout``, ``TooManyRequests``, and what
         the query raises, except that ``NotSetUp`` takes the place of ``FAULTS_MET``.
         """
-        return self._run(self._find_caller(), query)
+        return self.read_for(self._find_caller(), query)
 
     def read_for(self, caller: Caller, query: Query[T]) -> T:
         """As ``read``, on behalf of somebody else than the current thread's caller."""
+        if self._replica and caller.reads_after is not None:
+            with suppress(NotRead):
+                return self._replica.read(caller, query)
         return self._run(caller, query)
 
     def read_long(self, query: Query[T]) -> T:
         """As ``read``, for a statement that may go through the whole table: few of those run at once."""
         caller = self._find_caller()
+        if self._replica and caller.reads_after is not None:
+            with suppress(NotRead):
+                return self._replica.read_long(caller, query)
         began = time.monotonic()
         with self._pool.take_long_turn(caller.flow, caller.deadline):
             caller.record_use(time.monotonic() - began, 0.0)
@@ -177,9 +230,9 @@ class Database:
     ) -> T:
         retries, was_at_a_loss = Retries(caller.deadline), False
         while True:
-            use = _Use(is_change=is_change)
+            use = Use(caller.deadline, is_change=is_change)
             try:
-                return self._use(query, caller, use)
+                return self.use(query, caller, use)
             except NotSetUp as error:
                 # What the statement met is gone by now.
                 if error.is_explained or was_at_a_loss:
@@ -197,21 +250,27 @@ class Database:
             self._pool.meter.note_retry()
             retries.pause()
 
-    def _use(self, query: Query[T], caller: Caller, use: "_Use") -> T:
-        """Run the query once, and note in ``use`` how far it came."""
+    def use(self, query: Query[T], caller: Caller, use: "Use") -> T:
+        """The result of the query, run once; notes in ``use`` how far it came. Raises as ``read`` does."""
         started = borrowed = time.monotonic()
         connection = None
         try:
-            connection = self._pool.borrow(caller.flow, caller.deadline)
+            connection = self._pool.borrow(caller.flow, use.deadline)
             borrowed = time.monotonic()
-            self.watchdog.watch(connection, caller.deadline)
-            self._limit_statement(connection, caller.deadline - borrowed)
+            self.watchdog.watch(connection, use.deadline)
+            self._limit_statement(connection, use.deadline - borrowed)
             self._labels.put(connection, caller.operation, caller.request_id)
             self._setup.refuse_other_table(connection)
             use.sent = True
+            if connection.position:
+                connection.position.demanded = caller.reads_after
             result = run_afresh(connection, query)
             self._setup.note_success(is_change=use.is_change)
             self._pool.note_success()
+            if self._server:
+                caller.note_server(self._server)
+            if self._replica and use.is_change:
+                caller.note_commit(find_position(connection))
             return result
         except FAULTS_MET as error:
             assert connection is not None
@@ -230,8 +289,10 @@ class Database:
                 self._pool.meter.note_no_connection(waited)
             caller.record_use(waited, held)
 
-    def _end(self, connection: LakebaseConnection, use: "_Use") -> None:
+    def _end(self, connection: LakebaseConnection, use: "Use") -> None:
         self.watchdog.release(connection)
+        if connection.position:
+            connection.position.demanded = None
         use.lost = use.lost or connection.closed
         if use.lost:
             self._pool.discard(connection)
@@ -250,10 +311,11 @@ class Database:
 
 
 @dataclass
-class _Use:
-    """How far one use of a connection came."""
+class Use:
+    """How far one use of a connection came, which has to end by ``deadline``, of ``time.monotonic()``."""
 
-    is_change: bool
+    deadline: float
+    is_change: bool = False
     sent: bool = False
     lost: bool = False
 

@@ -34,6 +34,10 @@ class Meter(Protocol):
         """The workspace was asked for a token."""
         ...
 
+    def note_replica(self, outcome: str) -> None:
+        """A replica was to answer a read; what became of that."""
+        ...
+
 
 class NoMeter:
     """Counts nothing."""
@@ -54,6 +58,9 @@ class NoMeter:
         """As ``Meter`` has it."""
 
     def note_refresh(self, *, succeeded: bool) -> None:
+        """As ``Meter`` has it."""
+
+    def note_replica(self, outcome: str) -> None:
         """As ``Meter`` has it."""
 
 

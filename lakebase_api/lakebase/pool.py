@@ -13,9 +13,11 @@ import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
 
 from lakebase_api.lakebase.connection import (
+    PRIMARY,
     Connection,
     ConnectLog,
     LakebaseConnection,
+    ReplicaConnection,
 )
 from lakebase_api.lakebase.credentials import CredentialError
 from lakebase_api.lakebase.failures import MAY_BE_FULL, MAY_BE_PASSWORD, classify
@@ -62,7 +64,7 @@ class Pool:
     """Connections to one target. Safe to share between threads.
 
     Open it after the fork and close it on the way out. ``greet`` is called with each new connection that it
-    keeps.
+    keeps. ``server`` is which of the two it leads to.
     """
 
     def __init__(
@@ -71,8 +73,10 @@ class Pool:
         target: Target,
         greet: Callable[[Connection], None],
         meter: Meter = NO_METER,
+        server: str = PRIMARY,
     ) -> None:
         self.meter = meter
+        self._connection_class = LakebaseConnection if server == PRIMARY else ReplicaConnection
         self._settings = settings
         self._target = target
         self._greet = greet
@@ -89,10 +93,10 @@ class Pool:
         self._long_places = Places(
             settings.most_long_waiting, settings.most_long_waiting_of_one, always=settings.most_long
         )
-        self.connects = ConnectLog(meter)
+        self.connects = ConnectLog(meter, "" if server == PRIMARY else server)
         self._pool = ConnectionPool(
             kwargs=self._connect_arguments,
-            connection_class=LakebaseConnection,
+            connection_class=self._connection_class,
             configure=self._configure,
             min_size=settings.pool_size,
             max_size=connections,
@@ -214,7 +218,7 @@ class Pool:
 
         Raises psycopg's errors and ``CredentialError``.
         """
-        connection = LakebaseConnection.connect(**self._connect_arguments())
+        connection = self._connection_class.connect(**self._connect_arguments())
         self._note_connection(connection)
         return connection
 

@@ -14,14 +14,15 @@ logger = logging.getLogger(__name__)
 
 # Seconds to the next try after the first, second, … failure in a row; the last one repeats.
 RETRY_DELAYS = (1, 2, 5, 15, 30, 60)
-JOB = "token-rotation"
+JOB, REPLICA_JOB = "token-rotation", "replica-token-rotation"
 
 
 class Rotation:
-    """Rotates one credential holder's token on a scheduler's thread."""
+    """Rotates one credential holder's token on a scheduler's thread, as the job of this name."""
 
-    def __init__(self, holder: CredentialHolder, scheduler: BackgroundScheduler) -> None:
+    def __init__(self, holder: CredentialHolder, scheduler: BackgroundScheduler, job: str = JOB) -> None:
         self._holder = holder
+        self._job = job
         self._scheduler = scheduler
         self._failures = 0
 
@@ -29,14 +30,14 @@ class Rotation:
         """Rotate at once and then whenever the token is due."""
         # The interval is the net below: each run sets the time of the next one itself.
         self._scheduler.add_job(
-            self._run, "interval", seconds=RETRY_DELAYS[-1], id=JOB, next_run_time=datetime.now(UTC)
+            self._run, "interval", seconds=RETRY_DELAYS[-1], id=self._job, next_run_time=datetime.now(UTC)
         )
 
     def _run(self) -> None:
         delay = self._rotate_if_due()
         next_run_time = datetime.now(UTC) + timedelta(seconds=delay)
         with suppress(JobLookupError):  # the scheduler was shut down meanwhile
-            self._scheduler.modify_job(JOB, next_run_time=next_run_time)
+            self._scheduler.modify_job(self._job, next_run_time=next_run_time)
 
     def _rotate_if_due(self) -> float:
         """Seconds until the next run."""

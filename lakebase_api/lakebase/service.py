@@ -5,19 +5,21 @@ from collections.abc import Callable, Sequence
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from lakebase_api.lakebase.connection import Connection
+from lakebase_api.lakebase.connection import PRIMARY, Connection
 from lakebase_api.lakebase.credentials import CredentialHolder, TokenTimes
 from lakebase_api.lakebase.database import Caller, Database
-from lakebase_api.lakebase.dedicated import DedicatedConnections
+from lakebase_api.lakebase.dedicated import DedicatedConnections, Slots
 from lakebase_api.lakebase.failures import classify
 from lakebase_api.lakebase.findings import Check
 from lakebase_api.lakebase.freshness import Ask
 from lakebase_api.lakebase.meter import NO_METER, Meter
 from lakebase_api.lakebase.pool import Pool
-from lakebase_api.lakebase.rotation import Rotation
+from lakebase_api.lakebase.replica import ReplicaReads
+from lakebase_api.lakebase.rotation import REPLICA_JOB, Rotation
 from lakebase_api.lakebase.setup_faults import SetupLog
 from lakebase_api.lakebase.setup_logs import Examiner, SetupLogs
 from lakebase_api.lakebase.target import Target
+from lakebase_api.lakebase.watchdog import Watchdog
 from lakebase_api.settings import Settings, TargetKind
 
 logger = logging.getLogger(__name__)
@@ -45,7 +47,7 @@ class Lakebase:
     ) -> None:
         target, self._holder = build_target(settings, meter)
         self._unused_variables = target.unused_variables
-        self._rotation = Rotation(self._holder, scheduler) if self._holder else None
+        self._rotations = [Rotation(self._holder, scheduler)] if self._holder else []
         self.setups = SetupLogs(examiner)
 
         def greet_and_report(connection: Connection) -> None:
@@ -53,24 +55,50 @@ class Lakebase:
             self.setups.report(connection)
 
         self.pool = Pool(settings, target, greet_and_report, meter)
-        of_no_table = SetupLog(_examine_nothing)
         own = {name: SetupLog(_examine_nothing, table=name) for name in own_tables}
         setups = {**self.setups.by_table, **own}
-        self.database = Database(settings, self.pool, of_no_table, find_caller, setups)
-        self.dedicated = DedicatedConnections(settings, self.pool, setups, self.database.watchdog)
+        watchdog = Watchdog()
+        self.replica: ReplicaReads | None = None
+        replica_slots = None
+        if settings.has_replica:
+            its_settings = settings.for_replica()
+            its_target, its_holder = build_replica_target(its_settings, settings, self._holder, meter)
+            if its_holder:
+                self._rotations.append(Rotation(its_holder, scheduler, REPLICA_JOB))
+            # Looked at by itself: it shows the tables as they were a moment ago.
+            its_setups = {**SetupLogs(examiner).by_table, **own}
+            self.replica = ReplicaReads(its_settings, its_target, find_caller, its_setups, watchdog, meter)
+            replica_slots = Slots(its_settings, self.replica.pool, its_setups)
+        self.database = Database(
+            settings,
+            self.pool,
+            SetupLog(_examine_nothing),
+            find_caller,
+            setups,
+            watchdog,
+            self.replica,
+            PRIMARY if self.replica else "",
+        )
+        self.dedicated = DedicatedConnections(
+            settings, Slots(settings, self.pool, setups), watchdog, replica_slots
+        )
 
     def open(self) -> None:
         """Start rotating and connecting in the background; returns at once."""
         if self._unused_variables:
             names = ", ".join(self._unused_variables)
             logger.warning("Not settings of this service, and not used: %s", names)
-        if self._rotation:
-            self._rotation.start()
+        for rotation in self._rotations:
+            rotation.start()
         self.database.open()
+        if self.replica:
+            self.replica.pool.open()
 
     def close(self) -> None:
         """Close every connection."""
         self.dedicated.close()
+        if self.replica:
+            self.replica.pool.close()
         self.database.close()
 
     def stats(self) -> dict[str, int]:
@@ -103,11 +131,15 @@ class Lakebase:
         """Why no table at all can be read, or ``None``. Does not block."""
         return "every table is at fault" if self.setups.are_all_at_fault() else None
 
-    def tell_tables(self) -> dict[str, str | None]:
-        """What was found wrong with each table, by its name where there are several. Does not block."""
+    def tell_parts(self) -> dict[str, str | None]:
+        """What was found wrong with each table, by its name where there are several, and with the replica.
+
+        Does not block.
+        """
         logs = self.setups.by_table
         are_several = len(logs) > 1
-        return {f"table {name}" if are_several else "table": log.fault for name, log in logs.items()}
+        tables = {f"table {name}" if are_several else "table": log.fault for name, log in logs.items()}
+        return {**tables, "replica": self.replica.check()} if self.replica else tables
 
 
 def _examine_nothing(connection: Connection) -> Sequence[Check]:
@@ -124,6 +156,21 @@ def build_target(settings: Settings, meter: Meter = NO_METER) -> tuple[Target, C
     workspace = Workspace(settings)
     holder = CredentialHolder(workspace.mint, meter)
     return Target(settings, holder, workspace), holder
+
+
+def build_replica_target(
+    settings: Settings, primary: Settings, holder: CredentialHolder | None, meter: Meter = NO_METER
+) -> tuple[Target, CredentialHolder | None]:
+    """The replica of its settings, and who holds its credentials unless those are the primary's."""
+    if holder is None:
+        return Target(settings), None
+    from lakebase_api.lakebase.workspace import Workspace
+
+    workspace = Workspace(settings, is_of_replica=True)
+    if settings.lakebase_endpoint == primary.lakebase_endpoint:
+        return Target(settings, holder, workspace), None
+    own = CredentialHolder(workspace.mint, meter)
+    return Target(settings, own, workspace), own
 
 
 def build_ask(settings: Settings) -> Ask | None:

@@ -57,12 +57,15 @@ def _drop_bodies(record: logging.LogRecord) -> bool:
 class Workspace:
     """The workspace that owns the database. Its methods may be called from any thread.
 
+    ``is_of_replica``: the settings name the endpoint of replicas, whose host is the one for reading.
+
     Each call ends within ``CALL_DEADLINE`` seconds and raises ``CredentialError`` when the workspace
     does not give what was asked.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, is_of_replica: bool = False) -> None:
         self._settings = settings
+        self._is_of_replica = is_of_replica
         self._client: WorkspaceClient | None = None
         self._looking = threading.Lock()
         self._hung: list[Future[Any]] = []
@@ -78,7 +81,7 @@ class Workspace:
         return Credential.living(token, life, refresh_interval=interval, now=asked_at)
 
     def find_host(self) -> str:
-        """The read-write host of the endpoint or instance."""
+        """The host of the endpoint or instance: the read-write one, or that of its replicas."""
         return self._ask("the database host", self._get_host)
 
     def find_user(self) -> str:
@@ -115,7 +118,7 @@ class Workspace:
         if self._settings.target is TargetKind.AUTOSCALING:
             endpoint = client.postgres.get_endpoint(name=self._settings.lakebase_endpoint or "")
             hosts = endpoint.status and endpoint.status.hosts
-            return (hosts and hosts.host) or ""
+            return (hosts and (hosts.read_only_host if self._is_of_replica else hosts.host)) or ""
         instance = client.database.get_database_instance(name=self._settings.database_instance or "")
         return instance.read_write_dns or ""
 

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from psycopg import errors
 from psycopg_pool import TooManyRequests
@@ -77,13 +77,17 @@ class TableCounts:
 
         self._find = lru_cache(FILTERS_KEPT)(build)
 
-    def ask(self, which: Predicates, wanted: Accuracy | None, deadline: float) -> Count:
+    def ask(
+        self, which: Predicates, wanted: Accuracy | None, deadline: float, reads_after: str | None = None
+    ) -> Count:
         """A count: exact, estimated, or exact if that takes at most ``COUNT_BUDGET`` from now.
+
+        ``reads_after`` is how far a replica must be that is asked for a new one; ``None``: none may be.
 
         When an exact one is wanted and does not come, raises ``DeadlineExceeded``, ``TooManyRequests`` or
         ``NotStarted``. Raises as reading does.
         """
-        return self._find(which).ask(wanted, deadline)
+        return self._find(which).ask(wanted, deadline, reads_after)
 
     def recall(self, which: Predicates) -> int | None:
         """The exact number, if it was counted at most ``COUNT_TTL`` ago."""
@@ -118,7 +122,7 @@ class SharedCount:
         self._took = 0.0
         self._ended = float("-inf")
 
-    def ask(self, wanted: Accuracy | None, deadline: float) -> Count:
+    def ask(self, wanted: Accuracy | None, deadline: float, reads_after: str | None = None) -> Count:
         """As ``TableCounts.ask``."""
         if wanted is Accuracy.ESTIMATED:
             return self._estimate()
@@ -126,7 +130,7 @@ class SharedCount:
         if latest and latest.age() <= self.lifetime(latest, wanted):
             return latest
         try:
-            return self._count(wanted, deadline)
+            return self._count(wanted, deadline, reads_after)
         except (TimeoutError, errors.QueryCanceled) as error:
             if wanted is Accuracy.EXACT:
                 raise DeadlineExceeded from error
@@ -146,32 +150,32 @@ class SharedCount:
             return max(self._settings.count_ttl, REST * count.took)
         return self._settings.count_ttl
 
-    def _count(self, wanted: Accuracy | None, deadline: float) -> Count:
+    def _count(self, wanted: Accuracy | None, deadline: float, reads_after: str | None) -> Count:
         """The exact count that is under way, or a new one. Raises ``TimeoutError`` if it takes too long."""
         if wanted is Accuracy.EXACT:
             with self._database.wait_long(deadline):
-                return self._run(deadline)
+                return self._run(deadline, reads_after)
         is_slow = self._took > self._settings.count_budget
         if is_slow and time.monotonic() < self._ended + REST * self._took:
             raise TimeoutError
         # Who knows that it takes longer need not wait to see it.
         patience = 0.0 if is_slow else self._settings.count_budget
         with self._database.wait_long(deadline):
-            return self._run(min(time.monotonic() + patience, deadline))
+            return self._run(min(time.monotonic() + patience, deadline), reads_after)
 
     def _estimate(self) -> Count:
         total = self._database.read(estimate_rows, self._which)
         return Count(total, Accuracy.ESTIMATED, datetime.now(UTC), time.monotonic())
 
-    def _run(self, end: float) -> Count:
+    def _run(self, end: float, reads_after: str | None) -> Count:
         running = self._running
         if running is None:
             if not self._slots.acquire(timeout=max(0.0, end - time.monotonic())):
                 raise TimeoutError
-            running = self._start()
+            running = self._start(reads_after)
         return running.result(max(0.0, end - time.monotonic()))
 
-    def _start(self) -> Future[Count]:
+    def _start(self, reads_after: str | None) -> Future[Count]:
         """Start to count in a thread that has the caller's slot, unless somebody else just did."""
         with self._lock:
             if self._running:
@@ -179,17 +183,19 @@ class SharedCount:
                 return self._running
             answer: Future[Count] = Future()
             try:
-                threading.Thread(target=self._work, args=(answer,), name="count", daemon=True).start()
+                work = partial(self._work, answer, reads_after)
+                threading.Thread(target=work, name="count", daemon=True).start()
             except RuntimeError as error:
                 self._slots.release()
                 raise NotStarted(str(error)) from error
             self._running = answer
             return answer
 
-    def _work(self, answer: Future[Count]) -> None:
+    def _work(self, answer: Future[Count], reads_after: str | None) -> None:
         began, as_of = time.monotonic(), datetime.now(UTC)
         table = self._database.overlay.table
-        caller = Background(began + self._settings.request_timeout, f"count_{table.name}")
+        deadline = began + self._settings.request_timeout
+        caller = Background(deadline, f"count_{table.name}", reads_after=reads_after)
         count = error = None
         try:
             total = self._database.read_for(caller, count_rows, self._which)

@@ -15,7 +15,7 @@ from lakebase_api.sql.predicates import Shape, describe_rows, is_plan_reusable
 from lakebase_api.sql.rows import STATEMENTS_KEPT, fetch_all
 from lakebase_api.sql.shown import Form, show_as
 from lakebase_api.sql.source import Source
-from lakebase_api.sql.state import compose_state
+from lakebase_api.sql.state import compose_state, settle_state
 from lakebase_api.table.values import MAX_BIGINT, MIN_BIGINT
 
 # Of the rows before the page, up to one more than fit in one: the least key, and that of the one after
@@ -112,8 +112,8 @@ def _fetch(
         following = shown[-1][place]
         if following == rows[len(shown)][place]:
             raise KeyNotUnique(f"{name} {following} is there more than once")
-    is_known = shown and state != "-"
-    return Page(shown, _find_previous(*map(int, before)), following, state if is_known else None)
+    known = settle_state(connection, state) if shown and state != "-" else None
+    return Page(shown, _find_previous(*map(int, before)), following, known)
 
 
 def _find_previous(least: int | None = None, start: int | None = None) -> int | Position | None:

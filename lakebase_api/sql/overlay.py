@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import psycopg
 
-from lakebase_api.lakebase.connection import Connection
+from lakebase_api.lakebase.connection import Connection, is_to_replica
+from lakebase_api.lakebase.database import NotRead
 from lakebase_api.lakebase.failures import first_line
 from lakebase_api.sql.overlay_names import name_changes, name_history
 from lakebase_api.sql.overlay_state import (
@@ -57,9 +58,12 @@ class Overlay:
     def find_source(self, connection: Connection) -> Source:
         """As ``source``, after looking where that is not known, or has to be done again.
 
-        Raises psycopg's errors.
+        Raises ``NotRead`` where a replica would be looked at, which may not show yet what is there, and
+        psycopg's errors.
         """
         if time.monotonic() >= self._look_at:
+            if is_to_replica(connection):
+                raise NotRead
             self.look(connection)
         return self._source
 

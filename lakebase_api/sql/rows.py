@@ -25,7 +25,7 @@ from lakebase_api.sql.predicates import (
 )
 from lakebase_api.sql.shown import Form, show_as
 from lakebase_api.sql.source import Source
-from lakebase_api.sql.state import compose_state
+from lakebase_api.sql.state import compose_state, settle_state
 from lakebase_api.table.declaration import Table
 
 # Statements of a kind that are kept: there is one for each shape of predicates, set of columns and order.
@@ -91,7 +91,7 @@ def fetch_many(
     found = {keys[row[-1] - 1]: row[:-2] for row in rows}
     if len(found) < len(rows):
         raise KeyNotUnique(f"a {', '.join(source.table.key_names)} is there more than once")
-    return found, rows[0][-2] if rows else None
+    return found, settle_state(connection, rows[0][-2]) if rows else None
 
 
 def count_rows(connection: Connection, source: Source, which: Predicates) -> int:

@@ -23,7 +23,7 @@ from lakebase_api.sql.rows import STATEMENTS_KEPT, fetch_all
 from lakebase_api.sql.shown import Form, show_as
 from lakebase_api.sql.sorting import Sort, compose_sort, find_ranges_after, reverse
 from lakebase_api.sql.source import Source
-from lakebase_api.sql.state import compose_state
+from lakebase_api.sql.state import compose_state, settle_state
 
 # The ranges follow each other in the order asked for: PostgreSQL merges them, and reads none further than it
 # must. What has changed is looked up for the rows of the page alone, unless it decides which they are.
@@ -73,7 +73,7 @@ def fetch_sorted(
         shown,
         previous=Position(_find_values(listing, shown, 0), is_backward=True) if has_come else None,
         next=Position(_find_values(listing, shown, -1)) if has_more else None,
-        state=shown[0][-1] if shown else None,
+        state=settle_state(connection, shown[0][-1]) if shown else None,
     )
 
 

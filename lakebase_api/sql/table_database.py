@@ -8,7 +8,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import psycopg
 from psycopg import errors
 
-from lakebase_api.lakebase.connection import Connection
+from lakebase_api.lakebase.connection import Connection, is_to_replica
 from lakebase_api.lakebase.database import Caller, Database
 from lakebase_api.sql.change_request import ValueNotTaken
 from lakebase_api.sql.overlay import Overlay
@@ -77,6 +77,8 @@ class TableDatabase:
                     raise ValueNotTaken from error
                 raise
             except (errors.UndefinedTable, errors.UndefinedColumn):
+                if is_to_replica(connection):
+                    raise
                 # Unless somebody removed the tables of changes.
                 self.overlay.look(connection)
                 if self.overlay.source is source:

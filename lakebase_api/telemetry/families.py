@@ -129,6 +129,13 @@ TOKEN_REFRESHES = Family(
     ("result",),
     known=(("success",), ("failure",)),
 )
+REPLICA_READS = Family(
+    Kind.COUNTER,
+    "lakebase_replica_reads_total",
+    "Reads that a replica was to answer, by what came of it; all but `answered` went to the primary.",
+    ("result",),
+    known=(("answered",), ("behind",), ("away",), ("failed",)),
+)
 WAKES = Family(
     Kind.COUNTER,
     "lakebase_wakes_total",
@@ -200,6 +207,7 @@ FAMILIES: Sequence[Family] = (
     TOKEN_EXPIRES,
     TOKEN_AGE,
     TOKEN_REFRESHES,
+    REPLICA_READS,
     WAKES,
     WAKE_DURATION,
     RETRIES,

@@ -124,6 +124,10 @@ class Metrics:
         """As ``Meter`` has it."""
         self.count(families.TOKEN_REFRESHES, ("success" if succeeded else "failure",))
 
+    def note_replica(self, outcome: str) -> None:
+        """As ``Meter`` has it."""
+        self.count(families.REPLICA_READS, (outcome,))
+
     def _add(self, family: Family, labels: Labels, by: float) -> None:
         place = self._places.get((family, labels)) or self._find(family, labels)
         self._numbers[place] += by

@@ -19,7 +19,14 @@ class Request:
     ) -> None:
         self.flow, self.operation, self.request_id = flow, operation, request_id
         self.deadline = time.monotonic() + seconds
+        self.reads_after: str | None = None
         self.uses: list[tuple[float, float]] = []
+
+    def note_server(self, server: str) -> None:
+        """There is one only."""
+
+    def note_commit(self, position: str) -> None:
+        """There is no replica."""
 
     def record_use(self, waited: float, held: float) -> None:
         self.uses.append((waited, held))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from lakebase_api.lakebase.connection import Connection
-from lakebase_api.lakebase.dedicated import DedicatedConnections
+from lakebase_api.lakebase.dedicated import DedicatedConnections, Slots
 from lakebase_api.lakebase.setup_faults import SetupLog
 from lakebase_api.settings import Settings
 from tests.lakebase.borrowing import ask, connect
@@ -17,7 +17,9 @@ def dedicated(settings: Settings) -> Iterator[DedicatedConnections]:
     database = connect(settings)
     database.watchdog.open()
     setup = SetupLog(lambda connection: [])
-    yield DedicatedConnections(settings, database._pool, {"orders": setup}, database.watchdog)
+    yield DedicatedConnections(
+        settings, Slots(settings, database._pool, {"orders": setup}), database.watchdog
+    )
     database.watchdog.close()
 
 

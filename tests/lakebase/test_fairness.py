@@ -13,7 +13,7 @@ from psycopg_pool import TooManyRequests
 
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.database import Database
-from lakebase_api.lakebase.dedicated import DedicatedConnections, DedicatedWork, LimitReached
+from lakebase_api.lakebase.dedicated import DedicatedConnections, DedicatedWork, LimitReached, Slots
 from lakebase_api.lakebase.setup_faults import SetupLog
 from lakebase_api.settings import Settings
 from tests.lakebase.borrowing import Request, ask, connect
@@ -118,7 +118,7 @@ def test_exports_of_one_caller_leave_room_and_the_next_connection_to_another(set
     one = replace(settings, export_concurrency=1)
     with opened(one) as database, ExitStack() as under_way:
         setups = {"orders": SetupLog(lambda connection: [])}
-        dedicated = DedicatedConnections(one, database._pool, setups, database.watchdog)
+        dedicated = DedicatedConnections(one, Slots(one, database._pool, setups), database.watchdog)
 
         def begin(flow: str) -> DedicatedWork:
             end = time.monotonic() + 20
@@ -139,7 +139,7 @@ def test_a_connection_of_exports_goes_to_the_caller_that_has_none(settings: Sett
     one = replace(settings, export_concurrency=1)
     with opened(one) as database, ThreadPoolExecutor(8) as threads:
         setups = {"orders": SetupLog(lambda connection: [])}
-        dedicated = DedicatedConnections(one, database._pool, setups, database.watchdog)
+        dedicated = DedicatedConnections(one, Slots(one, database._pool, setups), database.watchdog)
         proceed, served = threading.Semaphore(0), []
 
         def export(flow: str) -> None:
@@ -153,7 +153,7 @@ def test_a_connection_of_exports_goes_to_the_caller_that_has_none(settings: Sett
         exports = []
         for flow in ("ann", "ann", "ann", "bob"):
             exports.append(threads.submit(export, flow))
-            wait_until(lambda: len(served) + dedicated._turns.waiting == len(exports))
+            wait_until(lambda: len(served) + dedicated.primary._turns.waiting == len(exports))
         proceed.release()
         wait_until(lambda: len(served) == 2)
         assert served == ["ann", "bob"]

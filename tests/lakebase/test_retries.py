@@ -10,7 +10,7 @@ import pytest
 from psycopg import errors
 
 from lakebase_api.lakebase.connection import Connection
-from lakebase_api.lakebase.dedicated import MAX_CONFLICTS, MAX_LOSSES, DedicatedConnections
+from lakebase_api.lakebase.dedicated import MAX_CONFLICTS, MAX_LOSSES, DedicatedConnections, Slots
 from lakebase_api.lakebase.retries import LOSSES
 from lakebase_api.lakebase.setup_faults import SetupLog
 from lakebase_api.settings import Settings
@@ -33,7 +33,7 @@ def read_dedicated(settings: Settings) -> Iterator[Read]:
     database, setup = connect(settings), SetupLog(lambda connection: [])
     watchdog, one = database.watchdog, replace(settings, export_concurrency=1)
     watchdog.open()
-    dedicated = DedicatedConnections(one, database._pool, {"orders": setup}, watchdog)
+    dedicated = DedicatedConnections(one, Slots(one, database._pool, {"orders": setup}), watchdog)
     with dedicated.begin("ann", "orders", lambda connection: None, time.monotonic() + 20) as work:
         yield lambda query: work.read(query, 20)
     watchdog.close()

@@ -13,6 +13,7 @@ from databricks.sdk import WorkspaceClient
 from lakebase_api.environment import load_settings
 from lakebase_api.lakebase import workspace as workspace_module
 from lakebase_api.lakebase.credentials import CredentialError
+from lakebase_api.lakebase.service import build_replica_target, build_target
 from lakebase_api.lakebase.workspace import Workspace
 from tests.stand_in import Workspace as StandIn
 from tests.waiting import wait_until
@@ -50,6 +51,39 @@ def test_host_and_user_are_found(stand_in: StandIn, kind: str) -> None:
     workspace = connect(stand_in, kind)
     assert workspace.find_host() == stand_in.db_host
     assert workspace.find_user() == stand_in.user.name
+
+
+def test_the_host_of_replicas_is_that_for_reading(stand_in: StandIn) -> None:
+    stand_in.db_read_only_host = "ro.db.example"
+    settings = load_settings(
+        {
+            "LAKEBASE_ENDPOINT": stand_in.endpoint,
+            "LAKEBASE_READ_ENDPOINT": stand_in.endpoint,
+            **stand_in.environment(stand_in.user),
+        }
+    )
+    target, holder = build_target(settings)
+    replica, own = build_replica_target(settings.for_replica(), settings, holder)
+    assert replica.connect_arguments()["host"] == "ro.db.example"
+    assert target.connect_arguments()["host"] == stand_in.db_host
+    # One endpoint, one token.
+    assert own is None
+    assert replica.connect_arguments()["password"] == target.connect_arguments()["password"]
+
+
+def test_another_endpoint_has_tokens_of_its_own(stand_in: StandIn) -> None:
+    settings = load_settings(
+        {
+            "LAKEBASE_ENDPOINT": "projects/p/branches/b/endpoints/primary",
+            "LAKEBASE_READ_ENDPOINT": stand_in.endpoint,
+            **stand_in.environment(stand_in.user),
+        }
+    )
+    _, holder = build_target(settings)
+    replica, own = build_replica_target(settings.for_replica(), settings, holder)
+    assert own is not None
+    assert replica.connect_arguments()["password"] == own.token()
+    assert own.token() in stand_in.issued_tokens
 
 
 def test_where_no_thread_can_be_started_the_next_call_may_succeed(
