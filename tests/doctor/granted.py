@@ -1,7 +1,7 @@
 """What the command that grants did, and a clock that moves only while it waits."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from lakebase_api.doctor.granting import GrantCommand, GrantOptions, GrantRefused
@@ -25,7 +25,7 @@ class Ran:
 class Waits:
     """A clock, and a sleep that takes no time: the n-th does the n-th of the steps, where there is one."""
 
-    steps: list[Callable[[], object]] = field(default_factory=list)
+    steps: Sequence[Callable[[], object]] = ()
     slept: list[float] = field(default_factory=list)
 
     def clock(self) -> float:
