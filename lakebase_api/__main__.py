@@ -19,7 +19,7 @@ from lakebase_api.lakebase.findings import MARKS, Check, State
 from lakebase_api.log_lines import TextLines, log_uncaught
 from lakebase_api.new_folder import FILES, FolderRefused, write_folder
 
-# Minutes. The 7,500,000 orders of TPC-H take about an hour to be copied at one compute unit.
+# Minutes. Others report about an hour for the first copy of 7,500,000 rows, at one compute unit.
 WAIT = 90
 LONGEST_WAIT = 1440
 

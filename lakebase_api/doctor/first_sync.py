@@ -75,7 +75,9 @@ def _describe_progress(copy: CopyStatus) -> str:
     if sync.done is not None:
         parts.append(f"{sync.done:.0%}")
     if sync.seconds_left is not None:
-        parts.append(f"about {sync.seconds_left:,.0f} s left")
+        is_long = sync.seconds_left >= 120
+        left = f"{sync.seconds_left / 60:,.0f} min" if is_long else f"{sync.seconds_left:,.0f} s"
+        parts.append(f"about {left} left")
     return ", ".join(parts)
 
 

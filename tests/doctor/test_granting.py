@@ -159,6 +159,13 @@ def test_a_member_of_the_owning_role_grants_as_the_owner(owned: Shop) -> None:
         owned.execute("DROP OWNED BY keepers CASCADE; DROP ROLE keepers")
 
 
+def test_who_has_a_right_with_the_right_to_grant_it_grants_it(shop: Shop) -> None:
+    shop.execute(f'REVOKE SELECT ON orders_synced FROM "{APP}"')
+    shop.execute(f'GRANT SELECT ON orders_synced TO "{PERSON}" WITH GRANT OPTION')
+    assert grant({**shop.environment, "PGUSER": PERSON}, APP).refusal == ""
+    read_as(shop)
+
+
 def test_a_role_that_is_not_there_comes_with_how_it_comes_to_be(owned: Shop) -> None:
     ran = grant(owned.environment, "no-such-id", options=GrantOptions(wait=60))
     assert ran.out == ""

@@ -1,7 +1,7 @@
 """The command that grants, where a workspace knows the apps and how the first syncs of tables go."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
@@ -169,11 +169,15 @@ def test_a_table_in_its_first_sync_is_waited_for_and_the_others_are_granted_at_o
 
 def test_what_goes_on_alike_is_told_once_a_minute(deliveries: Deliveries) -> None:
     deliveries.say(FILLING)
-    waits = Waits([lambda: None] * 9 + [deliveries.make, lambda: deliveries.say(SyncedTable())])
+    slow = replace(FILLING, progress=Progress(version=1, seconds_left=2700))
+    waits = Waits(
+        [lambda: deliveries.say(slow)] * 9 + [deliveries.make, lambda: deliveries.say(SyncedTable())]
+    )
     ran = grant(deliveries.environment, PRINCIPAL, options=WAITING, waits=waits)
     assert ran.refusal == ""
     assert waits.slept == [INTERVAL] * 11
     assert ran.told.count("is waited for") == 3
+    assert ran.told.count("about 45 min left") == 2
 
 
 def test_a_table_that_the_database_has_a_moment_later_is_waited_for(deliveries: Deliveries) -> None:
