@@ -102,7 +102,12 @@ class GrantCommand:
         faults = self._work(grants)
         if faults:
             lacking = ", ".join(dict.fromkeys(check.table or check.name for check in faults))
-            raise GrantRefused(f"Not all is there that {role} needs, for {grants.login} to give: {lacking}.")
+            is_itself = " That is the role itself: run this as the owner of the tables." * (
+                role == grants.login
+            )
+            raise GrantRefused(
+                f"Not all is there that {role} needs, for {grants.login} to give: {lacking}.{is_itself}"
+            )
         if not grants.count:
             self._tell(f"Nothing had to be done: {role} may read {self._names}.")
         elif not options.only_shows:

@@ -149,6 +149,12 @@ def test_who_is_not_the_owner_is_told_who_is_and_what_they_run(shop: Shop, right
     assert ran.refusal == f"Not all is there that {APP} needs, for {PERSON} to give: orders."
 
 
+def test_the_app_itself_is_told_that_it_is_not_the_one_to_run_this(shop: Shop) -> None:
+    shop.execute(f'REVOKE SELECT ON orders_synced FROM "{APP}"')
+    ran = grant(shop.environment, APP)
+    assert ran.refusal.endswith("orders. That is the role itself: run this as the owner of the tables.")
+
+
 def test_a_member_of_the_owning_role_grants_as_the_owner(owned: Shop) -> None:
     owned.execute("CREATE ROLE keepers NOLOGIN")
     try:

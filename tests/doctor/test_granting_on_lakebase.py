@@ -186,6 +186,29 @@ def test_a_table_that_the_database_has_a_moment_later_is_waited_for(deliveries: 
     assert (ran.refusal, ran.statements[-1]) == ("", GRANT_PARCELS)
 
 
+def test_a_schema_that_the_sync_makes_is_waited_for_with_its_table(
+    deliveries: Deliveries, tmp_path: Path
+) -> None:
+    file = tmp_path / "late.toml"
+    file.write_text(DECLARED.replace("deliveries.parcels", "late.parcels"))
+    deliveries.say(MAKING)
+
+    def sync() -> None:
+        deliveries.lakebase.execute(f'CREATE SCHEMA late AUTHORIZATION "{deliveries.person}"')
+        deliveries.make()
+        deliveries.lakebase.execute("ALTER TABLE deliveries.parcels SET SCHEMA late")
+        deliveries.say(SyncedTable())
+
+    try:
+        environment = {**deliveries.environment, "TABLES_FILE": str(file)}
+        steps = [lambda: deliveries.say(SyncedTable()), sync]
+        ran = grant(environment, PRINCIPAL, options=WAITING, waits=Waits(steps))
+        assert ran.refusal == ""
+        assert ran.statements[-1] == f'GRANT SELECT ON "late"."parcels" TO "{PRINCIPAL}"'
+    finally:
+        deliveries.lakebase.execute("DROP SCHEMA IF EXISTS late CASCADE")
+
+
 def test_a_synced_table_that_is_another_one_than_is_declared_is_not_waited_for_long(
     deliveries: Deliveries,
 ) -> None:
