@@ -9,16 +9,19 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from lakebase_api.doctor.granting import GrantCommand, GrantOptions, GrantRefused
 from lakebase_api.doctor.key_commands import KeyCommands, KeysRefused
 from lakebase_api.doctor.pruning import prune
 from lakebase_api.doctor.report import run_checks
 from lakebase_api.doctor.setting_up import SetupRefused, set_up
 from lakebase_api.introspection.command import Refused, check_declared, introspect, warn_of_same
-from lakebase_api.lakebase.findings import Check, State
+from lakebase_api.lakebase.findings import MARKS, Check, State
 from lakebase_api.log_lines import TextLines, log_uncaught
 from lakebase_api.new_folder import FILES, FolderRefused, write_folder
 
-MARKS = {State.OK: "✓", State.ADVICE: "!", State.FAILED: "✗", State.NOT_CHECKED: "–"}
+# Minutes. Others report about an hour for the first copy of 7,500,000 rows, at one compute unit.
+WAIT = 90
+LONGEST_WAIT = 1440
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -27,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         return _run_command(options, parser)
-    except (SetupRefused, Refused, KeysRefused, FolderRefused) as refusal:
+    except (SetupRefused, GrantRefused, Refused, KeysRefused, FolderRefused) as refusal:
         print(refusal, file=sys.stderr)
         return 1
 
@@ -38,6 +41,8 @@ def _run_command(options: argparse.Namespace, parser: argparse.ArgumentParser) -
         return _print_json(checks) if options.json else _print_lines(checks)
     if options.command == "setup":
         print(_set_up(options))
+    elif options.command == "grant":
+        _grant(options)
     elif options.command == "introspect":
         return _introspect(options)
     elif options.command == "keys":
@@ -75,6 +80,7 @@ def _build_parser() -> argparse.ArgumentParser:
     setup.add_argument(
         "--older-than", type=_read_days, default=365, metavar="DAYS", help="with --prune; by default 365"
     )
+    _add_grant(commands)
     _add_introspect(commands)
     new = commands.add_parser(
         "new",
@@ -84,6 +90,45 @@ def _build_parser() -> argparse.ArgumentParser:
     new.add_argument("folder", help="a folder that is not there, or empty")
     _add_keys(commands)
     return parser
+
+
+def _add_grant(commands: Any) -> None:
+    grant = commands.add_parser(
+        "grant",
+        help="grant what the app needs to read the declared tables",
+        description="Logs in as the settings say, which is to be the owner of the tables, and runs the "
+        "statements that `doctor --role` would print. Tables that are being made are waited for. Standard "
+        "output has the statements, and nothing else. What is granted already is left alone: run it after "
+        "each time that a synced table was created anew, which drops its grants. Ends with status 1 when "
+        "something is missing still.",
+    )
+    who = grant.add_mutually_exclusive_group(required=True)
+    who.add_argument("--app", metavar="NAME", help="to the service principal of this Databricks App")
+    who.add_argument("--role", metavar="ID", help="to this role, such as the client id of the app")
+    grant.add_argument("--indexes", action="store_true", help="make the indexes as well that doctor prints")
+    grant.add_argument(
+        "--wait",
+        type=_read_minutes,
+        default=WAIT,
+        metavar="MINUTES",
+        help=f"how long to wait for tables in their first sync; by default {WAIT}",
+    )
+    grant.add_argument("--dry-run", action="store_true", help="print the statements, and run none")
+
+
+def _read_minutes(text: str) -> int:
+    if not text.isdecimal() or int(text) > LONGEST_WAIT:
+        raise argparse.ArgumentTypeError(f"must be whole minutes, from 0 to {LONGEST_WAIT}")
+    return int(text)
+
+
+def _grant(options: argparse.Namespace) -> None:
+    wanted = GrantOptions(options.indexes, options.dry_run, options.wait * 60)
+    command = GrantCommand(os.environ, wanted, sys.stdout, sys.stderr)
+    if options.app:
+        command.grant_app(options.app)
+    else:
+        command.grant_role(options.role)
 
 
 def _read_days(text: str) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from lakebase_api.doctor.facts import Facts
 from lakebase_api.doctor.names import name_changes, quote
-from lakebase_api.lakebase.findings import Blocks, Check, advised, failed, name_changes_check, passed
+from lakebase_api.lakebase.findings import Blocks, Check, Remedy, advised, failed, name_changes_check, passed
 from lakebase_api.settings import Settings
 from lakebase_api.sql.overlay_names import IDEMPOTENCY_TABLE, list_privileges, spell_storage_type
 from lakebase_api.sql.overlay_state import find_lacking, find_other_types, has_circumstances
@@ -85,6 +85,7 @@ def _judge_grants(facts: Facts, settings: Settings, *, for_reading: bool) -> Che
         f"{role.role} may not work with the tables in {schema}",
         mend=f"Their owner, {role.status_schema_owner}, runs",
         sql=tuple(grants),
+        remedy=Remedy.GRANT if for_reading else Remedy.OTHER,
         fault=f"a grant on the tables of {name_changes(facts.table)} is missing",
         blocks=Blocks.EVERYTHING if reads_fail else Blocks.CHANGES,
     )

@@ -2,7 +2,7 @@
 
 from lakebase_api.doctor.facts import Column, Facts
 from lakebase_api.doctor.names import name_setting, quote, quote_source
-from lakebase_api.lakebase.findings import Blocks, Check, advised, failed, passed
+from lakebase_api.lakebase.findings import Blocks, Check, Remedy, advised, failed, passed
 from lakebase_api.settings import Settings
 from lakebase_api.table import declaration
 from lakebase_api.table.declaration import Table
@@ -101,6 +101,7 @@ def _demand_usage(facts: Facts, schemas: list[str]) -> Check:
         f"{role} may not use the types in {', '.join(map(quote, schemas))}",
         mend="The owner of the schema runs",
         sql=tuple(f"GRANT USAGE ON SCHEMA {quote(schema)} TO {quote(role)}" for schema in schemas),
+        remedy=Remedy.GRANT,
         fault="a grant is missing",
         blocks=Blocks.EVERYTHING,
     )

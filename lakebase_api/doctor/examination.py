@@ -13,7 +13,7 @@ from lakebase_api.doctor.marks import find_marks
 from lakebase_api.doctor.relation import judge_table
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.failures import NO_CONNECT, NO_LOGIN, Failure
-from lakebase_api.lakebase.findings import KEY, Check, failed, name_changes_check, passed, skipped
+from lakebase_api.lakebase.findings import KEY, Check, Remedy, failed, name_changes_check, passed, skipped
 from lakebase_api.lakebase.setup_logs import AT_ANY_TIME
 from lakebase_api.settings import Settings
 from lakebase_api.table.declaration import Table
@@ -42,29 +42,34 @@ class Examination:
         Only where rows must be looked at can it take longer than a moment: two seconds for a table, and not
         after ``look_until``, a time of ``time.monotonic()``.
         """
-        tables = [self._tables[name] for name in (self._tables if names is None else names)]
+        tables = self._choose(names)
         gathered = Catalogues(connection, self._settings).gather(tables, look_until)
         rights = [] if gathered is None else [*self._judge(gathered[1])]
         return [*rights, judge_connections(connection, self._settings)]
 
-    def examine_for(self, connection: Connection, role: str) -> list[Check]:
-        """The same of all tables for another role, whether the session is that of somebody else."""
-        tables = list(self._tables.values())
+    def examine_for(
+        self, connection: Connection, role: str, names: Collection[str] | None = None
+    ) -> list[Check]:
+        """The same for another role, while the session is that of somebody else."""
+        tables = self._choose(names)
         gathered = Catalogues(connection, self._settings, role).gather(tables, AT_ANY_TIME)
         connections = judge_connections(connection, self._settings)
         if gathered is None:
-            return [miss_role(role), *self.skip(f"there is no role {role}"), connections]
+            return [miss_role(role), *self.skip(f"there is no role {role}", names), connections]
         return [_judge_role(gathered[0]), *self._judge(gathered[1]), connections]
 
     def find_marks(self, connection: Connection, names: Collection[str]) -> Mapping[str, str]:
         """For each of these tables what is another one once it is defined in another way."""
         return find_marks(connection, [self._tables[name] for name in names])
 
-    def skip(self, reason: str) -> Iterator[Check]:
-        """The checks of all tables, as not made."""
-        for table in self._tables.values():
+    def skip(self, reason: str, names: Collection[str] | None = None) -> Iterator[Check]:
+        """The checks of these tables, by default of all, as not made."""
+        for table in self._choose(names):
             for name in (*RIGHTS, name_changes_check(table.name)):
                 yield self._label(skipped(name, reason), table)
+
+    def _choose(self, names: Collection[str] | None) -> list[Table]:
+        return [self._tables[name] for name in (self._tables if names is None else names)]
 
     def _judge(self, gathered: Sequence[Facts]) -> Iterator[Check]:
         for facts in gathered:
@@ -94,12 +99,14 @@ def miss_role(role: str) -> Check:
 
 def _judge_role(found: Role) -> Check:
     if not found.may_log_in:
-        return _refuse_role(found, "log in", NO_LOGIN)
+        return _refuse_role(found, "log in", NO_LOGIN, Remedy.OTHER)
     if not found.may_connect:
-        return _refuse_role(found, f"connect to {found.database}", NO_CONNECT)
+        return _refuse_role(found, f"connect to {found.database}", NO_CONNECT, Remedy.GRANT)
     return passed("role", f"{found.role} may connect")
 
 
-def _refuse_role(found: Role, what: str, failure: Failure) -> Check:
+def _refuse_role(found: Role, what: str, failure: Failure, remedy: Remedy) -> Check:
     sql_that_mends = failure.build_sql(found.role, found.database)
-    return failed("role", f"{found.role} may not {what}", mend=failure.mend, sql=sql_that_mends)
+    return failed(
+        "role", f"{found.role} may not {what}", mend=failure.mend, sql=sql_that_mends, remedy=remedy
+    )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from lakebase_api.doctor.catalogues import find_uses
 from lakebase_api.doctor.facts import Facts, Index, Use
 from lakebase_api.doctor.names import quote_source
-from lakebase_api.lakebase.findings import Check, advised, passed, skipped
+from lakebase_api.lakebase.findings import Check, Remedy, advised, passed, skipped
 
 NAME = "filters"
 # Fewer rows are read in a moment, whatever is asked of them.
@@ -83,6 +83,8 @@ def _advise(facts: Facts, needed: Sequence[Index], few: Mapping[Index, int]) -> 
         mend="Indexes are allowed on a synced table, and are lost when it is created anew"
         f"{note}. For what callers do filter by, the owner, {relation.owner}, runs",
         sql=tuple(f"CREATE INDEX{how} ON {table} {_compose_index(facts, index)}" for index in needed),
+        # Whoever sees one that is not valid decides whether to wait for it or to drop it.
+        remedy=Remedy.OTHER if invalid else Remedy.INDEX,
     )
 
 

@@ -2,7 +2,7 @@
 
 from lakebase_api.doctor.facts import Facts, Index, Seen, Use
 from lakebase_api.doctor.names import name_kind, name_setting, quote_source
-from lakebase_api.lakebase.findings import KEY, Blocks, Check, advised, failed, passed, skipped
+from lakebase_api.lakebase.findings import KEY, Blocks, Check, Remedy, advised, failed, passed, skipped
 from lakebase_api.settings import Settings
 
 
@@ -60,6 +60,7 @@ def _demand_unique(facts: Facts) -> Check:
         "table that is created anew has one if it is made with a primary key, and loses others. The owner, "
         f"{relation.owner}, runs",
         sql=(f"CREATE UNIQUE INDEX{how} ON {table} ({facts.quoted_key})",),
+        remedy=_choose_remedy(facts),
         fault="the key is not unique",
         blocks=Blocks.EVERYTHING,
     )
@@ -89,6 +90,7 @@ def _demand_index(facts: Facts) -> Check:
         mend="Without one every read goes through the whole partition. The owner, "
         f"{facts.relation.owner}, runs",
         sql=(f"CREATE INDEX ON {table} ({facts.quoted_key})",),
+        remedy=_choose_remedy(facts),
         fault="the key has no index",
     )
 
@@ -102,7 +104,13 @@ def _advise_index(facts: Facts) -> Check:
         f"{_name_invalid(facts)}",
         mend=f"Without one a page of a list may read every row. The owner, {facts.relation.owner}, runs",
         sql=(f"CREATE INDEX CONCURRENTLY ON {table} ({facts.quoted_key})",),
+        remedy=_choose_remedy(facts),
     )
+
+
+def _choose_remedy(facts: Facts) -> Remedy:
+    """Whoever sees one that is not valid decides whether to wait for it or to drop it."""
+    return Remedy.OTHER if _find_index(facts).invalid else Remedy.INDEX
 
 
 def _name_one(facts: Facts) -> str:

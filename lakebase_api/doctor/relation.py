@@ -7,11 +7,12 @@ from lakebase_api.doctor.facts import Facts
 from lakebase_api.doctor.filters import judge_filters
 from lakebase_api.doctor.key import judge_key
 from lakebase_api.doctor.names import name_kind, name_setting, quote, quote_source, suggest
-from lakebase_api.lakebase.findings import FIRST, KEY, Blocks, Check, failed, passed, skipped
+from lakebase_api.lakebase.findings import FIRST, KEY, Blocks, Check, Remedy, failed, passed, skipped
 from lakebase_api.settings import Settings
 from lakebase_api.table.declaration import Writes
 
 GRANT_MISSING = "a grant is missing"
+TABLE_MISSING = "the table is missing"
 
 
 def judge_table(facts: Facts, settings: Settings) -> Iterator[Check]:
@@ -50,6 +51,7 @@ def _judge_schema(facts: Facts, settings: Settings) -> Check:
             f"{role} has no USAGE on schema {schema}",
             mend=f"The owner of the schema, {relation.schema_owner}, runs",
             sql=(f"GRANT USAGE ON SCHEMA {schema} TO {quote(role)}",),
+            remedy=Remedy.GRANT,
             fault=GRANT_MISSING,
             blocks=Blocks.EVERYTHING,
         )
@@ -62,7 +64,7 @@ def _find_missing_table(facts: Facts, settings: Settings) -> Check:
         f"there is no table {quote_source(facts.table)}",
         mend=f"Correct {name_setting(facts.table, settings)}{suggest(facts.table, facts.similar)}, or create "
         "the synced table; one that is created anew needs its grants anew",
-        fault="the table is missing",
+        fault=TABLE_MISSING,
         blocks=Blocks.EVERYTHING,
     )
 
@@ -77,6 +79,7 @@ def _judge_select(facts: Facts) -> Check:
         f"{role} may not SELECT from {kind} {source}",
         mend=f"The owner of the {kind}, {relation.owner}, runs",
         sql=(f"GRANT SELECT ON {source} TO {quote(role)}",),
+        remedy=Remedy.GRANT,
         fault=GRANT_MISSING,
         blocks=Blocks.EVERYTHING,
     )

@@ -23,12 +23,27 @@ class State(StrEnum):
     NOT_CHECKED = "not checked"
 
 
+# How a terminal and a log show it.
+MARKS = {State.OK: "✓", State.ADVICE: "!", State.FAILED: "✗", State.NOT_CHECKED: "–"}
+
+
 class Blocks(StrEnum):
     """Which requests cannot be served while a check fails."""
 
     NOTHING = "nothing"
     CHANGES = "changes"
     EVERYTHING = "everything"
+
+
+class Remedy(StrEnum):
+    """What the statements of a check do, by who decides on running them."""
+
+    # They grant the role what it needs to read.
+    GRANT = "grant"
+    # They make indexes, which take space and time. Most do not run within a transaction.
+    INDEX = "index"
+    # Something else, for people to decide on.
+    OTHER = "other"
 
 
 @dataclass(frozen=True)
@@ -41,6 +56,7 @@ class Check:
     # Who does what about it, in words; and the statements, to be run as they are.
     mend: str = ""
     sql: tuple[str, ...] = ()
+    remedy: Remedy = Remedy.OTHER
     # As ``says``, without a name of a host, a role or a table.
     fault: str = ""
     blocks: Blocks = Blocks.NOTHING
@@ -72,9 +88,9 @@ def passed(name: str, says: str) -> Check:
     return Check(name, State.OK, says)
 
 
-def advised(name: str, says: str, *, mend: str, sql: tuple[str, ...]) -> Check:
+def advised(name: str, says: str, *, mend: str, sql: tuple[str, ...], remedy: Remedy = Remedy.OTHER) -> Check:
     """A check that went well enough, but something would do good."""
-    return Check(name, State.ADVICE, says, mend, sql)
+    return Check(name, State.ADVICE, says, mend, sql, remedy)
 
 
 def failed(
@@ -83,11 +99,12 @@ def failed(
     *,
     mend: str,
     sql: tuple[str, ...] = (),
+    remedy: Remedy = Remedy.OTHER,
     fault: str = "",
     blocks: Blocks = Blocks.NOTHING,
 ) -> Check:
     """A check that found something wrong."""
-    return Check(name, State.FAILED, says, mend, sql, fault, blocks)
+    return Check(name, State.FAILED, says, mend, sql, remedy, fault, blocks)
 
 
 def skipped(name: str, says: str) -> Check:

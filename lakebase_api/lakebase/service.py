@@ -183,3 +183,13 @@ def build_ask(settings: Settings) -> Ask | None:
     from lakebase_api.lakebase.workspace import Workspace
 
     return Workspace(settings).find_synced_table
+
+
+def find_principal(settings: Settings, app: str) -> str:
+    """The client id of the service principal of a Databricks App. Raises ``CredentialError``.
+
+    It is asked for by the login of the settings, or the one that the SDK finds.
+    """
+    from lakebase_api.lakebase.workspace import Workspace
+
+    return Workspace(settings).find_principal(app)

@@ -11,6 +11,7 @@ from concurrent.futures import Future, wait
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.core import Config
@@ -87,6 +88,13 @@ class Workspace:
     def find_user(self) -> str:
         """The role of whoever the workspace client is logged in as."""
         return self._ask("the current user", lambda client: client.current_user.me().user_name or "")
+
+    def find_principal(self, app: str) -> str:
+        """The client id of the service principal that the Databricks App of this name runs as."""
+        return self._ask(
+            f"the service principal of the app {app}",
+            lambda client: client.apps.get(quote(app, safe="")).service_principal_client_id or "",
+        )
 
     def find_synced_table(self, name: str) -> CopyStatus:
         """How far the copy is that Unity Catalog has by this name."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-Part = Literal["discovery", "oauth", "me", "lookup", "credentials", "synced_table"]
+Part = Literal["discovery", "oauth", "me", "lookup", "app", "credentials", "synced_table"]
 
 
 @dataclass(frozen=True)

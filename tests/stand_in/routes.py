@@ -119,6 +119,15 @@ def _me(_call: Call, caller: Identity) -> Reply:
     return Reply(200, {"id": "4711", "userName": caller.name, "displayName": caller.name, "active": True})
 
 
+def _app(call: Call, _caller: Identity) -> Reply:
+    if call.name not in call.workspace.apps:
+        code = "RESOURCE_DOES_NOT_EXIST"
+        return error(404, code, f"App with name {call.name} does not exist or is deleted.")
+    principal = call.workspace.apps[call.name]
+    described = {"name": call.name, "compute_status": {"state": "ACTIVE"}}
+    return Reply(200, described | ({"service_principal_client_id": principal} if principal else {}))
+
+
 def _endpoint(call: Call, _caller: Identity) -> Reply:
     if call.name != call.workspace.endpoint:
         return error(404, "NOT_FOUND", f"Endpoint '{call.name}' does not exist.")
@@ -191,6 +200,7 @@ _ROUTES: list[tuple[str, str, Part, Route]] = [
     ("GET", "/oidc/.well-known/oauth-authorization-server", "discovery", _oidc),
     ("POST", "/oidc/v1/token", "oauth", _workspace_token),
     ("GET", "/api/2.0/preview/scim/v2/Me", "me", _signed_in(_me)),
+    ("GET", "/api/2.0/apps/([^/]+)", "app", _signed_in(_app)),
     ("GET", "/api/2.0/postgres/(projects/.+/branches/.+/endpoints/.+)", "lookup", _signed_in(_endpoint)),
     ("GET", "/api/2.0/database/instances/([^/]+)", "lookup", _signed_in(_instance)),
     ("GET", "/api/2.0/postgres/synced_tables/([^/]+)", "synced_table", _signed_in(_synced_table)),

@@ -31,6 +31,16 @@ def test_the_sdk_finds_hosts_and_the_caller_s_name(who: str) -> None:
         assert client.current_user.me().user_name == identity.name
 
 
+def test_the_sdk_finds_the_service_principal_of_an_app(workspace: Workspace) -> None:
+    workspace.apps = {"shop": "5f2b", "bare": None}
+    client = sign_in(workspace, workspace.user)
+
+    assert client.apps.get("shop").service_principal_client_id == "5f2b"
+    assert client.apps.get("bare").service_principal_client_id is None
+    with pytest.raises(NotFound, match="App with name other does not exist"):
+        client.apps.get("other")
+
+
 def test_the_environment_signs_the_sdk_in(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in workspace.environment(workspace.service_principal).items():
         monkeypatch.setenv(name, value)

@@ -41,6 +41,8 @@ class Workspace:
         """By how much its clock is ahead of this machine's; below 0 it is behind."""
         self.synced_tables: dict[str, SyncedTable]
         """By their names in Unity Catalog."""
+        self.apps: dict[str, str | None]
+        """The client ids of the service principals of the apps, by the apps' names."""
         self.accounts = Accounts()
         self.events = Events()
         self.user = self.add_user("ann.o'neil@example.com")
@@ -137,12 +139,13 @@ class Workspace:
         self._http.open()
 
     def reset(self) -> None:
-        """Heal, set the lives of tokens back, forget synced tables, count from zero; tokens stay."""
+        """Heal, set the lives of tokens back, forget synced tables and apps, count from zero; tokens stay."""
         self.heal()
         self.token_life = self.stated_life = None
         self.oauth_life = 3600
         self.clock_ahead = 0
         self.synced_tables = {}
+        self.apps = {}
         self.events.forget()
 
     # What happened
