@@ -46,7 +46,8 @@ def test_a_database_that_refused_the_last_connect_is_not_ready(
     assert client.get("/orders/1").status_code == 503
     answer = client.get("/readyz?verbose")
     assert answer.status_code == 503
-    assert answer.json == {
+    assert answer.json is not None
+    assert {name: answer.json[name] for name in ("status", "parts")} == {
         "status": "not ready",
         "parts": {"token": "ok", "database": "the login was refused", "draining": "ok", "table": "ok"},
     }
