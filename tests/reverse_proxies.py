@@ -111,6 +111,8 @@ def _write_haproxy(
     else:
         text, found = re.subn("bind :443 .*", f"bind 127.0.0.1:{proxy.port}", text)
         assert found == 1
+    # A name of the whole machine: several tests may run at once.
+    text = _replace(text, "abns@lakebase-api-changes", f"abns@lakebase-api-changes-{proxy.port}")
     (folder / "haproxy.cfg").write_text(text)
     return ["-db", "-f", f"{folder}/haproxy.cfg"]
 

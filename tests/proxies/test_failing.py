@@ -49,11 +49,13 @@ def find_waiting(database: OrdersDatabase) -> list[str]:
 def begin(
     threads: ThreadPoolExecutor, front: Front, method: str, path: str, **body: str
 ) -> Future[requests.Response]:
-    """A request that is answered in the background."""
+    """A request that is answered in the background, on a connection that has had an answer already."""
     url = f"{front.proxy.url}{path}"
+    client = requests.Session()
+    client.get(f"{front.proxy.url}/livez", timeout=PATIENCE)
     headers = {"Content-Type": "application/merge-patch+json" if method == "PATCH" else "application/json"}
     data = json.dumps(body) if body else None
-    return threads.submit(lambda: requests.request(method, url, data=data, headers=headers, timeout=PATIENCE))
+    return threads.submit(lambda: client.request(method, url, data=data, headers=headers, timeout=PATIENCE))
 
 
 def change(front: Front, status: str) -> None:
