@@ -46,24 +46,22 @@ def find_waiting(database: OrdersDatabase) -> list[str]:
     return [str(name) for (name,) in database.execute(WAITING) if name in INSTANCES]
 
 
-def begin(
-    threads: ThreadPoolExecutor, front: Front, method: str, path: str, **body: str
-) -> Future[requests.Response]:
-    """A request that is answered in the background, on a connection that has had an answer already."""
-    url = f"{front.proxy.url}{path}"
+def connect(front: Front) -> requests.Session:
+    """A client that keeps a connection on which it has had an order changed."""
     client = requests.Session()
-    client.get(f"{front.proxy.url}/livez", timeout=PATIENCE)
+    url = f"{front.proxy.url}/orders/1/status"
+    assert client.post(url, json={"o_orderstatus": "F"}, timeout=PATIENCE).status_code == 200
+    return client
+
+
+def begin(
+    threads: ThreadPoolExecutor, front: Front, client: requests.Session, method: str, path: str, **body: str
+) -> Future[requests.Response]:
+    """A request that is answered in the background."""
+    url = f"{front.proxy.url}{path}"
     headers = {"Content-Type": "application/merge-patch+json" if method == "PATCH" else "application/json"}
     data = json.dumps(body) if body else None
     return threads.submit(lambda: client.request(method, url, data=data, headers=headers, timeout=PATIENCE))
-
-
-def change(front: Front, status: str) -> None:
-    """Have an order changed."""
-    answer = requests.post(
-        f"{front.proxy.url}/orders/1/status", json={"o_orderstatus": status}, timeout=PATIENCE
-    )
-    assert answer.status_code == 200
 
 
 def count_versions(database: OrdersDatabase) -> int:
@@ -85,9 +83,10 @@ def test_a_read_whose_instance_dies_in_the_middle_is_answered_by_the_other(
     open_front: OpenFront, database: OrdersDatabase
 ) -> None:
     front = open_front()
+    client = connect(front)
     with ThreadPoolExecutor(1) as threads:
         with held_up(database, "orders_synced"):
-            answer = begin(threads, front, "GET", "/orders/1")
+            answer = begin(threads, front, client, "GET", "/orders/1")
             other = kill_who_waits(front, database)
             front.wait_until(lambda: other in find_waiting(database))
         assert answer.result().json()["o_orderkey"] == 1
@@ -98,10 +97,10 @@ def test_a_change_whose_instance_dies_in_the_middle_is_not_sent_again(
     open_front: OpenFront, database: OrdersDatabase, method: str, path: str
 ) -> None:
     front = open_front()
-    change(front, "F")
+    client = connect(front)
     asked = {name: instance.output.count(f"{method} {path} ") for name, instance in front.instances.items()}
     with ThreadPoolExecutor(1) as threads, held_up(database, HISTORY):
-        answer = begin(threads, front, method, path, o_orderstatus="P")
+        answer = begin(threads, front, client, method, path, o_orderstatus="P")
         other = kill_who_waits(front, database)
         assert answer.result().status_code == 502
         assert other not in find_waiting(database)
@@ -115,10 +114,10 @@ def test_a_withdrawal_whose_instance_dies_in_the_middle_is_made_once(
     open_front: OpenFront, database: OrdersDatabase
 ) -> None:
     front = open_front()
-    change(front, "F")
+    client = connect(front)
     with ThreadPoolExecutor(1) as threads:
         with held_up(database, HISTORY):
-            answer = begin(threads, front, "DELETE", "/orders/1/status")
+            answer = begin(threads, front, client, "DELETE", "/orders/1/status")
             kill_who_waits(front, database)
             if front.proxy.name == NGINX:  # sends it again
                 front.wait_until(lambda: len(find_waiting(database)) == 2)
