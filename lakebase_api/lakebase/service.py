@@ -123,9 +123,13 @@ class Lakebase:
         return "the workspace gave no token at the last try"
 
     def check_connect(self) -> str | None:
-        """Why the last connect failed, or ``None`` when it did not or there was none. Does not block."""
+        """Why the last connect failed, or ``None`` when it did not or there was none. Does not block.
+
+        Also ``None`` once it is not tried any more, since nobody asked: a proxy that sends nothing to who is
+        not ready would else never have it tried again.
+        """
         error = self.pool.connects.error
-        return classify(error).said if error else None
+        return classify(error).said if error and self.pool.is_asked_for else None
 
     def check_tables(self) -> str | None:
         """Why no table at all can be read, or ``None``. Does not block."""
