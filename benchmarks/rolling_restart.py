@@ -24,8 +24,8 @@ from tests.reverse_proxies import NAMES, find_program, open_proxy
 
 READERS, CHANGERS = 12, 4
 ROUNDS = 2
-# Changes that may have no answer each time one is killed: those under way, and as many that its listener still
-# takes before the last of its processes is gone.
+# Changes that may have no answer each time one is killed: those under way, and as many that its listener
+# still takes before the last of its processes is gone.
 MAY_BE_LOST = 2 * CHANGERS
 # Seconds of load before, between and after what happens to an instance.
 STEADY = 2.0
