@@ -148,11 +148,12 @@ def test_an_instance_goes_and_comes_while_clients_go_on(
         reading.wait_for_each(20)
         changing.wait_for_each(5)
     assert reading.failures() == {}
-    lost = changing.failures()
-    made = len(changing.samples) - sum(lost.values())
-    # Of one client, so that at most one was under way.
-    assert sum(lost.values()) <= (way == "SIGKILL"), lost
-    assert made <= count_versions(database) <= made + sum(lost.values())
+    # One was under way, and the listener may have taken another before the last process was gone.
+    lost = sum(changing.failures().values())
+    assert lost <= (2 if way == "SIGKILL" else 0), changing.failures()
+    made = len(changing.samples) - lost
+    # After one that was not made, the next may be to what the order has.
+    assert made - lost <= count_versions(database) <= made + lost
 
 
 def test_an_export_whose_instance_dies_is_seen_to_be_cut(
