@@ -140,7 +140,7 @@ def _register_routes(app: Flask, service: Service, rights: Rights, observing: Ob
     register_metrics(app, document, rights, service.exposition.write)
     deciding = {
         "token": lakebase.check_token,
-        "database": lakebase.check_connect,
+        "database": lakebase.check_reachable,
         "draining": service.check_draining,
     }
     if len(service.tables) > 1:

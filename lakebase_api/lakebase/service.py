@@ -123,13 +123,16 @@ class Lakebase:
         return "the workspace gave no token at the last try"
 
     def check_connect(self) -> str | None:
-        """Why the last connect failed, or ``None`` when it did not or there was none. Does not block.
-
-        Also ``None`` once it is not tried any more, since nobody asked: a proxy that sends nothing to who is
-        not ready would else never have it tried again.
-        """
+        """Why the last connect failed, or ``None`` when it did not or there was none. Does not block."""
         error = self.pool.connects.error
-        return classify(error).said if error and self.pool.is_asked_for else None
+        return classify(error).said if error else None
+
+    def check_reachable(self) -> str | None:
+        """As ``check_connect``, but ``None`` once connecting is not tried any more, since nobody asks.
+
+        A proxy that sends no requests to who is not ready would else never have it tried again.
+        """
+        return self.check_connect() if self.pool.is_asked_for else None
 
     def check_tables(self) -> str | None:
         """Why no table at all can be read, or ``None``. Does not block."""
