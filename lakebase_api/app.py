@@ -21,6 +21,7 @@ from lakebase_api.http.cursors import CursorCodec, derive_secret
 from lakebase_api.http.documentation import register_documentation
 from lakebase_api.http.exporting import Exports
 from lakebase_api.http.exports import ExportView
+from lakebase_api.http.fingerprints import Fingerprints
 from lakebase_api.http.freshness import add_freshness
 from lakebase_api.http.index import register_home
 from lakebase_api.http.me import register_me
@@ -124,6 +125,7 @@ def _register_routes(app: Flask, service: Service, rights: Rights, observing: Ob
     of_audit = list_audit_operations(own, build_own(own))
     Resource(own).serve(app, document, of_audit, build_admit(rights), read_always)
     register_me(app, document, rights, service.tables)
+    fingerprints = Fingerprints(secret if settings.cursor_secret else None, service.tables, rights)
     register_pages(app)
     register_status(
         app,
@@ -131,18 +133,19 @@ def _register_routes(app: Flask, service: Service, rights: Rights, observing: Ob
         rights,
         name_service(service.tables),
         service.peers.ask_all,
+        fingerprints,
         reads_credentials=service.authenticator.reads_credentials,
     )
     register_usage(app, document, rights, service.usage_reports)
     register_metrics(app, document, rights, service.exposition.write)
     deciding = {
         "token": lakebase.check_token,
-        "database": lakebase.check_connect,
+        "database": lakebase.check_reachable,
         "draining": service.check_draining,
     }
     if len(service.tables) > 1:
         deciding["tables"] = lakebase.check_tables
-    register_probes(app, document, build_admit(rights), deciding, lakebase.tell_parts)
+    register_probes(app, document, build_admit(rights), deciding, lakebase.tell_parts, fingerprints)
     require_rights(app, document, reads_credentials=service.authenticator.reads_credentials)
     # After flask-smorest, whose own error handlers these replace.
     register_problems(app)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lakebase_api import __version__
 from tests.access.keys import create_key
 from tests.browser import Browser, find_missing, open_browser
 from tests.conftest import OrdersDatabase
@@ -34,6 +35,9 @@ ENTER = "\ue007"
 AXE = "axe_core_python"
 RUN_AXE = "return axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']})"
 FIND_OVERFLOW = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+SHARED = (
+    "return [...document.querySelectorAll('#fingerprints :is(dt, dd)')].slice(0, 4).map((e) => e.innerText)"
+)
 COUNT = "return Number(/^([0-9,]+) requests?/.exec(arguments[0].replaceAll(',', ''))?.[1] ?? 0)"
 
 Start = Callable[[dict[str, str]], GunicornProcess]
@@ -81,6 +85,7 @@ def test_the_status_is_said_and_drawn_and_follows_what_happens(
     wait_for_sentence(browser)
     assert browser.read("#workers").count("Worker ") == 2
     assert browser.read("#problems") == "None since the workers began."
+    assert browser.run(SHARED) == ["Version", __version__, "CURSOR_SECRET", "not set"]
     for _ in range(5):
         gunicorn.get("/orders/1")
     refused = gunicorn.get("/orders/0").headers["X-Request-Id"]

@@ -110,9 +110,9 @@ class Rights:
         callers: Mapping[str, frozenset[str]] | None = None,
         anonymous: str | None = None,
     ) -> None:
-        self._roles = roles
-        self._anonymous = anonymous
-        callers = callers or {}
+        self.roles = roles
+        self.callers = callers = callers or {}
+        self.anonymous = anonymous
         self._everybody = callers.get(EVERYBODY, frozenset())
         self._by_subject = {who: named for who, named in callers.items() if who != EVERYBODY}
         self._by_claim = [
@@ -127,12 +127,12 @@ class Rights:
     @property
     def role_names(self) -> frozenset[str]:
         """The roles that there are."""
-        return frozenset(self._roles or ())
+        return frozenset(self.roles or ())
 
     @property
     def restricts(self) -> bool:
         """Whether a role leaves rows or columns out."""
-        return any(role.rows or role.hidden for role in (self._roles or {}).values())
+        return any(role.rows or role.hidden for role in (self.roles or {}).values())
 
     def list_unassigned(self) -> list[str]:
         """The roles that nobody has, unless tokens name them."""
@@ -141,9 +141,9 @@ class Rights:
 
     def find_roles(self, caller: Caller) -> frozenset[str]:
         """The roles that are known here of a caller who is known."""
-        if self._roles is None or caller.method in (Method.ANONYMOUS, Method.LOCAL):
+        if self.roles is None or caller.method in (Method.ANONYMOUS, Method.LOCAL):
             return frozenset()
-        found = self._everybody | (caller.roles & self._roles.keys())
+        found = self._everybody | (caller.roles & self.roles.keys())
         # Only a key is a key, whatever a subject is called.
         if caller.subject.startswith(OF_KEY) is (caller.method is Method.API_KEY):
             found |= self._by_subject.get(caller.subject, frozenset())
@@ -187,9 +187,9 @@ class Rights:
 
     def find_quota(self, caller: Caller) -> Policy | None:
         """The most that one of the roles gives, if one says how much."""
-        if self._roles is None or not caller.roles:
+        if self.roles is None or not caller.roles:
             return None
-        quotas = [role.quota for role in self._roles.values() if role.quota and role.name in caller.roles]
+        quotas = [role.quota for role in self.roles.values() if role.quota and role.name in caller.roles]
         return max(quotas, key=lambda policy: policy.quota / policy.window, default=None)
 
     def list_rights(self, caller: Caller, tables: Sequence[Table]) -> list[str]:
@@ -208,8 +208,8 @@ class Rights:
         if caller.method is Method.LOCAL:
             return True
         if caller.method is Method.ANONYMOUS:
-            return self._anonymous == "all" or (self._anonymous == "read" and action is Action.READ)
-        return True if self._roles is None else None
+            return self.anonymous == "all" or (self.anonymous == "read" and action is Action.READ)
+        return True if self.roles is None else None
 
     def _combine(self, names: frozenset[str], right: Right) -> Access | Grant | None:
         """What the roles have of a table: for all callers, or for each to be filled; ``None`` if nothing."""
@@ -224,6 +224,6 @@ class Rights:
         return grant.fill(ANONYMOUS) if grant.is_shared else grant
 
     def _find_granting(self, names: frozenset[str], right: Right) -> Iterator[Role]:
-        roles = self._roles or {}
+        roles = self.roles or {}
         # In one order: the same rights make the same statement.
         return (role for role in roles.values() if role.name in names and right in role.rights)

@@ -9,6 +9,7 @@ from marshmallow import Schema, fields
 
 from lakebase_api.access.rights import Audience
 from lakebase_api.http.authorization import Admit
+from lakebase_api.http.fingerprints import Fingerprints, FingerprintsSchema
 from lakebase_api.http.json_response import JSON, answer_json
 from lakebase_api.http.openapi import Document
 from lakebase_api.http.operation import Operation, View
@@ -51,23 +52,31 @@ class ReadinessSchema(Schema):
             "example": {"token": "ok"},
         },
     )
+    fingerprints = fields.Nested(
+        FingerprintsSchema, metadata={"description": "With `?verbose`: what must be the same on every host."}
+    )
 
 
 def register_probes(
-    app: Flask, document: Document, admit: Admit, deciding: Mapping[str, Check], tell: Tell
+    app: Flask,
+    document: Document,
+    admit: Admit,
+    deciding: Mapping[str, Check],
+    tell: Tell,
+    fingerprints: Fingerprints,
 ) -> None:
     """Serve the probes.
 
     ``deciding`` are the parts of readiness by name; ``tell`` gives those that are only shown. None may block.
     """
     probes = Blueprint("probes", __name__)
-    operations = list_probes(deciding, tell)
+    operations = list_probes(deciding, tell, fingerprints)
     serve_operations(probes, operations, admit)
     app.register_blueprint(probes)
     document.add_part(probes.name, "Whether the service is up and ready.", operations)
 
 
-def list_probes(deciding: Mapping[str, Check], tell: Tell) -> list[Operation]:
+def list_probes(deciding: Mapping[str, Check], tell: Tell, fingerprints: Fingerprints) -> list[Operation]:
     """The operations, in the order of the document."""
 
     def get_readiness(query: Mapping[str, str]) -> Response:
@@ -76,6 +85,7 @@ def list_probes(deciding: Mapping[str, Check], tell: Tell) -> list[Operation]:
         body: dict[str, Any] = {"status": "ready" if ready else "not ready"}
         if "verbose" in query:
             body["parts"] = parts | {name: said or "ok" for name, said in tell().items()}
+            body["fingerprints"] = fingerprints.all
         return _answer(body, 200 if ready else 503)
 
     def describe(path: str, view: View, text: str, answer: type[Schema], **more: Any) -> Operation:

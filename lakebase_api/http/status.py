@@ -9,6 +9,7 @@ from flask import Blueprint, Flask, Response
 from lakebase_api import __version__
 from lakebase_api.access.rights import Duty, Rights
 from lakebase_api.http.authorization import build_admit
+from lakebase_api.http.fingerprints import Fingerprints
 from lakebase_api.http.json_response import answer_json
 from lakebase_api.http.openapi import Document
 from lakebase_api.http.operation import Operation
@@ -36,6 +37,7 @@ def register_status(
     rights: Rights,
     name: str,
     ask_all: Callable[[], Sequence[Mapping[str, Any]]],
+    fingerprints: Fingerprints,
     *,
     reads_credentials: bool,
 ) -> None:
@@ -54,7 +56,8 @@ def register_status(
     def get_status() -> Response:
         refuse_query()
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        response = answer_json({"at": at, "version": __version__, **describe_server(ask_all())})
+        known = {"at": at, "version": __version__, "fingerprints": fingerprints.all}
+        response = answer_json({**known, **describe_server(ask_all())})
         response.headers["Cache-Control"] = "no-store"
         return response
 

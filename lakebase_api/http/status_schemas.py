@@ -4,6 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
+from lakebase_api.http.fingerprints import FingerprintsSchema
 from lakebase_api.telemetry.sentence import Condition
 
 ROUTE = "Its method and its path, as the document has it."
@@ -146,6 +147,7 @@ class ServerExportSchema(Schema):
 class ServerStatusSchema(Schema):
     at = _text("When this was put together.", "2026-11-22T10:00:00.123+00:00")
     version = _text("Of the service.", "1.0.0")
+    fingerprints = _one(FingerprintsSchema, "What must be the same on every host.", required=True)
     condition = fields.String(
         required=True, metadata={"enum": list(Condition), "description": "How the database is."}
     )

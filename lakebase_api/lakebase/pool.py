@@ -123,6 +123,11 @@ class Pool:
         """When a request last asked for a connection, by ``time.monotonic()``."""
         return self._asked_at
 
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether it goes on trying to connect: a request has asked for a connection lately."""
+        return time.monotonic() - self._asked_at < PATIENCE
+
     def note_use(self) -> None:
         """A request uses a connection that is not of the pool."""
         self._asked_at = time.monotonic()
@@ -307,9 +312,8 @@ class Pool:
             return  # another of the pool's threads does it
         try:
             self._closing.wait(LONGEST_PAUSE * random.uniform(0.5, 1))
-            is_asked_for = time.monotonic() - self._asked_at < PATIENCE
             # With an idle connection there is no need, and checking it could hang.
-            if is_asked_for and not self._closing.is_set() and not pool.get_stats()["pool_available"]:
+            if self.is_asked_for and not self._closing.is_set() and not pool.get_stats()["pool_available"]:
                 pool.check()
         finally:
             self._starting_again.release()

@@ -127,6 +127,13 @@ class Lakebase:
         error = self.pool.connects.error
         return classify(error).said if error else None
 
+    def check_reachable(self) -> str | None:
+        """As ``check_connect``, but ``None`` once connecting is not tried any more, since nobody asks.
+
+        A proxy that sends no requests to who is not ready would else never have it tried again.
+        """
+        return self.check_connect() if self.pool.is_asked_for else None
+
     def check_tables(self) -> str | None:
         """Why no table at all can be read, or ``None``. Does not block."""
         return "every table is at fault" if self.setups.are_all_at_fault() else None

@@ -3,7 +3,10 @@ from datetime import datetime
 import pytest
 from flask.testing import FlaskClient
 
+from lakebase_api.lakebase import pool
 from tests.conftest import AppOpener, OrdersDatabase, make_app
+from tests.fault_proxy import FaultProxy
+from tests.waiting import wait_until
 
 
 def test_health_says_healthy_and_the_time(reader: FlaskClient) -> None:
@@ -46,11 +49,28 @@ def test_a_database_that_refused_the_last_connect_is_not_ready(
     assert client.get("/orders/1").status_code == 503
     answer = client.get("/readyz?verbose")
     assert answer.status_code == 503
-    assert answer.json == {
+    assert answer.json is not None
+    assert {name: answer.json[name] for name in ("status", "parts")} == {
         "status": "not ready",
         "parts": {"token": "ok", "database": "the login was refused", "draining": "ok", "table": "ok"},
     }
     assert client.get("/readyz").json == {"status": "not ready"}
+
+
+def test_who_is_asked_by_nobody_since_it_is_not_ready_is_ready_again_after_a_while(
+    database: OrdersDatabase, open_app: AppOpener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FaultProxy(database.server.port) as network:
+        environment = {**database.environment, "PGPORT": str(network.port), "WAKE_BUDGET": "0"}
+        network.refuse()
+        client = open_app(environment).test_client()
+        assert client.get("/orders/1").status_code == 503
+        assert client.get("/readyz").status_code == 503
+        network.heal()
+        # As long as it goes on trying, which it then does no more.
+        monkeypatch.setattr(pool, "PATIENCE", 0.0)
+        assert client.get("/readyz").status_code == 200
+        wait_until(lambda: client.get("/orders/1").status_code == 200)
 
 
 @pytest.mark.parametrize("query", ["verbose=1", "verbose", "verbose="])

@@ -9,7 +9,7 @@ const PATIENCE = 10000;
 const PLACES = {
   now: "now", sentence: "sentence", of: "of", announcement: "announcement", notice: "notice", entry: "entry", key: "key",
   content: "content", tiles: "tiles", minutes: "minutes", workers: "workers", freshness: "freshness", cache: "cache",
-  exports: "exports", problems: "problems", callers: "callers", limited: "limited", routes: "routes",
+  exports: "exports", problems: "problems", callers: "callers", limited: "limited", routes: "routes", fingerprints: "fingerprints",
   requestsChart: "requests-chart", requestsReadout: "requests-readout",
   durationsChart: "durations-chart", durationsReadout: "durations-readout",
 };

@@ -20,6 +20,7 @@ export function showStatus(page, status) {
   show(page.callers, makeCallers(status.callers, "requests", "Nobody has asked in the last 15 minutes."));
   show(page.limited, makeCallers(status.limited, "limited", "Nobody has used up a quota in the last 15 minutes."));
   show(page.routes, makeRoutes(status.routes));
+  show(page.fingerprints, ...makeFingerprints(status));
   showWhere(page.freshness, Object.entries(status.freshness), (all) => [makeFreshness(all, new Date(status.at))]);
   showWhere(page.cache, Object.entries(status.cache), (all) => all.map(([name, value]) => makeTile(name.replaceAll("_", " "), spellNumber(value))));
 }
@@ -49,6 +50,16 @@ function makeTiles(status, workers) {
       makeBar(`${inUse} of ${most} in use`, [[inUse / (most || 1), ""]])),
     makeTokenTile(workers),
     makeTile("Wakes", String(wakes)),
+  ];
+}
+
+// Two hosts of one service show the same here.
+function makeFingerprints({ version, fingerprints }) {
+  return [
+    makeTile("Version", version),
+    makeTile("CURSOR_SECRET", fingerprints.cursor_secret),
+    makeTile("Declared tables", fingerprints.tables),
+    makeTile("Rights", fingerprints.rights),
   ];
 }
 
