@@ -40,6 +40,7 @@ SCENARIOS: dict[str, Scenario] = {
     "read-nothing": clients.read_nothing,
     "fuzz": fuzz.fuzz,
     "stop-stalled": clients.stop_stalled,
+    "stop-stalled-sooner": clients.stop_stalled_sooner,
     "rolling-restart": rolling_restart.roll,
     "amplify": abuse.amplify,
     "pile-up": abuse.pile_up,
