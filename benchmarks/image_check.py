@@ -20,7 +20,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
-import requests
 
 from benchmarks.harness import PATIENCE, POOL, Figure, answers, open_lakebase, wait_until
 from benchmarks.image_build import Image, build
@@ -31,14 +30,13 @@ from tests.image.dockerfile import read_dockerfile
 
 FOLDER = ROOT / ".local/image"
 NEEDED = ("debootstrap", "unshare", "nsenter", "setpriv", "pivot_root", "ip")
-NOT_SEEN = """Not seen here, for want of a container engine: the Dockerfile as an engine reads it, and its base
-image; in place of that is Debian's own Python, of the same version."""
+NOT_SEEN = """Not seen here, for want of a container engine: the Dockerfile as an engine reads it, and its
+base image, in place of which is Debian's own Python of the same version."""
 COMPILERS = ("cc", "gcc", "g++", "c++", "clang", "ld", "as", "make")
 # The folders that the image adds to its base.
 ADDED = ("app", "opt/venv")
 NOT_FOR_IMAGES = {".env", ".git", "tests", "benchmarks", ".local"}
 PORT = 8080
-ORDERS = 15_000
 # Enters the root file system $1 at the folder $2, as user $3 and group $4, and runs the rest.
 ENTER = """
 root=$1 folder=$2 user=$3 group=$4
@@ -55,7 +53,6 @@ mkdir "$root/dev/shm"
 mount -t tmpfs -o nosuid,nodev,noexec,mode=1777,size=64m tmpfs "$root/dev/shm"
 mount -o remount,ro "$root/dev"
 mount -o remount,ro,bind "$root"
-ip link set lo up
 cd "$root"
 pivot_root . .
 umount -l .
@@ -63,6 +60,8 @@ cd "$folder"
 exec setpriv --reuid "$user" --regid "$group" --clear-groups --no-new-privs --inh-caps=-all \
   --bounding-set=-all "$@"
 """
+# In a network of its own the loopback interface is down at first.
+NETWORK, LOOPBACK = "--net", "ip link set lo up\n"
 WRITABLE = "find / -writable -not -type l -not -path '/proc/*' -not -path '/dev/*' 2>/dev/null; true"
 
 
@@ -90,7 +89,7 @@ def check_service(image: Image) -> Iterator[Figure]:
         served = {
             **lakebase.environment(),
             **POOL,
-            "ANONYMOUS": "read",
+            "ANONYMOUS": "all",
             "WEB_CONCURRENCY": "2",
             "DRAIN_DELAY": str(Settings.drain_delay),
         }
@@ -98,19 +97,21 @@ def check_service(image: Image) -> Iterator[Figure]:
         with run(image, served) as gunicorn:
             ready = wait_until(lambda: answers(gunicorn, "/readyz"))
             yield Figure("ready after", time.monotonic() - began if ready < PATIENCE else ready, "s")
-            yield Figure("/livez", gunicorn.get("/livez").status_code, at_least=200, at_most=200)
-            order = gunicorn.get("/orders/1").json()
-            yield Figure("the order that was asked for, 1", order["o_orderkey"], at_least=1, at_most=1)
+            yield same("/livez", gunicorn.get("/livez").status_code, 200)
+            yield same(
+                "key of the order that was asked for", gunicorn.get("/orders/1").json()["o_orderkey"], 1
+            )
             export = gunicorn.get("/orders/export?format=csv&header=false")
-            rows = len(export.text.splitlines())
-            yield Figure("rows of an export", rows, at_least=ORDERS, at_most=ORDERS)
+            [(orders,)] = lakebase.execute("SELECT count(*)::int FROM orders_synced")
+            assert isinstance(orders, int)
+            yield same("rows of an export", len(export.text.splitlines()), orders)
             yield from check_process(image, find_first_process(gunicorn))
             began = time.monotonic()
             find_first_process(gunicorn).send_signal(signal.SIGTERM)
             status = gunicorn.process.wait(PATIENCE)
             took = time.monotonic() - began
     yield Figure("SIGTERM: gone after", took, "s", at_most=Settings.shutdown_time)
-    yield Figure("its exit status", status, at_least=0, at_most=0)
+    yield same("its exit status", status, 0)
 
 
 def check_process(image: Image, process: psutil.Process) -> Iterator[Figure]:
@@ -134,7 +135,7 @@ def check_port(image: Image) -> Iterator[Figure]:
     """PORT is taken on all addresses, in a network of its own, with no database there."""
     away = {"PGHOST": "127.0.0.1", "PGUSER": "nobody", "PGPASSWORD": "none", "PGSSLMODE": "disable"}
     served = {**away, "PORT": str(PORT), "BIND": "", "ENV_FILE": os.devnull}
-    with run(image, served, "--net") as gunicorn:
+    with run(image, served, NETWORK) as gunicorn:
         gunicorn.wait_for_output(f"Listening at: http://0.0.0.0:{PORT}")
         gunicorn.wait_until_started()
         process = find_first_process(gunicorn)
@@ -143,14 +144,14 @@ def check_port(image: Image) -> Iterator[Figure]:
         yield same("PORT: status of its HEALTHCHECK", health.returncode, 0)
         process.send_signal(signal.SIGTERM)
         yield same("PORT: exit status", gunicorn.process.wait(PATIENCE), 0)
-        health = None
 
 
 @contextmanager
 def run(image: Image, environment: dict[str, str], *namespaces: str) -> Iterator[GunicornProcess]:
     """The image's command, as an engine runs it, in the network that is there or its own."""
     user, group = image.user
-    entering = ["sh", "-euc", ENTER, "enter", str(image.root), image.workdir, str(user), str(group)]
+    script = LOOPBACK + ENTER if NETWORK in namespaces else ENTER
+    entering = ["sh", "-euc", script, "enter", str(image.root), image.workdir, str(user), str(group)]
     own = ["--mount", "--pid", "--fork", "--kill-child", "--ipc", "--uts", *namespaces]
     command = ["unshare", *own, "--", *entering, *image.command]
     with GunicornProcess({**image.environment, "HOME": "/", **environment}, command=command) as gunicorn:
