@@ -83,7 +83,7 @@ def test_secrets_are_those_of_the_command_on_the_page(container: Any) -> None:
     page = (ROOT / "docs/deploying.md").read_text()
     [name, file] = re.findall(r"kubectl create secret generic (\S+) --from-env-file=(\S+)", page)[0]
     assert {each["name"] for each in taken} == {name}
-    [lines] = re.findall(rf"`{re.escape(file)}`[^`]*```\n(.*?)```", page, re.DOTALL)
+    [lines] = re.findall(rf"`{re.escape(file)}`[^\n]*\n\n```\n(.*?)```", page, re.DOTALL)
     assert {each["key"] for each in taken} == {line.split("=")[0] for line in lines.splitlines()}
     secret = {name for variable in VARIABLES.values() if variable.secret for name in variable.names}
     assert not [each["name"] for each in container["env"] if each["name"] in secret and "value" in each]
