@@ -30,8 +30,8 @@ from tests.image.dockerfile import read_dockerfile
 
 FOLDER = ROOT / ".local/image"
 NEEDED = ("debootstrap", "unshare", "nsenter", "setpriv", "pivot_root", "ip")
-NOT_SEEN = """Not seen here, for want of a container engine: the Dockerfile as an engine reads it, and its
-base image, in place of which is Debian's own Python of the same version."""
+NOT_SEEN = """Not seen by this: the Dockerfile as a container engine reads it, and its base image, in place of
+which is Debian's own Python of the same version."""
 COMPILERS = ("cc", "gcc", "g++", "c++", "clang", "ld", "as", "make")
 # The folders that the image adds to its base.
 ADDED = ("app", "opt/venv")
