@@ -17,10 +17,10 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all serve faults clients bench dashboard check clean broken
+.PHONY: help run test test-all serve faults clients bench image-check dashboard check clean broken
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' '$(firstword $(MAKEFILE_LIST))'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' '$(firstword $(MAKEFILE_LIST))'
 
 run: $(STAMP)  ## Try it: PostgreSQL with TPC-H orders, SF=0.1, or ROWS=1000 made-up ones of TABLES=mine.toml; PORT=8000
 	@exec $(BIN)/python -m lakebase_api.local $(if $(TABLES),--tables '$(TABLES)') --scale '$(SF)' \
@@ -47,6 +47,9 @@ clients: $(STAMP)  ## Make clients with common generators, and run them; ONLY=or
 
 bench: $(STAMP) $(USUAL)/.installed  ## Compare what a request costs with the least and with the usual stack; needs wrk
 	@exec $(BIN)/python -m benchmarks.bench $(if $(ONLY),--only '$(ONLY)')
+
+image-check: $(STAMP)  ## Build the image as the Dockerfile says, without an engine, and run it; needs Linux, root and debootstrap
+	@exec $(BIN)/python -m benchmarks.image_check
 
 dashboard: $(STAMP)  ## Run each query of the dashboard, and the rules of alerts, on a real Prometheus, which has to be there
 	@exec $(BIN)/python -m benchmarks.dashboard

@@ -42,6 +42,7 @@ SCENARIOS: dict[str, Scenario] = {
     "stop-stalled": clients.stop_stalled,
     "rolling-restart": rolling_restart.restart_each,
     "instance-killed": rolling_restart.kill_each,
+    "stop-stalled-sooner": clients.stop_stalled_sooner,
     "amplify": abuse.amplify,
     "pile-up": abuse.pile_up,
     "ask-dearly": abuse.ask_dearly,

@@ -8,6 +8,7 @@ from lakebase_api.addresses import is_loopback, is_open_to_others
 from lakebase_api.settings import (
     CA_VERIFYING_MODES,
     EXPORTS_PER_CONNECTION,
+    STOP_MARGIN,
     UNENCRYPTED_MODES,
     Settings,
     TargetKind,
@@ -126,6 +127,14 @@ def _pool_mistakes(settings: Settings) -> Iterator[str]:
         yield "DB_POOL_SIZE, DB_MAX_OVERFLOW: one of them must be above 0."
 
 
+def _stop_mistakes(settings: Settings) -> Iterator[str]:
+    if settings.drain_delay + STOP_MARGIN > settings.shutdown_time:
+        yield (
+            f"DRAIN_DELAY, SHUTDOWN_TIME: of {settings.shutdown_time} s a drain may take "
+            f"{settings.shutdown_time - STOP_MARGIN} at most; then what is in flight is finished."
+        )
+
+
 def _cors_mistakes(settings: Settings) -> Iterator[str]:
     if settings.cors_credentials and not settings.cors_origins:
         yield "CORS_CREDENTIALS: goes with CORS_ORIGINS only."
@@ -165,6 +174,7 @@ CONTRADICTIONS: tuple[tuple[tuple[str, ...], Callable[[Settings], Iterator[str]]
     (("lakebase_endpoint", "read_endpoint", "pg_host_read", "pg_port_read"), _replica_mistakes),
     (("databricks_client_id", "databricks_client_secret", "databricks_token"), _login_mistakes),
     (("pool_size", "pool_max_overflow"), _pool_mistakes),
+    (("drain_delay", "shutdown_time"), _stop_mistakes),
     (("cors_origins", "cors_credentials"), _cors_mistakes),
     (("jwt_issuer", "jwt_audience", "jwt_jwks_url", "jwt_roles_claim"), _token_mistakes),
     (("api_keys_file",), _key_mistakes),

@@ -40,8 +40,8 @@ worker_connections = max(10, min(20_000, open_files - 200))
 preload_app = True
 # Above the 60 s of the usual load balancers, so that they close idle connections and never we.
 keepalive = 75
-# Databricks Apps kills 15 s after SIGTERM. The workers leave by themselves 2 s before this.
-graceful_timeout = 11
+# The workers leave by themselves before this, and the master kills at it: it has a second for itself.
+graceful_timeout = settings.shutdown_time - 1
 # In memory: a heartbeat never waits for a disk, and a read-only file system is enough.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 # The longest it allows; a longer one is answered 414 by gunicorn itself.
@@ -99,7 +99,7 @@ def pre_fork(server: Any, worker: Any) -> None:
 def post_fork(server: Any, worker: Any) -> None:
     gc.enable()
     exit_if_terminated(server.SIG_QUEUE)
-    # The master begins to count when the worker begins to drain, and kills.
+    # The master begins to count when the worker begins to drain, and kills. The worker looks each second.
     left = worker.cfg.graceful_timeout - settings.drain_delay - CLOSE_TIMEOUT - 1
     worker.cfg.set("graceful_timeout", max(0, int(left)))
     if settings.pin_workers:

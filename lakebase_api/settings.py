@@ -43,6 +43,11 @@ TAKEN_PER_KEPT = 3
 
 ENDPOINT = r"projects/[^/\s]+/branches/[^/\s]+/endpoints/[^/\s]+"
 NO_ENDPOINT = "Must have the form projects/…/branches/…/endpoints/…."
+
+# Whole seconds that stopping takes beside DRAIN_DELAY, at least: one to finish what is in flight, one until a
+# worker's loop sees that they are over, one to close what is open, and one for the master to be the last.
+STOP_MARGIN = 4
+
 # Below, a secret that people see something made from could be guessed.
 SHORTEST_CURSOR_SECRET = 16
 # What may stand in a header of HTTP: ASCII letters, digits and signs.
@@ -431,9 +436,16 @@ class Settings:
     )
     drain_delay: float = setting(
         "DRAIN_DELAY",
-        field=number(0, 8),
+        field=number(0, 600),
         default=2.0,
         help="Seconds for which connections are still accepted after SIGTERM, while `/readyz` answers 503",
+    )
+    shutdown_time: int = setting(
+        "SHUTDOWN_TIME",
+        field=whole(STOP_MARGIN, 600),
+        default=12,
+        help="Seconds after SIGTERM within which the service is gone, whatever hangs: less than the platform "
+        f"waits until it kills. `DRAIN_DELAY` is part of them, and {STOP_MARGIN} more are needed",
     )
     client_timeout: float = setting(
         "CLIENT_TIMEOUT",

@@ -86,6 +86,9 @@ def test_all_mistakes_are_reported_together_by_name() -> None:
         ({**STATIC, "CORS_CREDENTIALS": "true"}, ["CORS_CREDENTIALS"]),
         ({**STATIC, "CORS_CREDENTIALS": "true", "CORS_ORIGINS": "*"}, ["CORS_CREDENTIALS, CORS_ORIGINS"]),
         ({**STATIC, "CURSOR_SECRET": "fifteen-letters"}, ["CURSOR_SECRET"]),
+        ({**STATIC, "DRAIN_DELAY": "8.5"}, ["DRAIN_DELAY, SHUTDOWN_TIME"]),
+        ({**STATIC, "SHUTDOWN_TIME": "5"}, ["DRAIN_DELAY, SHUTDOWN_TIME"]),
+        ({**STATIC, "SHUTDOWN_TIME": "3"}, ["SHUTDOWN_TIME"]),
         ({**STATIC, "PGHOSTADDR": "10.0.0.1"}, ["PGHOSTADDR"]),
         (
             {**STATIC, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://me:pw@here"},

@@ -22,6 +22,16 @@ Starter = Callable[[dict[str, str]], GunicornProcess]
 SHUT = "Draining: the listeners are shut"
 REQUEST = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%o_custkey%'"
+# Most orders take a moment to read, one takes 3 s, and the last one longer than anybody waits.
+SLOW = """
+CREATE VIEW slow_orders AS SELECT * FROM orders_synced
+WHERE o_orderkey <= 32
+OR pg_sleep(CASE o_orderkey WHEN 60000 THEN 100 WHEN 59975 THEN 3 ELSE 0.0003 END) IS NOT NULL;
+GRANT SELECT ON slow_orders TO orders_app
+"""
+SLEEPING = """
+SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%o_custkey%'
+"""
 # Sends itself the signal as early as a worker can: before it has a handler of its own.
 CONFIGURATION = """
 import os, signal
@@ -165,11 +175,46 @@ def test_a_request_that_hangs_in_the_database_does_not_keep_a_worker_alive(
     database: OrdersDatabase, start_gunicorn: Starter
 ) -> None:
     # The master would end a silent worker itself after --timeout.
-    arguments = {"GUNICORN_CMD_ARGS": "--graceful-timeout 3 --timeout 100", "DB_COMMAND_TIMEOUT": "100"}
-    gunicorn = start_gunicorn({**database.environment, **arguments}).wait_until_started()
+    hanging = {"GUNICORN_CMD_ARGS": "--timeout 100", "DB_COMMAND_TIMEOUT": "100", "SHUTDOWN_TIME": "4"}
+    gunicorn = start_gunicorn({**database.environment, **hanging}).wait_until_started()
     with request_in_the_database(database, gunicorn):
         find_worker(gunicorn).terminate()
         gunicorn.wait_for_output(STARTED, times=2)
+
+
+def test_what_is_in_flight_has_what_the_drain_leaves_of_the_time_to_shut_down(
+    unchanged_database: OrdersDatabase, start_gunicorn: Starter
+) -> None:
+    times = {"SHUTDOWN_TIME": "40", "DRAIN_DELAY": "0.5"}
+    gunicorn = start_gunicorn({**unchanged_database.environment, **times}).wait_until_started()
+    gunicorn.process.send_signal(signal.SIGTERM)
+    # One second each for the master, for the worker to close, and for its loop to come round.
+    gunicorn.wait_for_output(f"{SHUT}, 0 connections are left, for 36 s at most")
+    assert gunicorn.process.wait(PATIENCE) == 0
+
+
+@pytest.mark.slow
+def test_what_can_end_ends_before_it_is_gone_and_nobody_waits_for_what_hangs(
+    database: OrdersDatabase, start_gunicorn: Starter
+) -> None:
+    database.execute(SLOW)
+    served = {"DEFAULT_POSTGRES_TABLE": "slow_orders", "SHUTDOWN_TIME": "20", "DRAIN_DELAY": "1"}
+    patient = {"DB_COMMAND_TIMEOUT": "100", "REQUEST_TIMEOUT": "100"}
+    gunicorn = start_gunicorn({**database.environment, **served, **patient}).wait_until_started()
+    with ThreadPoolExecutor(3) as threads:
+        hanging = threads.submit(requests.get, f"{gunicorn.url}/orders/60000", timeout=PATIENCE)
+        finishing = threads.submit(requests.get, f"{gunicorn.url}/orders/59975", timeout=PATIENCE)
+        gunicorn.wait_until(lambda: database.execute(SLEEPING) == [(2,)])
+        url = f"{gunicorn.url}/orders/export?format=ndjson&fields=o_orderkey"
+        with requests.get(url, stream=True, timeout=PATIENCE) as export:
+            gunicorn.process.send_signal(signal.SIGTERM)
+            assert json.loads(export.text.splitlines()[-1])["next_cursor"] < 60_000
+        assert finishing.result().json()["o_orderkey"] == 59_975
+        assert gunicorn.process.wait(PATIENCE) == 0
+        with pytest.raises(requests.ConnectionError):
+            hanging.result()
+    # The worker left by itself, and so could write what was left.
+    assert "SIGKILL" not in gunicorn.output
 
 
 def test_a_sigterm_that_comes_while_a_worker_starts_is_not_lost(

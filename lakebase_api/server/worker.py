@@ -101,7 +101,8 @@ class Worker(ThreadWorker):
         self.sockets = []
         for conn in self.pending_conns:
             conn.timeout = time.monotonic() + CLOSING_TIME
-        self.log.info("Draining: the listeners are shut, %d connections are left", self.nr_conns)
+        left = "Draining: the listeners are shut, %d connections are left, for %d s at most"
+        self.log.info(left, self.nr_conns, self.cfg.graceful_timeout)
 
     def accept(self, listener: Any) -> bool:
         """Take a connection, which needs no thread until it says something. Whether there was one."""

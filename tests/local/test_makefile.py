@@ -153,8 +153,8 @@ def test_make_alone_lists_what_there_is(project: Path) -> None:
     assert outcome.returncode == 0
     listed = [line.split()[1] for line in outcome.stdout.splitlines()]
     assert listed == [
-        *("help", "run", "serve", "test", "test-all", "faults", "clients", "bench", "dashboard", "check"),
-        "clean",
+        *("help", "run", "serve", "test", "test-all", "faults", "clients", "bench", "image-check"),
+        *("dashboard", "check", "clean"),
     ]
     assert not (project / ".venv").exists()
 
