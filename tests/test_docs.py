@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from lakebase_api.__main__ import main
+from lakebase_api.settings import VARIABLES
 from tests.gunicorn_process import ROOT
 from tests.http.unopened import build_app
 
 README = ROOT / "README.md"
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 ALL = [README, ROOT / "CHANGELOG.md", ROOT / "benchmarks/README.md", *PAGES]
+# Variables that the service leaves to gunicorn, to OpenTelemetry, and to Databricks' SDK and CLI.
+OF_OTHERS = ("GUNICORN_", "OTEL_", "BUNDLE_", "DATABRICKS_CONFIG_PROFILE")
 # Longer ones are no accident of words when they are there twice.
 LONG = 80
 # A command in full, or as the text names it: `setup --prune`.
@@ -145,3 +148,20 @@ def test_the_table_of_endpoints_has_each_path_that_is_served() -> None:
         if not rule.rule.startswith(("/api/v1", "/docs/assets", "/pages/", "/audit/"))
     }
     assert named == served
+
+
+def test_each_setting_that_is_named_exists() -> None:
+    known = {name for variable in VARIABLES.values() for name in variable.names}
+    for page in (README, *PAGES):
+        named = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)(?:=[^`]*)?`", page.read_text()))
+        unknown = {name for name in named - known if not name.startswith(OF_OTHERS)}
+        assert unknown == set(), page.name
+
+
+def test_each_kind_of_problem_that_is_named_exists() -> None:
+    answer = build_app().test_client().get("/problems").json
+    assert answer is not None
+    kinds = {problem["type"].rpartition("/")[2] for problem in answer["problems"]}
+    for page in (README, *PAGES):
+        named = set(re.findall(r"\b[45]\d\d `([a-z]+(?:-[a-z]+)+)`", page.read_text()))
+        assert named <= kinds, page.name
