@@ -10,6 +10,7 @@ STAMP := .venv/.installed
 USUAL := .venv-bench
 # What looks at the libraries is not among them.
 SUPPLY := .venv-release
+INTO_SERVICE := $(BIN)/python -m pip --python $(SUPPLY)/service install --quiet --disable-pip-version-check
 
 # A moved clone or an upgraded Python leaves a .venv that no longer runs: make it anew.
 ifneq ($(wildcard $(STAMP)),)
@@ -67,12 +68,14 @@ dist: $(STAMP)  ## The sdist and the wheel, into dist/, once they were installed
 	@rm -rf dist
 	@exec $(BIN)/python -m tests.package dist
 
-# Of what pip installs for the service, and nothing else: the environment has not even pip.
+# Of what pip installs for the service, and nothing else: the environment has not even pip. The wheel is not named by
+# its path, which would be in the document.
 sbom: dist $(SUPPLY)/.installed  ## What the service consists of, with versions and licences, as CycloneDX, into dist/sbom.json
 	@rm -rf $(SUPPLY)/service
 	@$(BIN)/python -m venv --without-pip $(SUPPLY)/service
-	@$(BIN)/python -m pip --python $(SUPPLY)/service install --quiet --disable-pip-version-check -r requirements.txt dist/*.whl
-	@$(SUPPLY)/bin/cyclonedx-py environment --output-reproducible --outfile dist/sbom.json $(SUPPLY)/service
+	@$(INTO_SERVICE) -r requirements.txt
+	@$(INTO_SERVICE) --no-index --no-deps --find-links dist lakebase-api
+	@$(SUPPLY)/bin/cyclonedx-py environment --output-reproducible --output-file dist/sbom.json $(SUPPLY)/service
 	@echo dist/sbom.json
 
 audit: $(SUPPLY)/.installed  ## Look up known vulnerabilities of what requirements.txt has; asks the network
