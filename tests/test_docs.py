@@ -15,13 +15,13 @@ from tests.http.unopened import build_app
 README = ROOT / "README.md"
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 ALL = [README, ROOT / "CHANGELOG.md", ROOT / "benchmarks/README.md", *PAGES]
-# Variables that the service leaves to gunicorn, to OpenTelemetry, and to Databricks' SDK and CLI.
-OF_OTHERS = ("GUNICORN_", "OTEL_", "BUNDLE_", "DATABRICKS_CONFIG_PROFILE")
+# Variables of gunicorn, of OpenTelemetry, of Databricks' SDK and CLI, and of a workflow that deploys.
+OF_OTHERS = ("GUNICORN_", "OTEL_", "BUNDLE_", "DATABRICKS_CONFIG_PROFILE", "STORAGE_")
 # Longer ones are no accident of words when they are there twice.
 LONG = 80
 # A command in full, or as the text names it: `setup --prune`.
 COMMAND = re.compile(
-    r"python -m lakebase_api ([^`\n|#)]+)|`((?:doctor|grant|introspect|keys|new|setup) [^`\n]+)`"
+    r"python -m lakebase_api ([^`\n|#)$]+)|`((?:doctor|grant|introspect|keys|new|setup) [^`\n]+)`"
 )
 MAKE = re.compile(r"(?:^|`|\$ |=\S+ )make((?: [A-Za-z][\w-]*(?:=(?:\"[^\"]*\"|[^\s`]*))?)+)", re.MULTILINE)
 
