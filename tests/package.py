@@ -185,7 +185,7 @@ def main(arguments: list[str]) -> int:
             sys.stdout.write(f"{package.name}, {package.stat().st_size:,} bytes\n")
             for target in map(Path, arguments):
                 target.mkdir(parents=True, exist_ok=True)
-                shutil.copy(package, target)
+                sys.stdout.write(f"{shutil.copy(package, target)}\n")
     return 0
 
 
