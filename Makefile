@@ -8,6 +8,9 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 # What the benchmark compares the service with has requirements of its own.
 USUAL := .venv-bench
+# What looks at the libraries is not among them.
+SUPPLY := .venv-release
+INTO_SERVICE := $(BIN)/python -m pip --python $(SUPPLY)/service install --quiet --disable-pip-version-check
 
 # A moved clone or an upgraded Python leaves a .venv that no longer runs: make it anew.
 ifneq ($(wildcard $(STAMP)),)
@@ -17,7 +20,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all serve faults clients bench image-check dashboard check clean broken
+.PHONY: help run test test-all serve faults clients bench image-check dashboard check dist sbom audit clean broken
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' '$(firstword $(MAKEFILE_LIST))'
@@ -54,14 +57,32 @@ image-check: $(STAMP)  ## Build the image as the Dockerfile says, without an eng
 dashboard: $(STAMP)  ## Run each query of the dashboard, and the rules of alerts, on a real Prometheus, which has to be there
 	@exec $(BIN)/python -m benchmarks.dashboard
 
-check: $(STAMP)  ## Lint, formatting, types, and who may import whom
+check: $(STAMP)  ## Lint, formatting, types, who may import whom; the sdist and the wheel, built and installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.package
+
+dist: $(STAMP)  ## The sdist and the wheel, into dist/, once they were installed and tried
+	@rm -rf dist
+	@exec $(BIN)/python -m tests.package dist
+
+# Of what pip installs for the service, and nothing else: the environment has not even pip. The wheel is not named by
+# its path, which would be in the document.
+sbom: dist $(SUPPLY)/.installed  ## What the service consists of, with versions and licences, as CycloneDX, into dist/sbom.json
+	@rm -rf $(SUPPLY)/service
+	@$(BIN)/python -m venv --without-pip $(SUPPLY)/service
+	@$(INTO_SERVICE) -r requirements.txt
+	@$(INTO_SERVICE) --no-index --no-deps --find-links dist lakebase-api
+	@$(SUPPLY)/bin/cyclonedx-py environment --output-reproducible --output-file dist/sbom.json $(SUPPLY)/service
+	@echo dist/sbom.json
+
+audit: $(SUPPLY)/.installed  ## Look up known vulnerabilities of what requirements.txt has; asks the network
+	@$(SUPPLY)/bin/pip-audit --strict --no-deps --disable-pip --requirement requirements.txt
 
 clean:  ## Remove .venv, the local data and the tools' caches
-	rm -rf .venv $(USUAL) .local .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf .venv $(USUAL) $(SUPPLY) .local dist build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is the last thing written and goes before anything changes: without it .venv is made from nothing.
@@ -78,6 +99,12 @@ $(STAMP): requirements.txt requirements-dev.txt $(BROKEN)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt || \
 	  { echo 'pip could not install requirements-dev.txt: see its message above, then run this again.' >&2; exit 1; }
 	@echo '$(CURDIR)' >$@
+
+$(SUPPLY)/.installed: $(STAMP) requirements-release.txt
+	@rm -rf $(SUPPLY)
+	@$(BIN)/python -m venv $(SUPPLY)
+	@$(SUPPLY)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-release.txt
+	@touch $@
 
 $(USUAL)/.installed: $(STAMP) benchmarks/requirements.txt
 	@rm -rf $(USUAL)

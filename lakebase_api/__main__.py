@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from lakebase_api import __version__
 from lakebase_api.doctor.granting import GrantCommand, GrantOptions, GrantRefused
 from lakebase_api.doctor.key_commands import KeyCommands, KeysRefused
 from lakebase_api.doctor.pruning import prune
@@ -56,6 +57,7 @@ def _run_command(options: argparse.Namespace, parser: argparse.ArgumentParser) -
 
 def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m lakebase_api", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"lakebase-api {__version__}")
     commands = parser.add_subparsers(dest="command", title="commands")
     doctor = commands.add_parser(
         "doctor",

@@ -3,9 +3,7 @@
 import configparser
 import os
 import re
-import shutil
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -18,17 +16,9 @@ from lakebase_api.table.loading import load_tables, read_tables
 from lakebase_api.table.mistakes import TablesError
 from tests.conftest import OrdersDatabase
 from tests.gunicorn_process import PATIENCE, ROOT, GunicornProcess
+from tests.package import build_wheel, copy_tree, make_environment
 
 TEMPLATE = ROOT / "lakebase_api" / "template"
-SOURCES = (
-    "lakebase_api",
-    "pyproject.toml",
-    "setup.cfg",
-    "requirements.in",
-    "requirements-otel.in",
-    "README.md",
-    "LICENSE",
-)
 
 
 def test_a_folder_is_written_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,31 +85,10 @@ def test_what_telemetry_needs_is_of_the_versions_that_are_tested() -> None:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs of an environment that has the wheel, and the libraries of this one."""
+    """The programs of an environment that has the wheel, and the libraries that it needs."""
     folder = tmp_path_factory.mktemp("installed")
-    source = folder / "source"
-    source.mkdir()
-    for name in SOURCES:
-        path = ROOT / name
-        copy = shutil.copytree if path.is_dir() else shutil.copy
-        copy(path, source / name)
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    offline = ["--no-index", "--no-deps"]
-    subprocess.run(
-        [*pip, "wheel", *offline, "--no-build-isolation", "-w", folder, source],
-        check=True,
-        timeout=PATIENCE * 2,
-    )
-    subprocess.run(
-        [sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True, timeout=PATIENCE
-    )
-    python = folder / "venv" / "bin" / "python"
-    [wheel] = folder.glob("*.whl")
-    subprocess.run([*pip, "--python", python, "install", *offline, wheel], check=True, timeout=PATIENCE * 2)
-    [libraries] = (folder / "venv" / "lib").glob("*/site-packages")
-    seen = [path for path in sys.path if Path(path).name == "site-packages"]
-    (libraries / "libraries.pth").write_text("\n".join(seen))
-    return python.parent
+    wheel = build_wheel(copy_tree(folder), folder / "wheel")
+    return make_environment(folder / "environment", wheel)
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from lakebase_api import __version__
 from lakebase_api.app import get_service
 from lakebase_api.http.problem_types import list_problem_types
 from tests.conftest import AppOpener, OrdersDatabase
@@ -40,10 +41,10 @@ def test_programs_get_json(reader: FlaskClient, path: str, accept: str | None) -
 
 def test_the_json_of_the_front_page_is_what_it_was(reader: FlaskClient) -> None:
     assert reader.get("/").data == (
-        b'{"name":"Lakebase Orders API","version":"0.1.0",'
+        b'{"name":"Lakebase Orders API","version":"%s",'
         b'"description":"Orders of a Databricks Lakebase database over HTTP.",'
         b'"links":{"documentation":"/docs","openapi":"/openapi.json","orders":"/orders/stream",'
-        b'"health":"/health","problems":"/problems","bearer_token_base":"/api/v1"}}'
+        b'"health":"/health","problems":"/problems","bearer_token_base":"/api/v1"}}' % __version__.encode()
     )
 
 

@@ -154,7 +154,7 @@ def test_make_alone_lists_what_there_is(project: Path) -> None:
     listed = [line.split()[1] for line in outcome.stdout.splitlines()]
     assert listed == [
         *("help", "run", "serve", "test", "test-all", "faults", "clients", "bench", "image-check"),
-        *("dashboard", "check", "clean"),
+        *("dashboard", "check", "dist", "sbom", "audit", "clean"),
     ]
     assert not (project / ".venv").exists()
 
