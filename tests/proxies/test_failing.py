@@ -51,6 +51,9 @@ def connect(front: Front) -> requests.Session:
     client = requests.Session()
     url = f"{front.proxy.url}/orders/1/status"
     assert client.post(url, json={"o_orderstatus": "F"}, timeout=PATIENCE).status_code == 200
+    # The line of that is not to be taken for one of a later request.
+    instances = front.instances.values()
+    front.wait_until(lambda: any("POST /orders/1/status " in instance.output for instance in instances))
     return client
 
 
