@@ -4,7 +4,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import psycopg
@@ -23,6 +23,7 @@ from lakebase_api.table.loading import load_tables
 from tests.gunicorn_process import GunicornProcess
 from tests.lakebase_stand_in import LakebaseStandIn, start_lakebase
 from tests.stand_in import Workspace
+from tests.waiting import PATIENT
 
 # Nothing that points at a real database or workspace may reach a test.
 forget_inherited_settings()
@@ -58,7 +59,7 @@ class OrdersDatabase:
             "ENV_FILE": os.devnull,
             "DB_POOL_SIZE": "2",
             "DB_MAX_OVERFLOW": "2",
-            "DB_POOL_TIMEOUT": "5",
+            **PATIENT,
         }
 
     def execute(self, statement: str) -> list[tuple[object, ...]]:
@@ -177,7 +178,7 @@ def stand_in() -> Iterator[Workspace]:
 def lakebase_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LakebaseStandIn]:
     """The one stand-in for Lakebase."""
     with start_lakebase(tmp_path_factory.mktemp("lakebase")) as stand_in:
-        yield stand_in
+        yield replace(stand_in, settings=PATIENT)
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ import psycopg
 import pytest
 
 from tests.conftest import OrdersDatabase
-from tests.gunicorn_process import PATIENCE, GunicornProcess
+from tests.gunicorn_process import GunicornProcess
 from tests.lakebase_stand_in import LakebaseStandIn
+from tests.waiting import PATIENCE
 
 Starter = Callable[[dict[str, str]], GunicornProcess]
 

@@ -11,7 +11,8 @@ import requests
 import trustme
 
 from tests.conftest import OrdersDatabase
-from tests.gunicorn_process import PATIENCE, ROOT, GunicornProcess
+from tests.gunicorn_process import ROOT, GunicornProcess
+from tests.waiting import PATIENCE
 
 Starter = Callable[[dict[str, str]], GunicornProcess]
 

@@ -7,9 +7,10 @@ from contextlib import ExitStack
 import pytest
 
 from tests.conftest import OrdersDatabase
-from tests.gunicorn_process import PATIENCE, GunicornProcess
+from tests.gunicorn_process import GunicornProcess
 from tests.raw_exchange import exchange
 from tests.seeds import BAD, HALF, HEAD, POST, SEEDS, chunk, post
+from tests.waiting import PATIENCE
 
 HALF_A_BODY, HALF_A_CHUNK = HALF["half a body"], HALF["half a chunk"]
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import OrdersDatabase
-from tests.gunicorn_process import PATIENCE, GunicornProcess
+from tests.gunicorn_process import GunicornProcess
+from tests.waiting import PATIENCE
 
 ASK = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 # One thread of a quarter of these may keep a client that asks again at once.

@@ -16,6 +16,7 @@ import pytest
 from tests.conftest import OrdersDatabase
 from tests.gunicorn_process import GunicornProcess
 from tests.lakebase_stand_in import LakebaseStandIn
+from tests.waiting import PATIENCE
 
 Starter = Callable[[dict[str, str]], GunicornProcess]
 
@@ -64,7 +65,7 @@ def test_a_password_is_cut_out_of_lines_tracebacks_and_warnings(password: str, l
         env={**os.environ, **settings, "PYTHONUTF8": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     output = ended.stderr + ended.stdout
@@ -132,7 +133,7 @@ def test_a_secret_in_a_wrong_place_is_not_shown_by_a_command(
         env={**os.environ, **unchanged_database.environment, name: password},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert password not in ended.stdout + ended.stderr

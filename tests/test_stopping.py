@@ -15,7 +15,8 @@ import pytest
 import requests
 
 from tests.conftest import OrdersDatabase
-from tests.gunicorn_process import PATIENCE, ROOT, STARTED, GunicornProcess
+from tests.gunicorn_process import ROOT, STARTED, GunicornProcess
+from tests.waiting import PATIENCE
 
 Starter = Callable[[dict[str, str]], GunicornProcess]
 

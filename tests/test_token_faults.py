@@ -41,11 +41,11 @@ def test_no_request_fails_while_the_workspace_does_and_the_token_lives(
             failures = gunicorn.output.count(FAILED)
             break_workspace(lakebase, how)
             if how == "hanging":
-                workspace.events.wait_for("hung", 1, timeout=30)
+                workspace.events.wait_for("hung", 1)
             else:
                 gunicorn.wait_for_output(FAILED, times=failures + 1)
             logins = workspace.logins_accepted
-            workspace.events.wait_for("login_accepted", logins + 1, timeout=30)
+            workspace.events.wait_for("login_accepted", logins + 1)
             workspace.heal()
         load.wait_for_each(2)
     assert load.failures() == {}

@@ -9,9 +9,7 @@ import pytest
 from lakebase_api.access.api_keys import KeptKey
 from lakebase_api.access.key_ring import KeyRing
 from lakebase_api.access.refusals import CannotTell
-from tests.waiting import wait_until
-
-SOON = 5.0
+from tests.waiting import PATIENCE, wait_until
 
 
 class Source:
@@ -27,13 +25,13 @@ class Source:
         self.answers.set()
         self.ring = KeyRing(self._load, clock=lambda: self.now, patience=0.01)
 
-    def find(self, key_id: str, seconds: float = SOON, *, watches: bool = False) -> KeptKey | None:
+    def find(self, key_id: str, seconds: float = PATIENCE, *, watches: bool = False) -> KeptKey | None:
         return self.ring.find(key_id, time.monotonic() + seconds, watches=watches)
 
     def _load(self, used: Collection[str]) -> Mapping[str, KeptKey]:
         self.loads += 1
         self.used.append(set(used))
-        self.answers.wait(SOON)
+        self.answers.wait(PATIENCE)
         if self.is_away:
             raise OSError("away")
         return dict(self.keys)

@@ -183,7 +183,7 @@ def test_an_export_names_its_operation_and_request(database: OrdersDatabase, ope
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_prepared_statements_stay_few_however_many_ids_there_are(
     unchanged_database: OrdersDatabase, open_app: AppOpener
 ) -> None:

@@ -20,7 +20,7 @@ DELETE FROM public.lineitem_synced WHERE l_orderkey NOT BETWEEN 0 AND 1000
 
 
 # Thousands of requests: on a busy machine that takes longer than a test usually may.
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_every_answer_of_the_trial_to_valid_and_invalid_input_is_as_documented(
     trial_database: OrdersDatabase,
     start_gunicorn: Callable[[dict[str, str]], GunicornProcess],

@@ -23,10 +23,10 @@ from lakebase_api.telemetry.families import FAMILIES, Kind
 from lakebase_api.telemetry.worker_folder import MEMORY
 from tests.conftest import AppOpener, OrdersDatabase
 from tests.environments import STATIC, mistakes
-from tests.gunicorn_process import PATIENCE, STARTED, GunicornProcess
+from tests.gunicorn_process import STARTED, GunicornProcess
 from tests.lakebase_stand_in import LakebaseStandIn
 from tests.telemetry.scrape import Scrape
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 Starter = Callable[[dict[str, str]], GunicornProcess]
 DURATION = "http_server_request_duration_seconds"

@@ -27,7 +27,7 @@ ALL = [
 ]
 
 # Thousands of requests: on a busy machine that takes longer than a test usually may.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1200)
 
 Find = Callable[[Path, str], Served]
 
