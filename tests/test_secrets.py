@@ -91,7 +91,7 @@ def test_secrets_and_live_tokens_that_clients_send_are_not_in_the_log(
         gunicorn.get(f"/{quote(secret)}")
         gunicorn.get("/orders/1", **{"X-Request-Id": re.sub("[ %]", "-", secret)})
         # gunicorn itself writes down a line that it cannot read.
-        with socket.create_connection(("127.0.0.1", gunicorn.port), 10) as client:
+        with socket.create_connection(("127.0.0.1", gunicorn.port), PATIENCE) as client:
             client.sendall(f"GET / HTTP/1.1\r\nAuthorization Bearer {secret}\r\n\r\n".encode())
             client.recv(1000)
     gunicorn.get("/the-end")

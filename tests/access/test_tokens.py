@@ -223,9 +223,13 @@ def clients(unchanged_database: OrdersDatabase) -> Iterator[list[FlaskClient]]:
 
 # Threads of the service draw numbers meanwhile.
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
-@settings(max_examples=300, deadline=None)
-@given(header=HEADERS)
-def test_whatever_is_sent_it_is_refused_and_never_an_error(clients: list[FlaskClient], header: str) -> None:
+@pytest.mark.parametrize("examples", [30, pytest.param(300, marks=pytest.mark.slow)])
+def test_whatever_is_sent_it_is_refused_and_never_an_error(clients: list[FlaskClient], examples: int) -> None:
+    look = settings(max_examples=examples, deadline=None)(given(header=HEADERS)(refuse))
+    look(clients)
+
+
+def refuse(clients: list[FlaskClient], header: str) -> None:
     for client in clients:
         answer = client.get("/orders/1", headers={"Authorization": header})
         assert answer.status_code == 401 or (answer.status_code == 200 and not header)
