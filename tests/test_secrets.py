@@ -104,6 +104,7 @@ def test_secrets_and_live_tokens_that_clients_send_are_not_in_the_log(
     assert workspace.leaked_in(gunicorn.output) == []
 
 
+@pytest.mark.slow
 def test_a_token_with_a_line_end_logs_in_and_is_not_shown(
     lakebase: LakebaseStandIn, start_gunicorn: Starter
 ) -> None:
@@ -140,7 +141,10 @@ def test_a_secret_in_a_wrong_place_is_not_shown_by_a_command(
     assert "***" in ended.stdout + ended.stderr
 
 
-@pytest.mark.parametrize(("log_format", "zone"), [("text", "America/New_York"), ("json", "Asia/Kolkata")])
+@pytest.mark.parametrize(
+    ("log_format", "zone"),
+    [("text", "America/New_York"), pytest.param("json", "Asia/Kolkata", marks=pytest.mark.slow)],
+)
 def test_the_time_of_a_line_is_sure_wherever_it_runs(
     database: OrdersDatabase, start_gunicorn: Starter, log_format: str, zone: str
 ) -> None:

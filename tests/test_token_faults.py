@@ -71,6 +71,7 @@ def test_a_workspace_that_fails_longer_than_the_token_lives_is_named_and_its_ret
     assert gunicorn.get("/orders/1").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_token_that_is_refused_though_it_lives_is_replaced_once_and_no_read_fails(
     lakebase: LakebaseStandIn, start_gunicorn: Starter
 ) -> None:

@@ -87,6 +87,7 @@ def test_a_run_has_the_data_of_the_last_and_says_how_to_ask_for_it(
     assert f"  curl -X POST {here}/orders/1/status -H 'Content-Type: application/json' -d '{{" in output
 
 
+@pytest.mark.slow
 def test_nothing_inherited_leads_the_api_elsewhere(launch: Launch, clone: Path, port: int) -> None:
     start(launch, clone, port, **FOREIGN).read_until(READY)
     settings = dict(line.split("=", 1) for line in get(port, "/").splitlines()[1:] if "=" in line)
@@ -102,7 +103,7 @@ def test_nothing_inherited_leads_the_api_elsewhere(launch: Launch, clone: Path, 
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_asked_to_end_it_stops_gunicorn_then_postgresql_and_exits_0(
     launch: Launch, clone: Path, port: int, number: signal.Signals
 ) -> None:
@@ -118,6 +119,7 @@ def test_asked_to_end_it_stops_gunicorn_then_postgresql_and_exits_0(
     assert "Traceback" not in output
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_leaves_no_process(launch: Launch, clone: Path, port: int) -> None:
     run = start(launch, clone, port)
     run.read_until(READY)
@@ -161,6 +163,7 @@ def test_a_gunicorn_that_cannot_start_is_heard_and_named(launch: Launch, clone: 
     assert survivors(family) == []
 
 
+@pytest.mark.slow
 def test_a_second_run_on_the_same_folder_is_told_so(launch: Launch, clone: Path, port: int) -> None:
     run = start(launch, clone, port)
     run.read_until(READY)

@@ -211,6 +211,7 @@ def test_the_address_of_the_api_is_refused_and_one_that_others_reach_is_a_risk()
     assert not list(find_risks(load_settings({**STATIC, "METRICS_BIND": "127.0.0.1:9464"})))
 
 
+@pytest.mark.slow
 def test_an_address_that_is_taken_is_said_and_served_once_it_is_free(
     database: OrdersDatabase, start_gunicorn: Starter
 ) -> None:

@@ -190,6 +190,7 @@ def test_a_collector_that_is_away_harms_no_request_and_is_one_line(
     logging.getLogger("opentelemetry").setLevel(logging.NOTSET)
 
 
+@pytest.mark.slow
 def test_a_collector_that_is_not_there_does_not_hold_up_the_end(
     unchanged_database: OrdersDatabase, start_gunicorn: Callable[[dict[str, str]], GunicornProcess]
 ) -> None:
