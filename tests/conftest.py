@@ -85,11 +85,15 @@ class OrdersDatabase:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     """A PostgreSQL server with the template database of orders."""
     # Nothing but the tests may change anything: it would be another state of the database for lists.
-    settings = {"fsync": "off", "max_connections": "200", "autovacuum": "off"}
+    settings = {"fsync": "off", "max_connections": "200", "autovacuum": "off", "scram_iterations": "1"}
     folder = tmp_path_factory.mktemp("server")
     with EmbeddedPostgres(folder, settings=settings, discard=True) as server:
         with psycopg.connect(server.conninfo(), autocommit=True) as connection:
             tpch.create_database(connection, TEMPLATE)
+            # As that of the role below, which thousands of connections show too.
+            show = sql.SQL("ALTER ROLE {} PASSWORD {}")
+            role, password = sql.Identifier(connection.info.user), sql.Literal(server.password)
+            connection.execute(show.format(role, password))
             connection.execute(
                 sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
                     sql.Identifier(ROLE), sql.Literal(PASSWORD)

@@ -3,7 +3,7 @@
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import pytest
 
@@ -20,11 +20,10 @@ MANY = 20
 PAUSE = 0.05
 
 
-@pytest.fixture
-def gunicorn(
-    unchanged_database: OrdersDatabase, start_gunicorn: Callable[[dict[str, str]], GunicornProcess]
-) -> GunicornProcess:
-    return start_gunicorn({**unchanged_database.environment, **THREADS}).wait_until_started()
+@pytest.fixture(scope="module")
+def gunicorn(unchanged_database: OrdersDatabase) -> Iterator[GunicornProcess]:
+    with GunicornProcess({**unchanged_database.environment, **THREADS}) as gunicorn:
+        yield gunicorn.wait_until_started()
 
 
 def connect(gunicorn: GunicornProcess) -> socket.socket:
