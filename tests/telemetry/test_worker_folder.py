@@ -41,7 +41,8 @@ def test_a_server_that_starts_as_another_does_keeps_its_folder(
     folder: WorkerFolder, monkeypatch: pytest.MonkeyPatch, memory: Path
 ) -> None:
     """The other one looks when the folder has a lock that nobody has taken yet."""
-    flock, others = fcntl.flock, []
+    flock = fcntl.flock
+    others: list[bool] = []
 
     def look_first(lock: int, operation: int) -> None:
         if operation == fcntl.LOCK_SH and not others:
