@@ -22,7 +22,10 @@ Starter = Callable[[dict[str, str]], GunicornProcess]
 
 SHUT = "Draining: the listeners are shut"
 REQUEST = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%o_custkey%'"
+WAITING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%o_custkey%'
+"""
 # Most orders take a moment to read, one takes 3 s, and the last one longer than anybody waits.
 SLOW = """
 CREATE VIEW slow_orders AS SELECT * FROM orders_synced

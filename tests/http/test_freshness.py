@@ -75,10 +75,12 @@ def shop(request: pytest.FixtureRequest, lakebase: LakebaseStandIn, open_app: Ap
     lakebase.workspace.heal()
 
 
-both = pytest.mark.parametrize("shop", ["autoscaling", "provisioned"], indirect=True)
+both = pytest.mark.parametrize(
+    "shop", ["autoscaling", pytest.param("provisioned", marks=pytest.mark.slow)], indirect=True
+)
 
 
-@both
+@pytest.mark.parametrize("shop", ["autoscaling", "provisioned"], indirect=True)
 def test_it_is_told_as_the_workspace_says_it(shop: Shop) -> None:
     told = shop.tell()
     checked_at = datetime.fromisoformat(told.pop("checked_at"))

@@ -110,7 +110,7 @@ def test_a_use_that_the_server_does_not_end_is_ended_at_the_deadline(settings: S
 
     def hang(connection: Connection) -> object:
         connection.execute("SET statement_timeout = 0")
-        return ask("SELECT pg_sleep(1000)")(connection)
+        return ask("SELECT pg_sleep(60)")(connection)
 
     with pytest.raises(DeadlineExceeded):
         database.read_for(Request(seconds=0.3), hang)

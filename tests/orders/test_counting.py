@@ -24,7 +24,8 @@ GRANT SELECT ON slow TO orders_app
 """
 HELD_UP = """
 FROM pg_stat_activity
-WHERE query LIKE 'SELECT /*count_orders*/ count(*) FROM "public"%' AND wait_event_type = 'Lock'
+WHERE datname = current_database() AND query LIKE 'SELECT /*count_orders*/ count(*) FROM "public"%'
+AND wait_event_type = 'Lock'
 """
 COUNTING = f"SELECT count(*) {HELD_UP}"
 CANCEL = f"SELECT pg_cancel_backend(pid) {HELD_UP}"

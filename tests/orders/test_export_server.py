@@ -22,9 +22,13 @@ Starter = Callable[[dict[str, str]], GunicornProcess]
 NAME = {"PGAPPNAME": "exporting"}
 COPYING = """
 SELECT count(*) FROM pg_stat_activity
-WHERE application_name = 'exporting' AND state = 'active' AND query LIKE '%COPY%'
+WHERE datname = current_database() AND application_name = 'exporting' AND state = 'active'
+AND query LIKE '%COPY%'
 """
-SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'exporting' AND query ~ 'COPY'"
+SESSIONS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'exporting' AND query ~ 'COPY'
+"""
 # More than all buffers between the service and a client hold.
 LARGE = """
 INSERT INTO orders_synced (o_orderkey, o_comment)

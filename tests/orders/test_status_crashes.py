@@ -19,7 +19,10 @@ from tests.waiting import PATIENCE, wait_until
 
 KEPT = "SELECT count(*) FROM lakebase_api.idempotency WHERE key = '{}'"
 MADE = "SELECT count(*) FROM lakebase_api.orders_history WHERE o_orderkey = {}"
-BUSY = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'orders_app' AND state = 'active'"
+BUSY = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = 'orders_app' AND state = 'active'
+"""
 
 
 @pytest.fixture(scope="module")
