@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 KINDS = ["autoscaling", "provisioned"]
 THREADS = 8
-REQUESTS = 2500
+REQUESTS = 1000
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -35,7 +35,7 @@ def test_orders_are_served_from_each_kind_of_lakebase_for_each_kind_of_identity(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_thousands_of_requests_run_without_a_failure_while_tokens_expire_and_connections_are_recycled(
+def test_many_requests_run_without_a_failure_while_tokens_expire_and_connections_are_recycled(
     lakebase: LakebaseStandIn, start_gunicorn: Callable[[dict[str, str]], GunicornProcess], kind: str
 ) -> None:
     lakebase.workspace.token_life = 3.0
