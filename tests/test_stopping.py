@@ -34,7 +34,8 @@ OR pg_sleep(CASE o_orderkey WHEN 60000 THEN 100 WHEN 59975 THEN 3 ELSE 0.0003 EN
 GRANT SELECT ON slow_orders TO orders_app
 """
 SLEEPING = """
-SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%o_custkey%'
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event = 'PgSleep' AND query LIKE '%o_custkey%'
 """
 # Sends itself the signal as early as a worker can: before it has a handler of its own.
 CONFIGURATION = """
