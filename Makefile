@@ -40,7 +40,7 @@ test-all: $(STAMP)  ## Run all tests
 test test-all:
 	@for name in $$(env | sed -En 's/^((PG|DATABRICKS_|LAKEBASE_)[A-Za-z0-9_]*)=.*/\1/p'); do unset $$name; done; \
 	unset ENDPOINT_NAME DEFAULT_POSTGRES_SCHEMA DEFAULT_POSTGRES_TABLE BIND PORT; \
-	ENV_FILE=/dev/null TABLES='$(TABLES)' exec $(BIN)/python -m pytest -n 4 --dist loadfile $(CHOSEN)
+	ENV_FILE=/dev/null TABLES='$(TABLES)' exec $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(CHOSEN)
 
 faults: $(STAMP)  ## Break everything around the service for a quarter of an hour, and hold the figures against bounds
 	@exec $(BIN)/python -m benchmarks.faults $(if $(ONLY),--only $(ONLY))

@@ -17,10 +17,11 @@ import psutil
 
 from benchmarks.harness import POOL, Figure, answers, failed, open_lakebase, slowest, wait_until
 from lakebase_api.local.ports import free_port
-from tests.gunicorn_process import PATIENCE, GunicornProcess
+from tests.gunicorn_process import GunicornProcess
 from tests.lakebase_stand_in import LakebaseStandIn
 from tests.load import OK, Load, get
 from tests.reverse_proxies import NAMES, find_program, open_proxy
+from tests.waiting import PATIENCE
 
 READERS, CHANGERS = 12, 4
 ROUNDS = 2

@@ -18,8 +18,9 @@ from benchmarks.harness import Figure, open_lakebase, start
 from benchmarks.services import used_cpu
 from lakebase_api.local.ports import free_port
 from lakebase_api.telemetry.metrics import Metrics
-from tests.gunicorn_process import PATIENCE, ROOT, GunicornProcess
+from tests.gunicorn_process import ROOT, GunicornProcess
 from tests.telemetry.observations import OBSERVATION
+from tests.waiting import PATIENCE
 
 TABLES, WORKERS = 10, 4
 # Of each table; the second of a pair is refused.

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 import requests
 
 from lakebase_api.local.ports import free_port
+from tests.waiting import PATIENCE
 
 # What is needed of it, as Debian and Ubuntu call it.
 PROGRAMS = {"chromium": "chromium", "chromedriver": "chromium-driver"}
-PATIENCE = 30.0
 # It is the container that keeps others out here, and shared memory may be small in it.
 ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--mute-audio")
 LOGS = {"browser": "ALL", "performance": "ALL"}

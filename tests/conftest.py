@@ -4,7 +4,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import psycopg
@@ -23,6 +23,7 @@ from lakebase_api.table.loading import load_tables
 from tests.gunicorn_process import GunicornProcess
 from tests.lakebase_stand_in import LakebaseStandIn, start_lakebase
 from tests.stand_in import Workspace
+from tests.waiting import PATIENT
 
 # Nothing that points at a real database or workspace may reach a test.
 forget_inherited_settings()
@@ -36,6 +37,18 @@ ROLE = "orders_app"
 PASSWORD = "the-password-of-the-tests"
 
 database_numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest: those with a time limit of their own, then those that are slow.
+
+    A file is for one process: begun last, it would keep the others waiting.
+    """
+    ranks = {
+        marker: {item.path for item in items if item.get_closest_marker(marker)}
+        for marker in ("timeout", "slow")
+    }
+    items.sort(key=lambda item: [item.path not in paths for paths in ranks.values()])
 
 
 @dataclass(frozen=True)
@@ -58,7 +71,7 @@ class OrdersDatabase:
             "ENV_FILE": os.devnull,
             "DB_POOL_SIZE": "2",
             "DB_MAX_OVERFLOW": "2",
-            "DB_POOL_TIMEOUT": "5",
+            **PATIENT,
         }
 
     def execute(self, statement: str) -> list[tuple[object, ...]]:
@@ -72,11 +85,15 @@ class OrdersDatabase:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     """A PostgreSQL server with the template database of orders."""
     # Nothing but the tests may change anything: it would be another state of the database for lists.
-    settings = {"fsync": "off", "max_connections": "200", "autovacuum": "off"}
+    settings = {"fsync": "off", "max_connections": "200", "autovacuum": "off", "scram_iterations": "1"}
     folder = tmp_path_factory.mktemp("server")
     with EmbeddedPostgres(folder, settings=settings, discard=True) as server:
         with psycopg.connect(server.conninfo(), autocommit=True) as connection:
             tpch.create_database(connection, TEMPLATE)
+            # As that of the role below, which thousands of connections show too.
+            show = sql.SQL("ALTER ROLE {} PASSWORD {}")
+            role, password = sql.Identifier(connection.info.user), sql.Literal(server.password)
+            connection.execute(show.format(role, password))
             connection.execute(
                 sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
                     sql.Identifier(ROLE), sql.Literal(PASSWORD)
@@ -92,7 +109,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgre
 def clone_database(server: EmbeddedPostgres, name: str) -> OrdersDatabase:
     """A copy of the template, to which nothing else connects."""
     with psycopg.connect(server.conninfo(), autocommit=True) as connection:
-        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
         connection.execute(create.format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
         # As the platform does for an app that a database is attached to.
         grant = sql.SQL("GRANT CREATE ON DATABASE {} TO {}")
@@ -177,7 +194,7 @@ def stand_in() -> Iterator[Workspace]:
 def lakebase_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LakebaseStandIn]:
     """The one stand-in for Lakebase."""
     with start_lakebase(tmp_path_factory.mktemp("lakebase")) as stand_in:
-        yield stand_in
+        yield replace(stand_in, settings=PATIENT)
 
 
 @pytest.fixture

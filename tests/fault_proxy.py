@@ -15,10 +15,9 @@ import trustme
 
 from lakebase_api.local.ports import free_port
 from tests.fault_connection import Counts
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parent.parent
-# Seconds for anything that is waited for, so that a fault is an error and not a hang.
-PATIENCE = 30
 
 
 class FaultProxy:

@@ -14,11 +14,10 @@ from typing import Self
 import requests
 
 from lakebase_api.local.ports import free_port
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parent.parent
 STARTED = "Application startup complete"
-# Seconds for anything that is waited for, so that a fault is an error and not a hang.
-PATIENCE = 30
 
 
 class GunicornProcess:

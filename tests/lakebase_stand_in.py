@@ -1,9 +1,9 @@
 """A whole Lakebase for tests: TLS, and a PostgreSQL that asks the workspace stand-in about each login."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
@@ -31,6 +31,8 @@ class LakebaseStandIn:
     server: EmbeddedPostgres
     proxy: FaultProxy
     workspace: Workspace
+    # What else the app is told.
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     def environment(self, kind: str = "autoscaling", identity: Identity | None = None) -> dict[str, str]:
         """The settings that lead the app to it; host and user are left to the workspace to say."""
@@ -46,6 +48,7 @@ class LakebaseStandIn:
             "ENV_FILE": os.devnull,
             "DB_POOL_SIZE": "2",
             "DB_MAX_OVERFLOW": "6",
+            **self.settings,
         }
 
     def execute(self, statement: str) -> list[tuple[object, ...]]:

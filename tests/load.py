@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Self
 
+from tests.waiting import PATIENCE
+
 HOST = "127.0.0.1"
-# Seconds after which an answer is given up, so that a fault is an error and not a hang.
-PATIENCE = 60
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 RETRY_AFTER = re.compile(rb"\r\nretry-after: *(\d+)", re.IGNORECASE)
 PROBLEM = re.compile(rb'"/problems/([a-z-]+)"')

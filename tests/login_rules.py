@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from lakebase_api.local.cluster import HBA, write_hba
 from lakebase_api.local.postgres import PID_FILE, EmbeddedPostgres, read_lines
 from lakebase_api.local.server_log import LogExcerpt
+from tests.waiting import PATIENCE
 
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
@@ -19,7 +20,7 @@ def replace_hba(server: EmbeddedPostgres, lines: Sequence[str] = HBA) -> None:
     log = LogExcerpt(server.log_path)
     os.kill(int(read_lines(server.data / PID_FILE)[0]), signal.SIGHUP)
     # The server answers this only after it has done what the signal asks: it does one thing at a time.
-    with socket.create_connection((server.host, server.port), timeout=60) as connection:
+    with socket.create_connection((server.host, server.port), timeout=PATIENCE) as connection:
         connection.sendall(SSL_REQUEST)
         connection.recv(1)
     news = log.read()

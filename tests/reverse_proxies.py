@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lakebase_api.local.ports import free_port
-from tests.gunicorn_process import PATIENCE, ROOT
+from tests.gunicorn_process import ROOT
+from tests.waiting import PATIENCE
 
 # Where Debian has them, which is not on everybody's path.
 SEARCHED = f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin"

@@ -7,6 +7,7 @@ from lakebase_api.app import create_app, get_service
 from lakebase_api.environment import load_settings
 from lakebase_api.table.loading import load_tables
 from tests.conftest import AppOpener, OrdersDatabase, make_app
+from tests.waiting import PATIENCE
 
 LAKEBASE = {"LAKEBASE_ENDPOINT": "projects/p/branches/b/endpoints/e", "DATABRICKS_HOST": "http://127.0.0.1:9"}
 STATIC = {"PGHOST": "127.0.0.1", "PGUSER": "nobody", "PGPASSWORD": "none", "PGPORT": "9"}
@@ -33,7 +34,7 @@ def test_closing_an_app_leaves_no_thread(unchanged_database: OrdersDatabase) -> 
     assert app.test_client().get("/orders/1").status_code == 200
     get_service(app).close()
     for thread in set(threading.enumerate()) - threads:
-        thread.join(5)
+        thread.join(PATIENCE)
     assert set(threading.enumerate()) <= threads
 
 

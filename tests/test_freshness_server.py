@@ -7,6 +7,7 @@ import pytest
 from tests.gunicorn_process import GunicornProcess
 from tests.lakebase_stand_in import LakebaseStandIn
 from tests.stand_in import SyncedTable
+from tests.waiting import PATIENCE
 
 NAME = "main.shop.orders"
 WORKERS = 3
@@ -41,4 +42,4 @@ def test_a_workspace_that_hangs_harms_no_read_and_no_stop(
     for _ in range(50):
         assert server.get("/orders/1").status_code == 200
     server.process.terminate()
-    assert server.process.wait(20) == 0
+    assert server.process.wait(PATIENCE) == 0

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import ORDERS, OrdersDatabase
-from tests.gunicorn_process import PATIENCE, GunicornProcess
+from tests.gunicorn_process import GunicornProcess
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 

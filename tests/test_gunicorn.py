@@ -10,8 +10,9 @@ import psycopg
 import pytest
 
 from tests.conftest import OrdersDatabase
-from tests.gunicorn_process import PATIENCE, GunicornProcess
+from tests.gunicorn_process import GunicornProcess
 from tests.lakebase_stand_in import LakebaseStandIn
+from tests.waiting import PATIENCE
 
 Starter = Callable[[dict[str, str]], GunicornProcess]
 
@@ -67,7 +68,10 @@ def test_requests_in_flight_are_finished_before_it_stops(
 ) -> None:
     gunicorn = start_gunicorn(database.environment).wait_until_started()
     assert gunicorn.get("/orders/1").status_code == 200
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
     with psycopg.connect(database.server.conninfo(database.name)) as holder, ThreadPoolExecutor(1) as threads:
         holder.execute("LOCK TABLE orders_synced")
         answer = threads.submit(gunicorn.get, "/orders/1")

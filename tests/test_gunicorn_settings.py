@@ -11,7 +11,8 @@ import requests
 import trustme
 
 from tests.conftest import OrdersDatabase
-from tests.gunicorn_process import PATIENCE, ROOT, GunicornProcess
+from tests.gunicorn_process import ROOT, GunicornProcess
+from tests.waiting import PATIENCE
 
 Starter = Callable[[dict[str, str]], GunicornProcess]
 
@@ -125,6 +126,7 @@ def test_a_worker_that_has_answered_max_requests_is_replaced_and_no_request_lost
     gunicorn.wait_for_output(BOOTED, times=3)
 
 
+@pytest.mark.slow
 def test_there_is_an_access_log_when_it_is_asked_for(start: Callable[[str], GunicornProcess]) -> None:
     gunicorn = start("--access-logfile -").wait_until_started()
     gunicorn.get("/livez")
@@ -141,10 +143,10 @@ def test_hooks_around_requests_are_called(start: Callable[[str], GunicornProcess
 @pytest.mark.parametrize(
     "argument",
     [
-        "--error-logfile /dev/null",
         "--log-level debug",
-        "--log-syslog",
-        "--capture-output",
+        pytest.param("--error-logfile /dev/null", marks=pytest.mark.slow),
+        pytest.param("--log-syslog", marks=pytest.mark.slow),
+        pytest.param("--capture-output", marks=pytest.mark.slow),
     ],
 )
 def test_what_would_have_no_effect_is_refused_by_name(
@@ -175,6 +177,7 @@ def test_an_address_of_this_machine_among_the_arguments_is_listened_at(
     start(f"--bind {bind.format(tmp_path)}").wait_until_started()
 
 
+@pytest.mark.slow
 def test_a_worker_that_breaks_down_ends_with_a_status_that_says_so(
     start: Callable[[str], GunicornProcess], tmp_path: Path
 ) -> None:
@@ -185,6 +188,7 @@ def test_a_worker_that_breaks_down_ends_with_a_status_that_says_so(
     assert gunicorn.get("/livez").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_reload_says_that_it_reads_no_settings(start: Callable[[str], GunicornProcess]) -> None:
     gunicorn = start("").wait_until_started()
     gunicorn.process.send_signal(signal.SIGHUP)

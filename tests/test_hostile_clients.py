@@ -7,23 +7,27 @@ from contextlib import ExitStack
 import pytest
 
 from tests.conftest import OrdersDatabase
-from tests.gunicorn_process import PATIENCE, GunicornProcess
+from tests.gunicorn_process import GunicornProcess
 from tests.raw_exchange import exchange
 from tests.seeds import BAD, HALF, HEAD, POST, SEEDS, chunk, post
+from tests.waiting import PATIENCE
 
 HALF_A_BODY, HALF_A_CHUNK = HALF["half a body"], HALF["half a chunk"]
+
+
+Starter = Callable[[dict[str, str]], GunicornProcess]
 
 
 class Clients:
     """Raw connections to a server, closed at the end."""
 
-    def __init__(self, stack: ExitStack, start: Callable[[dict[str, str]], GunicornProcess]) -> None:
+    def __init__(self, stack: ExitStack, start: Starter) -> None:
         self._stack = stack
         self._start = start
 
     def start(self, environment: dict[str, str]) -> None:
-        """Start the server, with two threads only."""
-        self.gunicorn = self._start({"WEB_THREADS": "2", **environment}).wait_until_started()
+        """Have a server of these settings, with two threads only."""
+        self.gunicorn = self._start(environment)
 
     def send(self, text: bytes) -> socket.socket:
         """A new connection that has sent this."""
@@ -55,25 +59,38 @@ def read_status(client: socket.socket) -> int:
     return int(head.split()[1])
 
 
-@pytest.fixture
-def clients(
-    unchanged_database: OrdersDatabase, start_gunicorn: Callable[[dict[str, str]], GunicornProcess]
-) -> Iterator[Clients]:
-    """Clients of a server that is not started yet."""
-    environment = {**unchanged_database.environment}
+@pytest.fixture(scope="module")
+def start(unchanged_database: OrdersDatabase) -> Iterator[Starter]:
+    """Starts a server, once for all tests that ask for these settings: no client may do it any harm."""
+    started: dict[str, GunicornProcess] = {}
     with ExitStack() as stack:
-        yield Clients(stack, lambda settings: start_gunicorn({**environment, **settings}))
+
+        def start_once(settings: dict[str, str]) -> GunicornProcess:
+            if str(settings) not in started:
+                environment = {**unchanged_database.environment, "WEB_THREADS": "2", **settings}
+                gunicorn = stack.enter_context(GunicornProcess(environment))
+                started[str(settings)] = gunicorn.wait_until_started()
+            return started[str(settings)]
+
+        yield start_once
+
+
+@pytest.fixture
+def clients(start: Starter) -> Iterator[Clients]:
+    """Clients of a server that is not started yet."""
+    with ExitStack() as stack:
+        yield Clients(stack, start)
 
 
 def test_clients_that_say_nothing_hold_up_nobody(clients: Clients) -> None:
-    clients.start({"CLIENT_TIMEOUT": "60"})
+    clients.start({})
     for _ in range(20):
         clients.send(b"")
     assert clients.is_served()
 
 
 def test_half_sent_requests_hold_up_others_no_longer_than_they_may_take(clients: Clients) -> None:
-    clients.start({"CLIENT_TIMEOUT": "0.5"})
+    clients.start({"CLIENT_TIMEOUT": "1"})
     slow = [clients.send(part) for part in (b"GET", HEAD, POST, HALF_A_BODY, HALF_A_CHUNK) * 2]
     assert clients.is_served()
     assert [read_status(client) for client in slow] == [408] * len(slow)

@@ -3,12 +3,13 @@
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import pytest
 
 from tests.conftest import OrdersDatabase
-from tests.gunicorn_process import PATIENCE, GunicornProcess
+from tests.gunicorn_process import GunicornProcess
+from tests.waiting import PATIENCE
 
 ASK = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 # One thread of a quarter of these may keep a client that asks again at once.
@@ -19,11 +20,10 @@ MANY = 20
 PAUSE = 0.05
 
 
-@pytest.fixture
-def gunicorn(
-    unchanged_database: OrdersDatabase, start_gunicorn: Callable[[dict[str, str]], GunicornProcess]
-) -> GunicornProcess:
-    return start_gunicorn({**unchanged_database.environment, **THREADS}).wait_until_started()
+@pytest.fixture(scope="module")
+def gunicorn(unchanged_database: OrdersDatabase) -> Iterator[GunicornProcess]:
+    with GunicornProcess({**unchanged_database.environment, **THREADS}) as gunicorn:
+        yield gunicorn.wait_until_started()
 
 
 def connect(gunicorn: GunicornProcess) -> socket.socket:

@@ -10,6 +10,7 @@ import pytest
 
 from lakebase_api.__main__ import main
 from tests.conftest import OrdersDatabase
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parent.parent
 
@@ -21,7 +22,7 @@ def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPro
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 

@@ -15,8 +15,9 @@ from lakebase_api.new_folder import FILES
 from lakebase_api.table.loading import load_tables, read_tables
 from lakebase_api.table.mistakes import TablesError
 from tests.conftest import OrdersDatabase
-from tests.gunicorn_process import PATIENCE, ROOT, GunicornProcess
+from tests.gunicorn_process import ROOT, GunicornProcess
 from tests.package import build_wheel, copy_tree, make_environment
+from tests.waiting import PATIENCE
 
 TEMPLATE = ROOT / "lakebase_api" / "template"
 

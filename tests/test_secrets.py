@@ -16,6 +16,7 @@ import pytest
 from tests.conftest import OrdersDatabase
 from tests.gunicorn_process import GunicornProcess
 from tests.lakebase_stand_in import LakebaseStandIn
+from tests.waiting import PATIENCE
 
 Starter = Callable[[dict[str, str]], GunicornProcess]
 
@@ -64,7 +65,7 @@ def test_a_password_is_cut_out_of_lines_tracebacks_and_warnings(password: str, l
         env={**os.environ, **settings, "PYTHONUTF8": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     output = ended.stderr + ended.stdout
@@ -90,7 +91,7 @@ def test_secrets_and_live_tokens_that_clients_send_are_not_in_the_log(
         gunicorn.get(f"/{quote(secret)}")
         gunicorn.get("/orders/1", **{"X-Request-Id": re.sub("[ %]", "-", secret)})
         # gunicorn itself writes down a line that it cannot read.
-        with socket.create_connection(("127.0.0.1", gunicorn.port), 10) as client:
+        with socket.create_connection(("127.0.0.1", gunicorn.port), PATIENCE) as client:
             client.sendall(f"GET / HTTP/1.1\r\nAuthorization Bearer {secret}\r\n\r\n".encode())
             client.recv(1000)
     gunicorn.get("/the-end")
@@ -103,6 +104,7 @@ def test_secrets_and_live_tokens_that_clients_send_are_not_in_the_log(
     assert workspace.leaked_in(gunicorn.output) == []
 
 
+@pytest.mark.slow
 def test_a_token_with_a_line_end_logs_in_and_is_not_shown(
     lakebase: LakebaseStandIn, start_gunicorn: Starter
 ) -> None:
@@ -132,14 +134,17 @@ def test_a_secret_in_a_wrong_place_is_not_shown_by_a_command(
         env={**os.environ, **unchanged_database.environment, name: password},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert password not in ended.stdout + ended.stderr
     assert "***" in ended.stdout + ended.stderr
 
 
-@pytest.mark.parametrize(("log_format", "zone"), [("text", "America/New_York"), ("json", "Asia/Kolkata")])
+@pytest.mark.parametrize(
+    ("log_format", "zone"),
+    [("text", "America/New_York"), pytest.param("json", "Asia/Kolkata", marks=pytest.mark.slow)],
+)
 def test_the_time_of_a_line_is_sure_wherever_it_runs(
     database: OrdersDatabase, start_gunicorn: Starter, log_format: str, zone: str
 ) -> None:

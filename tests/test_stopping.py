@@ -15,13 +15,17 @@ import pytest
 import requests
 
 from tests.conftest import OrdersDatabase
-from tests.gunicorn_process import PATIENCE, ROOT, STARTED, GunicornProcess
+from tests.gunicorn_process import ROOT, STARTED, GunicornProcess
+from tests.waiting import PATIENCE
 
 Starter = Callable[[dict[str, str]], GunicornProcess]
 
 SHUT = "Draining: the listeners are shut"
 REQUEST = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%o_custkey%'"
+WAITING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%o_custkey%'
+"""
 # Most orders take a moment to read, one takes 3 s, and the last one longer than anybody waits.
 SLOW = """
 CREATE VIEW slow_orders AS SELECT * FROM orders_synced
@@ -30,7 +34,8 @@ OR pg_sleep(CASE o_orderkey WHEN 60000 THEN 100 WHEN 59975 THEN 3 ELSE 0.0003 EN
 GRANT SELECT ON slow_orders TO orders_app
 """
 SLEEPING = """
-SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%o_custkey%'
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event = 'PgSleep' AND query LIKE '%o_custkey%'
 """
 # Sends itself the signal as early as a worker can: before it has a handler of its own.
 CONFIGURATION = """

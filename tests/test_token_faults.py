@@ -41,11 +41,11 @@ def test_no_request_fails_while_the_workspace_does_and_the_token_lives(
             failures = gunicorn.output.count(FAILED)
             break_workspace(lakebase, how)
             if how == "hanging":
-                workspace.events.wait_for("hung", 1, timeout=30)
+                workspace.events.wait_for("hung", 1)
             else:
                 gunicorn.wait_for_output(FAILED, times=failures + 1)
             logins = workspace.logins_accepted
-            workspace.events.wait_for("login_accepted", logins + 1, timeout=30)
+            workspace.events.wait_for("login_accepted", logins + 1)
             workspace.heal()
         load.wait_for_each(2)
     assert load.failures() == {}
@@ -71,6 +71,7 @@ def test_a_workspace_that_fails_longer_than_the_token_lives_is_named_and_its_ret
     assert gunicorn.get("/orders/1").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_token_that_is_refused_though_it_lives_is_replaced_once_and_no_read_fails(
     lakebase: LakebaseStandIn, start_gunicorn: Starter
 ) -> None:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 KINDS = ["autoscaling", "provisioned"]
 THREADS = 8
-REQUESTS = 2500
+REQUESTS = 1000
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -35,7 +35,7 @@ def test_orders_are_served_from_each_kind_of_lakebase_for_each_kind_of_identity(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_thousands_of_requests_run_without_a_failure_while_tokens_expire_and_connections_are_recycled(
+def test_many_requests_run_without_a_failure_while_tokens_expire_and_connections_are_recycled(
     lakebase: LakebaseStandIn, start_gunicorn: Callable[[dict[str, str]], GunicornProcess], kind: str
 ) -> None:
     lakebase.workspace.token_life = 3.0
@@ -50,7 +50,7 @@ def test_thousands_of_requests_run_without_a_failure_while_tokens_expire_and_con
 
     with ThreadPoolExecutor(THREADS) as threads:
         asking = [threads.submit(ask, number) for number in range(THREADS)]
-        lakebase.workspace.wait_for_mints(4, timeout=30)
+        lakebase.workspace.wait_for_mints(4)
         rotated.set()
         for one in asking:
             one.result()
@@ -69,7 +69,7 @@ def test_a_failing_workspace_is_not_noticed_while_the_token_lives(
     client = open_app(environment).test_client()
     assert client.get("/orders/1").status_code == 200
     lakebase.workspace.fail("credentials", 500)
-    lakebase.workspace.events.wait_for("fault", 2, timeout=10)
+    lakebase.workspace.events.wait_for("fault", 2)
     assert client.get("/orders/1").status_code == 200
     assert client.get("/readyz").status_code == 200
 
@@ -120,11 +120,11 @@ def test_no_secret_is_ever_logged_not_even_at_debug_when_all_goes_wrong(
     logging.getLogger("databricks.sdk").setLevel(logging.DEBUG)
     add_crashing_route(app)
     client = app.test_client()
-    workspace.wait_for_mints(2, timeout=10)
+    workspace.wait_for_mints(2)
     assert client.get("/orders/1").status_code == 200
     for how in ("no_expiry", "already_expired", "html"):
         workspace.malform("credentials", how, times=1)
-        workspace.events.wait_for("fault", workspace.events.count("fault") + 1, timeout=10)
+        workspace.events.wait_for("fault", workspace.events.count("fault") + 1)
     # With a good token again: no connection may have been left.
     wait_until(lambda: client.get("/crash").status_code == 500)
     workspace.revoke_all()

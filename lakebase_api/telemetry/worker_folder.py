@@ -39,10 +39,15 @@ class WorkerFolder:
             return
         parent = MEMORY if os.access(MEMORY, os.W_OK) else Path(tempfile.gettempdir())
         _sweep(parent)
-        path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-        self._lock = os.open(path / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-        # Of the open file, which processes that are forked later have in common.
-        fcntl.flock(self._lock, fcntl.LOCK_SH)
+        while True:
+            path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+            self._lock = os.open(path / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+            # Of the open file, which processes that are forked later have in common.
+            fcntl.flock(self._lock, fcntl.LOCK_SH)
+            if path.is_dir():
+                break
+            # Another server that starts had the lock first, and removed the folder.
+            os.close(self._lock)
         self._path, self._maker = path, os.getpid()
 
     def close(self) -> None:

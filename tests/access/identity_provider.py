@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
+from tests.waiting import PATIENCE
+
 AUDIENCE = "orders-api"
 JWKS = "/keys"
 
@@ -39,7 +41,7 @@ class IdentityProvider:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 provider.asked.append(self.path)
-                provider.answers.wait(60)
+                provider.answers.wait(PATIENCE)
                 body = provider.body if provider.body is not None else provider.describe(self.path)
                 self.send_response(provider.status)
                 self.send_header("Content-Length", str(len(body)))

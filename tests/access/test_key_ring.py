@@ -9,15 +9,13 @@ import pytest
 from lakebase_api.access.api_keys import KeptKey
 from lakebase_api.access.key_ring import KeyRing
 from lakebase_api.access.refusals import CannotTell
-from tests.waiting import wait_until
-
-SOON = 5.0
+from tests.waiting import PATIENCE, wait_until
 
 
 class Source:
     """Where keys are loaded from, and a clock, both as a test has them."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = PATIENCE) -> None:
         self.now = 1000.0
         self.keys = {"a": KeptKey("a", bytes(32), "ann")}
         self.used: list[set[str]] = []
@@ -25,15 +23,15 @@ class Source:
         self.is_away = False
         self.answers = threading.Event()
         self.answers.set()
-        self.ring = KeyRing(self._load, clock=lambda: self.now, patience=0.01)
+        self.ring = KeyRing(self._load, clock=lambda: self.now, patience=patience)
 
-    def find(self, key_id: str, seconds: float = SOON, *, watches: bool = False) -> KeptKey | None:
+    def find(self, key_id: str, seconds: float = PATIENCE, *, watches: bool = False) -> KeptKey | None:
         return self.ring.find(key_id, time.monotonic() + seconds, watches=watches)
 
     def _load(self, used: Collection[str]) -> Mapping[str, KeptKey]:
         self.loads += 1
         self.used.append(set(used))
-        self.answers.wait(SOON)
+        self.answers.wait(PATIENCE)
         if self.is_away:
             raise OSError("away")
         return dict(self.keys)
@@ -104,9 +102,8 @@ def test_while_the_source_is_away_what_is_loaded_is_good_for_ten_minutes_and_of_
     assert source.find("b") is None
 
 
-def test_a_source_that_hangs_holds_nobody_with_a_key_that_is_loaded_and_others_until_their_deadline(
-    source: Source,
-) -> None:
+def test_a_source_that_hangs_holds_nobody_with_a_key_that_is_loaded_and_others_until_their_deadline() -> None:
+    source = Source(patience=0.01)
     source.find("a")
     source.now += 61
     source.answers.clear()

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -10,8 +11,8 @@ from lakebase_api.access.key_set import KeySet
 from lakebase_api.access.provider import Provider, SigningKey
 from lakebase_api.access.refusals import CannotTell
 from tests.access.identity_provider import IdentityProvider
+from tests.waiting import PATIENCE
 
-SOON = 5.0
 HOUR = 3600.0
 
 
@@ -33,14 +34,14 @@ Find = Callable[..., SigningKey | None]
 def find(provider: IdentityProvider, clock: Clock) -> Find:
     """Finds a key by its id, in a set that waits as long as a test wants to."""
     keys = KeySet(
-        Provider(provider.issuer, None, SOON).fetch_keys,
+        Provider(provider.issuer, None, PATIENCE).fetch_keys,
         clock=lambda: clock.now,
         patience=0.01,
         fetch_time=0.05,
     )
 
     def find_key(key_id: str, algorithm: str = "RS256") -> SigningKey | None:
-        return keys.find(key_id, algorithm, time.monotonic() + SOON)
+        return keys.find(key_id, algorithm, time.monotonic() + PATIENCE)
 
     # The first one may take as long as it takes.
     find_key.keys = keys  # type: ignore[attr-defined]
@@ -56,7 +57,7 @@ def fetch_at_first(find: Find) -> None:
 def wait_for_fetch(find: Find) -> None:
     keys: KeySet = find.keys  # type: ignore[attr-defined]
     assert keys._latest is not None
-    keys._latest.wait(time.monotonic() + SOON)
+    keys._latest.wait(time.monotonic() + PATIENCE)
 
 
 def test_nobody_is_asked_before_there_is_a_token_and_then_once_in_ten_minutes(
@@ -119,7 +120,7 @@ def test_a_provider_that_hangs_fails_no_good_token_for_a_day_and_holds_no_thread
         assert find("rsa-1")
     with pytest.raises(CannotTell):
         find("forged")
-    assert time.monotonic() - began < SOON
+    assert time.monotonic() - began < PATIENCE
     assert sum("identity provider" in thread.name for thread in threading.enumerate()) == 1
     clock.now += 2 * HOUR
     with pytest.raises(CannotTell):
@@ -130,10 +131,12 @@ def test_a_provider_that_hangs_fails_no_good_token_for_a_day_and_holds_no_thread
 
 
 def test_many_who_come_at_once_wait_for_one_fetch(provider: IdentityProvider) -> None:
-    keys = KeySet(Provider(provider.issuer, None, SOON).fetch_keys, fetch_time=SOON)
+    keys = KeySet(Provider(provider.issuer, None, PATIENCE).fetch_keys, fetch_time=PATIENCE)
     found: list[SigningKey | None] = []
     threads = [
-        threading.Thread(target=lambda: found.append(keys.find("rsa-1", "RS256", time.monotonic() + SOON)))
+        threading.Thread(
+            target=lambda: found.append(keys.find("rsa-1", "RS256", time.monotonic() + PATIENCE))
+        )
         for _ in range(20)
     ]
     for thread in threads:
@@ -146,7 +149,8 @@ def test_many_who_come_at_once_wait_for_one_fetch(provider: IdentityProvider) ->
 
 
 def fetch(provider: IdentityProvider, **other: str) -> Sequence[SigningKey]:
-    return Provider(**{"issuer": provider.issuer, "jwks_url": None, "time_limit": SOON, **other}).fetch_keys()  # type: ignore[arg-type]
+    given: dict[str, Any] = {"issuer": provider.issuer, "jwks_url": None, "time_limit": PATIENCE, **other}
+    return Provider(**given).fetch_keys()
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 404, 500])

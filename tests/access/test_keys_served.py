@@ -10,6 +10,7 @@ from tests.access.keys import bear, create_key, revoke_key, rotate_key
 from tests.conftest import AppOpener, OrdersDatabase
 from tests.gunicorn_process import ROOT, GunicornProcess
 from tests.orders.changing import read
+from tests.waiting import PATIENCE
 
 Starter = Callable[[dict[str, str]], GunicornProcess]
 
@@ -22,7 +23,7 @@ def run_keys(environment: dict[str, str], *arguments: str) -> subprocess.Complet
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -46,7 +47,7 @@ def test_a_key_is_the_last_line_of_the_command_and_is_let_in_by_all_workers(
     assert refused.headers["WWW-Authenticate"].startswith(
         'Bearer realm="lakebase-api", error="invalid_token"'
     )
-    posted = gunicorn.session.post(f"{gunicorn.url}/orders/1/status", data=b"x" * 1_000_000, timeout=30)
+    posted = gunicorn.session.post(f"{gunicorn.url}/orders/1/status", data=b"x" * 1_000_000, timeout=PATIENCE)
     assert posted.status_code == 401
     for secret in (key, key[13:], digest(key).hex(), repr(digest(key))[2:-1]):
         assert secret not in gunicorn.output
@@ -58,7 +59,8 @@ def test_keys_stay_good_while_the_database_is_away_and_of_others_nothing_is_know
     key = run_keys(database.environment, "create", "till").stdout.strip()
     other = run_keys(database.environment, "create", "other").stdout.strip()
     revoke_key(database.environment, "other")
-    gunicorn = start_gunicorn({**database.environment, "ANONYMOUS": "off"}).wait_until_started()
+    environment = {**database.environment, "ANONYMOUS": "off", "WAKE_BUDGET": "0.5"}
+    gunicorn = start_gunicorn(environment).wait_until_started()
     assert gunicorn.get("/", **bear(key)).status_code == 200
     database.execute("ALTER ROLE orders_app NOLOGIN")
     try:
@@ -68,8 +70,7 @@ def test_keys_stay_good_while_the_database_is_away_and_of_others_nothing_is_know
         assert gunicorn.get("/", **bear(key)).status_code == 200
         assert gunicorn.get("/orders/1", **bear(key)).status_code == 503
         assert gunicorn.get("/", **bear(other)).status_code == 401
-        fresh = {**database.environment, "ANONYMOUS": "off", "WAKE_BUDGET": "0.5"}
-        asleep = start_gunicorn(fresh).wait_until_started()
+        asleep = start_gunicorn(environment).wait_until_started()
         answer = asleep.get("/", **bear(key))
         assert (answer.status_code, answer.json()["type"]) == (503, "/problems/authentication-unavailable")
     finally:

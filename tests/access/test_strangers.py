@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.conftest import AppOpener, OrdersDatabase
@@ -25,10 +26,18 @@ REACHABLE = {"BIND": "0.0.0.0:8000"}
 ON_APPS = {"DATABRICKS_APP_NAME": "orders", "DATABRICKS_APP_PORT": "8000"}
 
 
-@pytest.fixture
-def connect(unchanged_database: OrdersDatabase, open_app: AppOpener) -> Any:
-    """Makes a client of an app with more settings."""
-    return lambda **settings: open_app({**unchanged_database.environment, **settings}).test_client()
+@pytest.fixture(scope="module")
+def connect(unchanged_database: OrdersDatabase, open_shared_app: AppOpener) -> Any:
+    """Makes a client of an app with more settings, which is one for all tests that ask for the same."""
+    apps: dict[str, Flask] = {}
+
+    def connect_to(**settings: str) -> FlaskClient:
+        name = str(settings)
+        if name not in apps:
+            apps[name] = open_shared_app({**unchanged_database.environment, **settings})
+        return apps[name].test_client()
+
+    return connect_to
 
 
 def assert_unauthenticated(client: FlaskClient, path: str, **options: Any) -> str:

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from tests.gunicorn_process import PATIENCE
+from tests.waiting import PATIENCE
 
 STUB = """#!/bin/sh
 echo "arguments=$*"

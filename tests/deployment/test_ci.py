@@ -16,8 +16,9 @@ import pytest
 
 from lakebase_api.settings import VARIABLES
 from tests.deployment.bundles import read_yaml, resolve
-from tests.gunicorn_process import PATIENCE, ROOT
+from tests.gunicorn_process import ROOT
 from tests.lakebase_stand_in import LakebaseStandIn
+from tests.waiting import PATIENCE
 
 PAGE = (ROOT / "docs/ci.md").read_text()
 OF_THE_SDK = ("DATABRICKS_AUTH_TYPE",)

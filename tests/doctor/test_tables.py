@@ -245,7 +245,12 @@ ODD_COLUMNS = '"Key.1" text, "select" integer, "ключ" date'
 
 @pytest.mark.parametrize(
     ("schema", "source"),
-    [("public", "Odd Table"), ('Of "Shops"', "a.b"), ("Łódź", 'x"y;--'), ("public", "%s {table}")],
+    [
+        ('Of "Shops"', "a.b"),
+        ("public", "%s {table}"),
+        pytest.param("public", "Odd Table", marks=pytest.mark.slow),
+        pytest.param("Łódź", 'x"y;--', marks=pytest.mark.slow),
+    ],
 )
 def test_odd_names_are_told_as_they_are_and_mended_by_the_sql_that_is_printed(
     shop: Shop, tmp_path: Path, open_client: ClientOpener, schema: str, source: str

@@ -8,6 +8,7 @@ import requests
 
 from tests.conftest import OrdersDatabase
 from tests.gunicorn_process import GunicornProcess
+from tests.waiting import PATIENCE
 
 AppStarter = Callable[..., GunicornProcess]
 
@@ -41,7 +42,7 @@ def locked(database: OrdersDatabase, mode: str = "ACCESS EXCLUSIVE") -> Iterator
 
 def set_status(gunicorn: GunicornProcess, status: str) -> requests.Response:
     return gunicorn.session.post(
-        f"{gunicorn.url}/orders/1/status", json={"o_orderstatus": status}, timeout=60
+        f"{gunicorn.url}/orders/1/status", json={"o_orderstatus": status}, timeout=PATIENCE
     )
 
 

@@ -15,6 +15,7 @@ import requests
 from tests.conftest import OrdersDatabase
 from tests.faults.service import AppStarter, assert_retryable
 from tests.gunicorn_process import GunicornProcess
+from tests.waiting import PATIENCE
 
 LOCK = 4711
 # Only who looks at the clerk or the price of the order of key 2 waits.
@@ -71,7 +72,7 @@ def gunicorn(database: OrdersDatabase, start: AppStarter) -> GunicornProcess:
 
 
 def send(gunicorn: GunicornProcess, path: str) -> requests.Response:
-    return requests.get(gunicorn.url + path, timeout=60)
+    return requests.get(gunicorn.url + path, timeout=PATIENCE)
 
 
 def test_reads_by_key_are_answered_while_others_ask_for_what_takes_long(

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 NAME = "main.shop.orders"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1200)
 def test_reads_of_a_synced_table_are_as_documented(
     lakebase: LakebaseStandIn, start_gunicorn: Callable[[dict[str, str]], GunicornProcess], tmp_path: Path
 ) -> None:

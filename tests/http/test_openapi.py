@@ -13,8 +13,8 @@ from lakebase_api.http import openapi
 from lakebase_api.http.openapi import describe_operation
 from lakebase_api.http.operation import Operation
 from tests.http.unopened import build_app
+from tests.waiting import PATIENCE
 
-PATIENCE = 30  # seconds
 DECLARED = """
 [readings]
 source = "public.reading"

@@ -19,6 +19,7 @@ from lakebase_api.http.problem_types import list_problem_types
 from lakebase_api.lakebase.database import OutcomeUnknown
 from lakebase_api.lakebase.pool import DatabaseUnavailable, DeadlineExceeded
 from tests.conftest import AppOpener, OrdersDatabase
+from tests.waiting import wait_until
 
 USAGE = 'GRANT USAGE ON SCHEMA "public" TO "orders_app";'
 SELECT = 'GRANT SELECT ON "public"."orders_synced" TO "orders_app";'
@@ -231,8 +232,9 @@ def test_the_sql_in_the_log_mends_a_missing_grant(
 def test_a_statement_that_takes_too_long_is_answered_and_its_connection_serves_on(
     database: OrdersDatabase, open_app: AppOpener
 ) -> None:
-    client = open_app({**database.environment, "DB_COMMAND_TIMEOUT": "0.2"}).test_client()
+    client = open_app({**database.environment, "DB_COMMAND_TIMEOUT": "0.5"}).test_client()
+    wait_until(lambda: client.get("/orders/1").status_code == 200)
     with psycopg.connect(database.server.conninfo(database.name)) as holder:
         holder.execute("LOCK TABLE orders_synced")
         assert_problem(client.get("/orders/1"), 504, "deadline-exceeded")
-    assert client.get("/orders/1").status_code == 200
+    wait_until(lambda: client.get("/orders/1").status_code == 200)

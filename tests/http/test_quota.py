@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 
 from tests.conftest import AppOpener, OrdersDatabase
 from tests.gunicorn_process import STARTED, GunicornProcess
+from tests.waiting import PATIENCE
 
 BY_PROXY = {"TRUST_FORWARDED_IDENTITY": "true"}
 ANN, BOB = {"X-Forwarded-User": "ann"}, {"X-Forwarded-User": "bob"}
@@ -111,7 +112,7 @@ def test_the_workers_of_a_host_count_together(unchanged_database: OrdersDatabase
         gunicorn.wait_for_output(STARTED, 4)
 
         def ask(_: int) -> int:
-            return requests.get(f"{gunicorn.url}/orders/1", headers=ANN, timeout=30).status_code
+            return requests.get(f"{gunicorn.url}/orders/1", headers=ANN, timeout=PATIENCE).status_code
 
         with ThreadPoolExecutor(8) as threads:
             statuses = list(threads.map(ask, range(260)))

@@ -19,6 +19,7 @@ from tests.access.keys import bear, create_key
 from tests.conftest import AppOpener, OrdersDatabase
 from tests.gunicorn_process import GunicornProcess
 from tests.http.unopened import build_app
+from tests.waiting import PATIENCE
 
 RIGHTS = """
 [roles]
@@ -131,7 +132,7 @@ def test_a_worker_that_is_stuck_is_told_of_by_the_others(
     os.kill(stuck["pid"], signal.SIGSTOP)
     try:
         # By a connection of its own: the stuck one may have that of the session.
-        told = requests.get(f"{gunicorn.url}/status.json", timeout=30).json()
+        told = requests.get(f"{gunicorn.url}/status.json", timeout=PATIENCE).json()
     finally:
         os.kill(stuck["pid"], signal.SIGCONT)
     assert told["workers"][0] == {"number": 0, "is_silent": True}

@@ -13,7 +13,7 @@ from lakebase_api.app import get_service
 from tests.conftest import ROLE, AppOpener, OrdersDatabase
 from tests.gunicorn_process import GunicornProcess
 from tests.orders.changing import assert_problem, read, set_status
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 RIGHTS = """
 [roles]
@@ -280,5 +280,5 @@ def test_any_worker_tells_what_all_have_counted_and_the_last_is_written_as_they_
 
     wait_until(lambda: count_told() == 20)
     server.process.terminate()
-    server.process.wait(30)
+    server.process.wait(PATIENCE)
     assert database.execute(f"{COUNT} WHERE subject = 'ada'") == [(20,)]

@@ -13,9 +13,7 @@ from tests.lakebase.borrowing import connect
 
 @pytest.fixture
 def settings(unchanged_database: OrdersDatabase) -> Settings:
-    return load_settings(
-        {**unchanged_database.environment, "PGAPPNAME": "a-test", "DB_COMMAND_TIMEOUT": "0.3"}
-    )
+    return load_settings({**unchanged_database.environment, "PGAPPNAME": "a-test"})
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lakebase_api.lakebase.credentials import Credential, CredentialError, CredentialHolder
+from tests.waiting import PATIENCE
 
 
 def credential(token: str = "secret-token", life: float = 3600.0) -> Credential:
@@ -53,18 +54,18 @@ def test_however_many_ask_at_once_one_mint_serves_them_all() -> None:
 
     def mint() -> Credential:
         mints.append(1)
-        proceed.wait(10)
+        proceed.wait(PATIENCE)
         return credential()
 
     def ask() -> str:
-        all_asking.wait(10)
+        all_asking.wait(PATIENCE)
         return holder.token()
 
     proceed = threading.Event()
     holder = CredentialHolder(mint)
     with ThreadPoolExecutor(askers) as threads:
         asking = [threads.submit(ask) for _ in range(askers)]
-        all_asking.wait(10)
+        all_asking.wait(PATIENCE)
         proceed.set()
         assert {answer.result() for answer in asking} == {"secret-token"}
     assert len(mints) == 1
@@ -75,13 +76,13 @@ def test_who_waits_for_a_mint_that_fails_shares_its_error() -> None:
 
     def mint() -> Credential:
         minting.set()
-        proceed.wait(10)
+        proceed.wait(PATIENCE)
         raise CredentialError("the workspace is away")
 
     holder = CredentialHolder(mint)
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(holder.token)
-        assert minting.wait(10)
+        assert minting.wait(PATIENCE)
         second = threads.submit(holder.token)
         proceed.set()
         for asking in (first, second):

@@ -10,6 +10,7 @@ from lakebase_api.lakebase.dedicated import DedicatedConnections, Slots
 from lakebase_api.lakebase.setup_faults import SetupLog
 from lakebase_api.settings import Settings
 from tests.lakebase.borrowing import ask, connect
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_closing_ends_connections_that_are_free_and_those_in_use_after_their_que
         dedicated.close()
         return ask("SELECT 1")(connection)
 
-    with dedicated.begin("ann", "orders", lambda connection: None, time.monotonic() + 20) as work:
+    with dedicated.begin("ann", "orders", lambda connection: None, time.monotonic() + PATIENCE) as work:
         work.read(used.append, 20)
         dedicated.close()
         assert used[0].closed

@@ -16,21 +16,21 @@ from lakebase_api.lakebase.database import Database
 from lakebase_api.lakebase.dedicated import DedicatedConnections, DedicatedWork, LimitReached, Slots
 from lakebase_api.lakebase.setup_faults import SetupLog
 from lakebase_api.settings import Settings
-from tests.lakebase.borrowing import Request, ask, connect
-from tests.waiting import wait_until
+from tests.lakebase.borrowing import Request, ask, can_read, connect
+from tests.waiting import PATIENCE, wait_until
 
 
 @pytest.fixture
 def small(settings: Settings) -> Settings:
     """One connection; four requests of one caller may have it or wait for it, and two of others."""
-    return replace(settings, pool_size=1, pool_max_overflow=0, pool_max_waiting=3, command_timeout=20)
+    return replace(settings, pool_size=1, pool_max_overflow=0, pool_max_waiting=3)
 
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Database]:
     database = connect(settings)
     database.open()
-    database.read(ask("SELECT 1"))
+    wait_until(lambda: can_read(database))
     yield database
     database.close()
 
@@ -62,7 +62,7 @@ class Crowd:
 
     def _hold(self, flow: str, _: Connection) -> None:
         self.served.append(flow)
-        assert self._proceed.acquire(timeout=20)
+        assert self._proceed.acquire(timeout=PATIENCE)
 
 
 def test_a_caller_with_one_request_gets_the_next_connection_however_many_another_has(
@@ -121,7 +121,7 @@ def test_exports_of_one_caller_leave_room_and_the_next_connection_to_another(set
         dedicated = DedicatedConnections(one, Slots(one, database._pool, setups), database.watchdog)
 
         def begin(flow: str) -> DedicatedWork:
-            end = time.monotonic() + 20
+            end = time.monotonic() + PATIENCE
             return under_way.enter_context(dedicated.begin(flow, "orders", lambda connection: None, end))
 
         first, *_ = [begin("ann") for _ in range(4)]
@@ -145,10 +145,11 @@ def test_a_connection_of_exports_goes_to_the_caller_that_has_none(settings: Sett
         def export(flow: str) -> None:
             def hold(connection: Connection) -> None:
                 served.append(flow)
-                assert proceed.acquire(timeout=20)
+                assert proceed.acquire(timeout=PATIENCE)
 
-            with dedicated.begin(flow, "orders", lambda connection: None, time.monotonic() + 20) as work:
-                work.read(hold, 20)
+            end = time.monotonic() + PATIENCE
+            with dedicated.begin(flow, "orders", lambda connection: None, end) as work:
+                work.read(hold, PATIENCE)
 
         exports = []
         for flow in ("ann", "ann", "ann", "bob"):

@@ -13,7 +13,7 @@ import pytest
 from lakebase_api.lakebase.copy_status import CopyStatus
 from lakebase_api.lakebase.credentials import CredentialError
 from lakebase_api.lakebase.freshness import INTERVAL, SHORTEST_INTERVAL, FreshnessWatch
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 CURRENT, BEHIND = "ONLINE_NO_PENDING_UPDATE", "ONLINE_TRIGGERED_UPDATE"
 AS_OF = datetime(2026, 11, 26, 11, 58, 3, tzinfo=UTC)
@@ -95,14 +95,14 @@ def test_who_comes_while_another_worker_asks_does_not_wait(shop: Shop) -> None:
 
     def ask(name: str) -> CopyStatus:
         begun.set()
-        assert end.wait(10)
+        assert end.wait(PATIENCE)
         return shop.status
 
     slow = FreshnessWatch({"orders": "main.shop.orders"}, ask, None, lambda: shop.now)
     slow.open(shop.folder)
     asking = threading.Thread(target=slow.look, args=("orders",))
     asking.start()
-    assert begun.wait(10)
+    assert begun.wait(PATIENCE)
     assert slow.look("orders").copy.source_version is None
     assert shop.open_worker().look("orders").copy.source_version is None
     end.set()

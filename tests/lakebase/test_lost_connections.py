@@ -15,6 +15,7 @@ from lakebase_api.lakebase.pool import DeadlineExceeded
 from lakebase_api.local.postgres import EmbeddedPostgres
 from lakebase_api.settings import Settings
 from tests.lakebase.borrowing import Request, ask, connect
+from tests.waiting import PATIENCE
 
 
 def kill_all(settings: Settings, server: EmbeddedPostgres) -> None:
@@ -28,11 +29,11 @@ def kill_all(settings: Settings, server: EmbeddedPostgres) -> None:
 
 def test_dead_connections_are_not_lent(settings: Settings, server: EmbeddedPostgres) -> None:
     """Even a write goes through: nothing had reached the server."""
-    database = connect(replace(settings, pool_size=4, command_timeout=20))
+    database = connect(replace(settings, pool_size=4))
     database.open()
     together = threading.Barrier(4)
     with ThreadPoolExecutor(4) as threads:
-        for meeting in [threads.submit(database.read, lambda _: together.wait(10)) for _ in range(4)]:
+        for meeting in [threads.submit(database.read, lambda _: together.wait(PATIENCE)) for _ in range(4)]:
             meeting.result()
     kill_all(settings, server)
     assert database.write(ask("SELECT 1")) == 1
@@ -91,32 +92,28 @@ def test_a_conflict_is_tried_again_once(settings: Settings) -> None:
 
 
 def test_what_is_left_of_the_deadline_limits_the_statement(settings: Settings) -> None:
-    database = connect(
-        replace(settings, pool_size=1, pool_max_overflow=0, command_timeout=20), Request(seconds=0.3)
-    )
+    database = connect(replace(settings, pool_size=1, pool_max_overflow=0))
     database.open()
     pid = database.read(ask("SELECT pg_backend_pid()"))
     with pytest.raises(errors.QueryCanceled):
-        database.read(ask("SELECT pg_sleep(30)"))
-    database._find_caller = Request
+        database.read_for(Request(seconds=1), ask("SELECT pg_sleep(1000)"))
     assert database.read(ask("SELECT pg_backend_pid()")) == pid
-    # That of the second request, less what it took until here.
-    limit = "SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'"
-    assert 300 < int(str(database.read(ask(limit)))) <= 20_000
+    # That of the settings again.
+    assert database.read(ask("SHOW statement_timeout")) == "100s"
     database.close()
 
 
 def test_a_use_that_the_server_does_not_end_is_ended_at_the_deadline(settings: Settings) -> None:
-    database = connect(replace(settings, pool_size=1, pool_max_overflow=0), Request(seconds=0.3))
+    database = connect(replace(settings, pool_size=1, pool_max_overflow=0))
     database.open()
+    assert database.read(ask("SELECT 1")) == 1
 
     def hang(connection: Connection) -> object:
         connection.execute("SET statement_timeout = 0")
-        return ask("SELECT pg_sleep(30)")(connection)
+        return ask("SELECT pg_sleep(60)")(connection)
 
     with pytest.raises(DeadlineExceeded):
-        database.read(hang)
-    database._find_caller = Request
+        database.read_for(Request(seconds=0.3), hang)
     assert database.read(ask("SELECT 1")) == 1
     database.close()
 
@@ -130,19 +127,17 @@ def test_a_request_whose_time_is_up_asks_nothing(settings: Settings) -> None:
 
 
 def test_a_queue_that_is_full_refuses_at_once(settings: Settings) -> None:
-    database = connect(
-        replace(settings, pool_size=1, pool_max_overflow=0, pool_max_waiting=1, command_timeout=20)
-    )
+    database = connect(replace(settings, pool_size=1, pool_max_overflow=0, pool_max_waiting=1))
     database.open()
     busy, proceed = threading.Event(), threading.Event()
 
     def hold(connection: Connection) -> None:
         busy.set()
-        assert proceed.wait(10)
+        assert proceed.wait(PATIENCE)
 
     with ThreadPoolExecutor(2) as threads:
         holding = threads.submit(database.read, hold)
-        assert busy.wait(10)
+        assert busy.wait(PATIENCE)
         waiting = threads.submit(database.read, ask("SELECT 1"))
         while database._pool.stats()["requests_waiting"] == 0:
             assert not waiting.done()
@@ -179,7 +174,7 @@ def test_an_outage_is_waited_out_with_nobody_asking(server: EmbeddedPostgres, se
         assert not connected.wait(0.01)
     with psycopg.connect(server.conninfo(), autocommit=True) as connection:
         connection.execute("CREATE DATABASE later")
-    assert connected.wait(10)
+    assert connected.wait(PATIENCE)
     database.close()
 
 

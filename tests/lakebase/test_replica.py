@@ -18,7 +18,7 @@ from lakebase_api.lakebase.replica import ANYWHERE
 from tests.conftest import AppOpener
 from tests.orders.changing import patch_status, set_status, status_of
 from tests.standby import Pair, start_pair
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 LISTS = [
     "/orders/pages?include_count=false",
@@ -243,12 +243,12 @@ def test_what_a_sync_cancels_the_primary_answers(pair: Pair, app: Flask) -> None
     with ThreadPoolExecutor(1) as pool:
         caller = Background(float("inf"), reads_after=ANYWHERE)
         answer = pool.submit(database.read_for, caller, query)
-        assert is_running.wait(20)
+        assert is_running.wait(PATIENCE)
         pair.database.execute(
             "BEGIN; CREATE TEMP TABLE kept ON COMMIT DROP AS TABLE orders_synced; TRUNCATE orders_synced; "
             "INSERT INTO orders_synced SELECT * FROM kept; COMMIT"
         )
-        assert answer.result(60) is False
+        assert answer.result(PATIENCE) is False
     assert asked == [True, False]
 
 
@@ -288,7 +288,7 @@ def test_metrics_count_what_became_of_reads(pair: Pair, app: Flask, client: Flas
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_ten_thousand_changes_are_each_read_at_once(started_pair: Pair, open_app: AppOpener) -> None:
     """Each by who made it, while the replica shows everything a second late."""
     pair, writers, rounds = started_pair, 8, 1250

@@ -15,6 +15,7 @@ from lakebase_api.lakebase.retries import LOSSES
 from lakebase_api.lakebase.setup_faults import SetupLog
 from lakebase_api.settings import Settings
 from tests.lakebase.borrowing import ask, connect
+from tests.waiting import PATIENCE
 
 PID = "SELECT pg_backend_pid()"
 Read = Callable[[Callable[[Connection], object]], object]
@@ -22,7 +23,7 @@ Read = Callable[[Callable[[Connection], object]], object]
 
 @contextmanager
 def read_pooled(settings: Settings) -> Iterator[Read]:
-    database = connect(replace(settings, pool_size=1, pool_max_overflow=0, command_timeout=20))
+    database = connect(replace(settings, pool_size=1, pool_max_overflow=0))
     database.open()
     yield database.read
     database.close()
@@ -34,7 +35,7 @@ def read_dedicated(settings: Settings) -> Iterator[Read]:
     watchdog, one = database.watchdog, replace(settings, export_concurrency=1)
     watchdog.open()
     dedicated = DedicatedConnections(one, Slots(one, database._pool, {"orders": setup}), watchdog)
-    with dedicated.begin("ann", "orders", lambda connection: None, time.monotonic() + 20) as work:
+    with dedicated.begin("ann", "orders", lambda connection: None, time.monotonic() + PATIENCE) as work:
         yield lambda query: work.read(query, 20)
     watchdog.close()
 

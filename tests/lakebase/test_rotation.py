@@ -9,6 +9,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from lakebase_api.lakebase.credentials import Credential, CredentialError, CredentialHolder
 from lakebase_api.lakebase.rotation import JOB, RETRY_DELAYS, Rotation
+from tests.waiting import PATIENCE
 
 
 class Mint:
@@ -27,7 +28,7 @@ class Mint:
 
     def wait(self, times: int = 1) -> None:
         for _ in range(times):
-            assert self.asked.acquire(timeout=10)
+            assert self.asked.acquire(timeout=PATIENCE)
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def scheduler() -> Iterator[BackgroundScheduler]:
 
 def wait_for_delay(scheduler: BackgroundScheduler, matches: Callable[[float], bool]) -> None:
     """Wait until the next run is as far away as asked: the run that is over has set it."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         job = scheduler.get_job(JOB)
         if job and job.next_run_time and matches(job.next_run_time.timestamp() - time.time()):
@@ -72,7 +73,7 @@ def test_the_token_is_rotated_although_nobody_asks_for_it(
 def test_the_next_rotation_comes_before_the_token_ends(scheduler: BackgroundScheduler, mint: Mint) -> None:
     mint.life = 1000.0
     Rotation(CredentialHolder(mint), scheduler).start()
-    wait_for_delay(scheduler, lambda delay: 0.9 * 750 - 5 < delay <= 750)
+    wait_for_delay(scheduler, lambda delay: 0.9 * 750 - PATIENCE < delay <= 750)
 
 
 def test_a_token_minted_by_a_connect_is_not_minted_again(scheduler: BackgroundScheduler, mint: Mint) -> None:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 from psycopg import errors
@@ -15,6 +16,7 @@ from lakebase_api.lakebase.findings import Blocks, Check, failed, passed
 from lakebase_api.lakebase.setup_faults import NotSetUp, SetupLog
 from lakebase_api.settings import Settings
 from tests.lakebase.borrowing import Request, ask, connect
+from tests.waiting import PATIENCE
 
 HIDDEN = "SELECT rolpassword FROM pg_authid"
 TABLE = failed("table", "no SELECT", mend="grant it", fault="a grant is missing", blocks=Blocks.EVERYTHING)
@@ -71,7 +73,7 @@ def test_however_many_ask_one_looks(database: Database, looks: Looks) -> None:
     together = threading.Barrier(4)
 
     def ask_together(_: int) -> None:
-        together.wait(10)
+        together.wait(PATIENCE)
         for _ in range(5):
             fail(database)
 
@@ -137,10 +139,10 @@ def test_a_read_does_not_disprove_what_keeps_from_changing(
 
 def test_it_looks_on_the_connection_that_met_the_fault_within_its_time(settings: Settings) -> None:
     def look(connection: Connection) -> list[Check]:
-        ask("SELECT pg_sleep(5)::text")(connection)
+        ask("SELECT pg_sleep(1000)::text")(connection)
         return [TABLE]
 
-    database = connect(settings, Request(), setup=SetupLog(look))
+    database = connect(replace(settings, command_timeout=1), Request(), setup=SetupLog(look))
     database.open()
     [check] = fail(database).checks
     assert check.name == "database"

@@ -40,7 +40,7 @@ def read_name(connection: Connection) -> object:
 @contextmanager
 def tracing(settings: Settings) -> Iterator[Database]:
     """A database of one connection, whose sessions are named after requests."""
-    database = connect(replace(settings, trace_sql=True, pool_size=1, pool_max_overflow=0, command_timeout=5))
+    database = connect(replace(settings, trace_sql=True, pool_size=1, pool_max_overflow=0))
     database.open()
     yield database
     database.close()
@@ -145,9 +145,9 @@ def test_a_statement_that_fails_because_it_was_prepared_is_repeated(
 
 def test_the_server_ends_a_named_statement_that_takes_too_long(traced: Database) -> None:
     pid = traced.read_for(named("one"), lambda connection: fetch(connection, PID))
-    hurried = Request(seconds=0.3, request_id="two")
+    hurried = Request(seconds=1, request_id="two")
     with pytest.raises(errors.QueryCanceled):
-        traced.read_for(hurried, lambda connection: fetch(connection, b"SELECT pg_sleep(30)"))
+        traced.read_for(hurried, lambda connection: fetch(connection, b"SELECT pg_sleep(1000)"))
     assert traced.read_for(named("three"), lambda connection: fetch(connection, PID)) == pid
 
 

@@ -19,9 +19,10 @@ import pytest
 
 from lakebase_api.local import tpch
 from lakebase_api.local.postgres import EmbeddedPostgres
+from tests.waiting import PATIENCE
 
 REPOSITORY = Path(__file__).parents[2]
-WATCHDOG = 30.0  # seconds after which a process that hangs is killed, so that its test fails
+WATCHDOG = PATIENCE  # seconds after which a process that hangs is killed, so that its test fails
 SCALE = Decimal("0.01")  # 15,000 orders
 FAST = {"fsync": "off", "full_page_writes": "off"}
 
@@ -102,7 +103,7 @@ Launch = Callable[..., Run]
 
 def survivors(family: Sequence[psutil.Process]) -> list[psutil.Process]:
     """Those still there when the time for an orderly end is over; zombies only wait for a parent to look."""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + PATIENCE
     while alive := [process for process in family if is_alive(process)]:
         if time.monotonic() > deadline:
             break
@@ -124,6 +125,17 @@ def environment(**extra: str) -> dict[str, str]:
         name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")
     }
     return {**own, "PYTHONPATH": str(REPOSITORY), **extra}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heeded_signals() -> Iterator[None]:
+    """Have what tests start heed signals that a shell has its background jobs ignore."""
+    ignored = [each for each in (signal.SIGINT, signal.SIGQUIT) if signal.getsignal(each) == signal.SIG_IGN]
+    for each in ignored:
+        signal.signal(each, signal.SIG_DFL)
+    yield
+    for each in ignored:
+        signal.signal(each, signal.SIG_IGN)
 
 
 @pytest.fixture

@@ -13,11 +13,15 @@ import pytest
 
 from lakebase_api.local.child_process import Leash, Step
 from tests.local.conftest import Launch, survivors
+from tests.waiting import PATIENCE
 
-TERM = Step(signal.SIGTERM, 10)
+TERM = Step(signal.SIGTERM, PATIENCE)
+# A shell may miss a signal that comes just as it starts a program, but none while it waits for one.
+WAIT = "sleep 1000 & while :; do wait; done"
 OWNER = """
 import os, signal
 from lakebase_api.local.child_process import Leash, Step
+from tests.waiting import PATIENCE
 leash = Leash(["/bin/sh", "-c", "echo started; sleep 1000"], stop=[Step(signal.SIGTERM, 10)], env=os.environ)
 leash.wait()
 """
@@ -36,7 +40,7 @@ def leashed(script: str, *stop: Step, output: Path | None = None) -> Iterator[Le
 
 def written(path: Path) -> str:
     """The first line of a file that another process writes, once it is there."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not path.read_text().endswith("\n"):
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -60,12 +64,12 @@ def test_the_command_ends_when_its_owner_is_ended_by_any_signal(
 
 def test_the_leash_has_the_status_of_the_command() -> None:
     with leashed("exit 7") as leash:
-        assert leash.wait(10) == 7
+        assert leash.wait(PATIENCE) == 7
 
 
 def test_a_command_that_a_signal_ended_has_the_status_a_shell_would_give_it() -> None:
     with leashed("kill -TERM $$") as leash:
-        assert leash.wait(10) == 128 + signal.SIGTERM
+        assert leash.wait(PATIENCE) == 128 + signal.SIGTERM
 
 
 def test_a_command_that_does_not_exist_is_named_in_one_line(tmp_path: Path) -> None:
@@ -76,9 +80,9 @@ def test_a_command_that_does_not_exist_is_named_in_one_line(tmp_path: Path) -> N
 
 
 def test_the_signals_are_sent_in_order_until_one_works(tmp_path: Path) -> None:
-    script = "trap 'echo INT' INT; trap 'echo QUIT; exit 3' QUIT; echo ready; while :; do sleep 0.01; done"
+    script = f"trap 'echo INT' INT; trap 'echo QUIT; exit 3' QUIT; echo ready; {WAIT}"
     with leashed(
-        script, Step(signal.SIGINT, 0.3), Step(signal.SIGQUIT, 10), output=tmp_path / "output"
+        script, Step(signal.SIGINT, 0.3), Step(signal.SIGQUIT, PATIENCE), output=tmp_path / "output"
     ) as leash:
         written(tmp_path / "output")
         assert leash.end() == 3
@@ -86,7 +90,7 @@ def test_the_signals_are_sent_in_order_until_one_works(tmp_path: Path) -> None:
 
 
 def test_a_command_that_ignores_every_signal_is_killed_when_its_time_is_up(tmp_path: Path) -> None:
-    script = "trap '' TERM; echo ready; while :; do sleep 0.01; done"
+    script = f"trap '' TERM; echo ready; {WAIT}"
     with leashed(script, Step(signal.SIGTERM, 0.2), output=tmp_path / "output") as leash:
         written(tmp_path / "output")
         assert leash.end() == 128 + signal.SIGKILL
@@ -94,7 +98,7 @@ def test_a_command_that_ignores_every_signal_is_killed_when_its_time_is_up(tmp_p
 
 def test_what_the_command_leaves_behind_is_killed(tmp_path: Path) -> None:
     with leashed("sleep 1000 & echo $!", output=tmp_path / "output") as leash:
-        leash.wait(10)
+        leash.wait(PATIENCE)
         left = int((tmp_path / "output").read_text())
         assert not psutil.pid_exists(left) or survivors([psutil.Process(left)]) == []
 
@@ -108,12 +112,10 @@ def test_a_terminal_reaches_neither_the_leash_nor_the_command(tmp_path: Path) ->
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_leash_that_is_asked_to_end_stops_the_command(tmp_path: Path, number: signal.Signals) -> None:
-    with leashed(
-        "trap 'exit 4' TERM; echo $$; while :; do sleep 0.01; done", output=tmp_path / "output"
-    ) as leash:
+    with leashed(f"trap 'exit 4' TERM; echo $$; {WAIT}", output=tmp_path / "output") as leash:
         command = psutil.Process(int(written(tmp_path / "output")))
         psutil.Process(command.ppid()).send_signal(number)
-        assert leash.wait(10) == 4
+        assert leash.wait(PATIENCE) == 4
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has died")
@@ -121,7 +123,7 @@ def test_a_leash_that_is_killed_takes_the_command_with_it(tmp_path: Path) -> Non
     with leashed("echo $$; exec sleep 1000", output=tmp_path / "output") as leash:
         command = psutil.Process(int(written(tmp_path / "output")))
         psutil.Process(command.ppid()).kill()
-        assert leash.wait(10) == -signal.SIGKILL
+        assert leash.wait(PATIENCE) == -signal.SIGKILL
         assert survivors([command]) == []
 
 

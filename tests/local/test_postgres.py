@@ -5,6 +5,7 @@ import signal
 import stat
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -64,7 +65,10 @@ def test_the_password_is_in_a_file_for_one_account_and_shown_nowhere(server: Emb
     path = server.home / "password"
     assert path.read_text() == server.password
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    commands = [process.cmdline() for process in psutil.Process().children(recursive=True)]
+    commands = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # a session that has just ended
+            commands.append(process.cmdline())
     assert any("postgres" in command[0] for command in commands if command)
     assert server.password not in f"{commands} {server!r} {server.log_path.read_text()}"
 

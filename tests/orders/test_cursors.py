@@ -14,6 +14,7 @@ from tests.conftest import AppOpener, OrdersDatabase
 from tests.gunicorn_process import GunicornProcess
 from tests.orders.changing import assert_problem, read
 from tests.orders.varied import find_keys, keys_of
+from tests.waiting import PATIENCE
 
 QUERY = "sort=-o_totalprice&o_custkey=2&page_size=3"
 
@@ -179,7 +180,7 @@ def test_each_worker_reads_the_token_of_another(
     token = gunicorn.get(path).json()["pagination"]["next_cursor"]
 
     def go_on_with(_: int) -> int:
-        return requests.get(f"{gunicorn.url}{path}&cursor={token}", timeout=10).status_code
+        return requests.get(f"{gunicorn.url}{path}&cursor={token}", timeout=PATIENCE).status_code
 
     def have_both_answered() -> bool:
         with ThreadPoolExecutor(8) as threads:

@@ -13,6 +13,7 @@ from tests.conftest import OrdersDatabase
 from tests.cutting_proxy import CuttingProxy
 from tests.gunicorn_process import ROOT, GunicornProcess
 from tests.orders.exporting import COLUMNS, add_nasty_orders, copy, copy_json
+from tests.waiting import PATIENCE
 
 PROGRAMS = {"python": [sys.executable], "bash": ["bash"]}
 HEADER = COLUMNS.replace(" ", "").encode() + b"\n"
@@ -53,7 +54,7 @@ def test_a_script_pulls_the_whole_table_over_a_network_that_cuts_it(
         command = [*PROGRAMS[language], str(script), table, "o_orderkey", str(file)]
         # The count before may be cut, too: whoever runs it then runs it again.
         while proxy.cuts < 5 or file.read_bytes() != whole:
-            run = subprocess.run(command, capture_output=True, check=False, timeout=60)
+            run = subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE)
             if run.returncode == 0:
                 break
     assert file.read_bytes() == whole

@@ -15,6 +15,7 @@ from tests.conftest import ROLE, AppOpener, OrdersDatabase
 from tests.gunicorn_process import GunicornProcess
 from tests.orders.changing import read
 from tests.orders.varied import keys_of, local
+from tests.waiting import PATIENCE
 
 EXACT = 2**53 - 1
 KEYS = [1, EXACT - 1, EXACT, *range(EXACT + 1, EXACT + 9), 2**63 - 1]
@@ -144,7 +145,7 @@ def test_node_reads_every_order_once_and_changes_the_right_one(
         input=SCRIPT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert ended.returncode == 0, ended.stderr

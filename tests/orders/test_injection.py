@@ -16,7 +16,8 @@ import pytest
 
 from lakebase_api.local.server_log import LogExcerpt
 from tests.conftest import ROLE, OrdersDatabase
-from tests.gunicorn_process import PATIENCE, GunicornProcess
+from tests.gunicorn_process import GunicornProcess
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -206,7 +207,7 @@ def walker(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_no_text_from_outside_becomes_a_part_of_a_statement(walker: Walker) -> None:
     names = {place.name for operation in walker.operations for place in operation.places}
     assert names >= {"order_key", "sort", "o_clerk", "If-Match", "o_orderstatus"}

@@ -168,7 +168,7 @@ def test_what_was_under_way_while_the_list_was_read_makes_it_another_once_it_is_
 def test_that_nothing_changed_is_said_without_reading_the_table(
     varied_database: OrdersDatabase, open_app: AppOpener, path: str
 ) -> None:
-    settings = {"COUNT_TTL": "3600", "DB_COMMAND_TIMEOUT": "1"}
+    settings = {"COUNT_TTL": "3600"}
     client = open_app({**varied_database.environment, **settings}).test_client()
     first = client.get(path)
     with psycopg.connect(varied_database.server.conninfo(varied_database.name)) as holder:

@@ -32,7 +32,7 @@ def test_without_the_trailer_one_goes_on_until_there_is_no_row(
     keys = [0]
     for _ in range(1000):
         query = f"format=ndjson&trailer=false&cursor={keys[-1]}"
-        answer = reader.get(f"/orders/export?{query}", headers={"X-Request-Timeout": "0.1"})
+        answer = reader.get(f"/orders/export?{query}", headers={"X-Request-Timeout": "0.2"})
         if answer.status_code == 200:
             if not answer.data:
                 break

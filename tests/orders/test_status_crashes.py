@@ -13,13 +13,16 @@ import requests
 from lakebase_api.local.postgres import EmbeddedPostgres
 from tests.conftest import OrdersDatabase, clone_database
 from tests.fault_proxy import FaultProxy
-from tests.gunicorn_process import PATIENCE, STARTED, GunicornProcess
+from tests.gunicorn_process import STARTED, GunicornProcess
 from tests.orders.changing import add_order, held_change, wait_for_waiting
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 KEPT = "SELECT count(*) FROM lakebase_api.idempotency WHERE key = '{}'"
 MADE = "SELECT count(*) FROM lakebase_api.orders_history WHERE o_orderkey = {}"
-BUSY = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'orders_app' AND state = 'active'"
+BUSY = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = 'orders_app' AND state = 'active'
+"""
 
 
 @pytest.fixture(scope="module")

@@ -223,8 +223,7 @@ def test_a_change_that_always_meets_another_is_given_up(
         " CREATE TRIGGER meet BEFORE INSERT ON lakebase_api.orders_history"
         " FOR EACH ROW EXECUTE FUNCTION meet()"
     )
-    # The request itself would have 30 seconds.
-    answer = set_status(client, 1, "P", {"X-Request-Timeout": "15"})
+    answer = set_status(client, 1, "P")
     assert_problem(answer, 503, "transaction-conflict")
     database.execute("DROP FUNCTION meet CASCADE")
     assert set_status(client, 1, "P").status_code == 200

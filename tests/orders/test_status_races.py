@@ -13,8 +13,9 @@ import requests
 
 from lakebase_api.local.postgres import EmbeddedPostgres
 from tests.conftest import ROLE, OrdersDatabase, clone_database
-from tests.gunicorn_process import PATIENCE, GunicornProcess
+from tests.gunicorn_process import GunicornProcess
 from tests.orders.changing import add_order, held_change, wait_for_waiting
+from tests.waiting import PATIENCE
 
 WORKERS = 3
 CONNECTIONS = 4  # of each

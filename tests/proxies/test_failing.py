@@ -13,10 +13,10 @@ import requests
 
 from tests.conftest import OrdersDatabase
 from tests.fault_proxy import FaultProxy
-from tests.gunicorn_process import PATIENCE
 from tests.load import Load, get, post
 from tests.proxies.conftest import INSTANCES, Front, OpenFront
 from tests.reverse_proxies import NGINX
+from tests.waiting import PATIENCE
 
 # Each starts two servers and a proxy.
 pytestmark = pytest.mark.slow

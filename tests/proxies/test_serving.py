@@ -13,9 +13,9 @@ import pytest
 
 from lakebase_api.local.postgres import EmbeddedPostgres
 from tests.conftest import clone_database
-from tests.gunicorn_process import PATIENCE
 from tests.proxies.conftest import Front, start_front
 from tests.reverse_proxies import HAPROXY, NAMES
+from tests.waiting import PATIENCE
 
 FORGED = {
     "X-Forwarded-Proto": "http",

@@ -4,6 +4,8 @@ import threading
 from collections import Counter
 from typing import Literal
 
+from tests.waiting import PATIENCE
+
 Event = Literal[
     "request",  # any HTTP request that arrived, whatever the answer
     "oauth_request",  # a service principal asked for a workspace token, whatever the answer
@@ -40,7 +42,7 @@ class Events:
         with self._changed:
             return self._counts[event]
 
-    def wait_for(self, event: Event, n: int, timeout: float = 5) -> None:
+    def wait_for(self, event: Event, n: int, timeout: float = PATIENCE) -> None:
         """Return once there have been at least ``n`` in all.
 
         Raises TimeoutError, naming what was seen, after ``timeout`` seconds.

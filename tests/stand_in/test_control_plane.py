@@ -10,6 +10,8 @@ from databricks.sdk.core import Config
 from databricks.sdk.errors import InvalidParameterValue, NotFound, Unauthenticated
 from google.protobuf.duration_pb2 import Duration
 
+from tests.waiting import PATIENCE
+
 from . import Workspace
 from .sdk import mint, sign_in
 
@@ -115,7 +117,7 @@ def test_a_wrong_personal_access_token_is_unauthenticated(workspace: Workspace) 
 
     with pytest.raises(Unauthenticated):
         mint(sign_in(workspace, stranger), workspace)
-    assert requests.get(f"{workspace.url}/api/2.0/preview/scim/v2/Me", timeout=5).status_code == 401
+    assert requests.get(f"{workspace.url}/api/2.0/preview/scim/v2/Me", timeout=PATIENCE).status_code == 401
 
 
 def test_a_wrong_client_secret_is_an_invalid_client(workspace: Workspace) -> None:
@@ -132,7 +134,7 @@ def test_waiting_for_mints_ends_with_the_mint_or_says_what_was_seen(workspace: W
         mint(client, workspace)
         assert not waiting.done()
         mint(client, workspace)
-        waiting.result(timeout=1)
+        waiting.result(PATIENCE)
 
     with pytest.raises(TimeoutError, match="'mint': 2"):
         workspace.wait_for_mints(3, timeout=0.01)

@@ -15,6 +15,8 @@ from databricks.sdk.errors import (
 )
 from databricks.sdk.errors.base import DatabricksError
 
+from tests.waiting import PATIENCE
+
 from . import Workspace
 from .faults import Malformation
 from .sdk import mint, sign_in
@@ -104,7 +106,7 @@ def test_an_oauth_request_that_hangs_outlasts_every_time_limit_of_the_sdk(worksp
         workspace.heal()
         # The SDK takes the connection that is dropped for a passing fault and asks again.
         with pytest.raises(TimeoutError, match="Timed out after"):
-            asked.result(timeout=5)
+            asked.result(PATIENCE)
 
 
 def test_refused_connections_are_retried_and_the_port_stays_the_same(workspace: Workspace) -> None:
@@ -143,7 +145,7 @@ def test_the_sdk_hands_malformed_credentials_on(
 
     stated = credential.expire_time and credential.expire_time.ToSeconds() - time.time()
     assert (credential.token is not None) == has_token
-    assert stated == (None if life is None else pytest.approx(life, abs=5))
+    assert stated == (None if life is None else pytest.approx(life, abs=50))
 
 
 @pytest.mark.parametrize("how", ["html", "no_token"])
@@ -163,9 +165,10 @@ def test_closing_lets_hung_requests_go_and_leaves_no_thread() -> None:
         client = sign_in(workspace, workspace.user)
         mint(client, workspace)
         workspace.hang("credentials", times=1)
-        asked = executor.submit(requests.post, f"{workspace.url}/api/2.0/postgres/credentials", timeout=30)
+        url = f"{workspace.url}/api/2.0/postgres/credentials"
+        asked = executor.submit(requests.post, url, timeout=PATIENCE)
         workspace.events.wait_for("hung", 1)
         workspace.close()
-        assert isinstance(asked.exception(timeout=2), requests.ConnectionError)
+        assert isinstance(asked.exception(PATIENCE), requests.ConnectionError)
 
     assert set(threading.enumerate()) == before

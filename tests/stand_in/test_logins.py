@@ -2,14 +2,23 @@
 
 import socket
 import time
+from types import SimpleNamespace
 
 import psycopg
 import pytest
 
+from tests.waiting import PATIENCE
+
+from . import accounts
 from .conftest import Database
 from .sdk import mint, sign_in
 
 REFUSED = "authentication failed"
+
+
+def pass_seconds(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let tokens be so much older."""
+    monkeypatch.setattr(accounts, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + seconds))
 
 
 @pytest.mark.parametrize("kind", ["autoscaling", "provisioned"])
@@ -24,13 +33,15 @@ def test_a_token_minted_with_the_sdk_logs_its_owner_in(database: Database, who: 
     assert (database.workspace.mints, database.workspace.logins_accepted) == (1, 1)
 
 
-def test_an_expired_token_is_refused_while_the_session_it_opened_lives_on(database: Database) -> None:
+def test_an_expired_token_is_refused_while_the_session_it_opened_lives_on(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workspace = database.workspace
-    workspace.token_life = 1
+    workspace.token_life = 1800
     token = mint(sign_in(workspace, workspace.user), workspace)
 
     with database.log_in(workspace.user.name, token) as session:
-        time.sleep(1)
+        pass_seconds(1800, monkeypatch)
         with pytest.raises(psycopg.OperationalError, match=REFUSED):
             database.log_in(workspace.user.name, token)
         assert session.execute("SELECT 1").fetchone() == (1,)
@@ -38,17 +49,19 @@ def test_an_expired_token_is_refused_while_the_session_it_opened_lives_on(databa
     assert (workspace.logins_accepted, workspace.logins_refused) == (1, 1)
 
 
-def test_several_tokens_are_good_at_once_each_until_its_own_expiry(database: Database) -> None:
+def test_several_tokens_are_good_at_once_each_until_its_own_expiry(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workspace = database.workspace
     client = sign_in(workspace, workspace.service_principal)
-    workspace.token_life = 1
+    workspace.token_life = 1800
     short = mint(client, workspace)
-    workspace.token_life = 60
+    workspace.token_life = 3600
     long = mint(client, workspace)
 
     for token in (short, long):
         database.log_in(workspace.service_principal.name, token).close()
-    time.sleep(1)
+    pass_seconds(1800, monkeypatch)
 
     database.log_in(workspace.service_principal.name, long).close()
     with pytest.raises(psycopg.OperationalError, match=REFUSED):
@@ -92,7 +105,7 @@ def test_the_stated_life_does_not_make_a_token_last_longer(database: Database) -
     credential = client.postgres.generate_database_credential(workspace.endpoint)
 
     assert credential.expire_time is not None
-    assert credential.expire_time.ToSeconds() - time.time() == pytest.approx(1800, abs=5)
+    assert credential.expire_time.ToSeconds() - time.time() == pytest.approx(1800, abs=PATIENCE)
     with pytest.raises(psycopg.OperationalError, match=REFUSED):
         database.log_in(workspace.user.name, credential.token or "")
 

@@ -3,6 +3,8 @@
 import time
 from typing import Self
 
+from tests.waiting import PATIENCE
+
 from . import routes
 from .accounts import Accounts, Identity
 from .events import Event, Events
@@ -175,7 +177,7 @@ class Workspace:
         """Logins PostgreSQL was told to refuse."""
         return self.events.count("login_refused")
 
-    def wait_for_mints(self, n: int, timeout: float = 5) -> None:
+    def wait_for_mints(self, n: int, timeout: float = PATIENCE) -> None:
         """Return once ``n`` credentials were issued in all; TimeoutError if that takes too long."""
         self.events.wait_for("mint", n, timeout)
 

@@ -18,6 +18,7 @@ from lakebase_api.table.declaration import Filter, Table
 from lakebase_api.table.loading import read_tables
 from tests.conftest import ROLE, OrdersDatabase, clone_database
 from tests.gunicorn_process import ROOT
+from tests.waiting import PATIENCE
 
 SET_UP = f"""
 CREATE SCHEMA app;
@@ -317,7 +318,7 @@ def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPro
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 

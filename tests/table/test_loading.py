@@ -16,6 +16,7 @@ from lakebase_api.table.types import Kind
 from tests.conftest import OrdersDatabase
 from tests.environments import mistakes
 from tests.gunicorn_process import ROOT
+from tests.waiting import PATIENCE
 
 STATIC = {"PGHOST": "127.0.0.1", "PGUSER": "ann", "PGPASSWORD": "secret"}
 OWN = {"TABLES_FILE": str(ROOT / "tables.toml")}
@@ -409,7 +410,7 @@ def test_the_service_does_not_start_and_tells_every_mistake_without_a_traceback(
         env={**unchanged_database.environment, "TABLES_FILE": str(file), "BIND": "127.0.0.1:0"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert ended.returncode != 0

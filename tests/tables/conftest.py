@@ -28,7 +28,7 @@ def trial_template(server: EmbeddedPostgres) -> str:
 def copy_database(server: EmbeddedPostgres, template: str, name: str) -> OrdersDatabase:
     """A copy of a database that nothing is connected to, in which the role may make schemas."""
     with psycopg.connect(server.conninfo(), autocommit=True) as connection:
-        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
         connection.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
         grant = sql.SQL("GRANT CREATE ON DATABASE {} TO {}")
         connection.execute(grant.format(sql.Identifier(name), sql.Identifier(ROLE)))

@@ -1,11 +1,10 @@
 """Filters of every type choose in an export the rows that they choose in a list."""
 
-from pathlib import Path
-
 import pytest
 from flask.testing import FlaskClient
 
-from tests.conftest import ROLE, AppOpener, OrdersDatabase
+from lakebase_api.local.postgres import EmbeddedPostgres
+from tests.conftest import ROLE, AppOpener, clone_database
 
 # By the column: its type, the value of row number n, and its filters.
 COLUMNS = {
@@ -75,8 +74,14 @@ def declared() -> str:
     return "\n".join(lines).replace('"bigint", null = true', '"bigint"').replace("'", '"')
 
 
-@pytest.fixture
-def things(database: OrdersDatabase, open_app: AppOpener, tmp_path: Path, declared: str) -> FlaskClient:
+@pytest.fixture(scope="module")
+def things(
+    server: EmbeddedPostgres,
+    open_shared_app: AppOpener,
+    tmp_path_factory: pytest.TempPathFactory,
+    declared: str,
+) -> FlaskClient:
+    database = clone_database(server, "things")
     database.execute("CREATE TYPE mood AS ENUM ('sad', 'ok')")
     columns = ", ".join(f"{name} {kind}" for name, (kind, *_) in COLUMNS.items())
     values = ", ".join(value for _, value, _ in COLUMNS.values())
@@ -84,15 +89,17 @@ def things(database: OrdersDatabase, open_app: AppOpener, tmp_path: Path, declar
         f"CREATE TABLE things ({columns}, PRIMARY KEY (id)); GRANT SELECT ON things TO {ROLE};"
         f"INSERT INTO things SELECT {values} FROM generate_series(1, 50) AS n"
     )
-    path = tmp_path / "tables.toml"
+    path = tmp_path_factory.mktemp("things") / "tables.toml"
     path.write_text(declared)
-    return open_app({**database.environment, "TABLES_FILE": str(path)}).test_client()
+    return open_shared_app({**database.environment, "TABLES_FILE": str(path)}).test_client()
 
 
-def test_a_filter_chooses_the_rows_that_it_chooses_in_a_list(things: FlaskClient) -> None:
-    for query, expected in FOUND.items():
-        listed = things.get(f"/things/stream?{query}", headers={"Accept": "application/x-ndjson"})
-        with things.get(f"/things/export?format=ndjson&trailer=false&{query}") as exported:
-            assert (exported.status_code, listed.status_code) == (200, 200), query
-            assert exported.data == listed.data, query
-        assert listed.data.count(b"\n") == expected, query
+@pytest.mark.parametrize(("query", "expected"), FOUND.items(), ids=FOUND)
+def test_a_filter_chooses_the_rows_that_it_chooses_in_a_list(
+    things: FlaskClient, query: str, expected: int
+) -> None:
+    listed = things.get(f"/things/stream?{query}", headers={"Accept": "application/x-ndjson"})
+    with things.get(f"/things/export?format=ndjson&trailer=false&{query}") as exported:
+        assert (exported.status_code, listed.status_code) == (200, 200)
+        assert exported.data == listed.data
+    assert listed.data.count(b"\n") == expected

@@ -190,7 +190,7 @@ def write_cursor(parts: Sequence[str]) -> str:
     return "/".join(part.replace("~", "~7E").replace("/", "~2F") for part in parts)
 
 
-@pytest.fixture(params=["usual chunks", "small chunks"])
+@pytest.fixture(params=["usual chunks", pytest.param("small chunks", marks=pytest.mark.slow)])
 def any_chunks(request: pytest.FixtureRequest) -> None:
     if request.param == "small chunks":
         request.getfixturevalue("small_chunks")

@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 from tests.access.callers import RIGHTS
 from tests.conftest import ROLE, AppOpener, OrdersDatabase
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 # Few, so that they meet each other in memory.
 PATHS = [

@@ -13,7 +13,7 @@ from tests.tables.statements import CHANGES, READS
 # hypothesis looks whether strategies draw random numbers on their own: threads of the app do meanwhile.
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
     pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies"),
 ]
 

@@ -26,7 +26,7 @@ from tests.tables.statements import (
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
     # hypothesis looks whether strategies draw random numbers on their own: threads of the app do meanwhile.
     pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies"),
 ]

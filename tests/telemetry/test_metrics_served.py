@@ -23,10 +23,10 @@ from lakebase_api.telemetry.families import FAMILIES, Kind
 from lakebase_api.telemetry.worker_folder import MEMORY
 from tests.conftest import AppOpener, OrdersDatabase
 from tests.environments import STATIC, mistakes
-from tests.gunicorn_process import PATIENCE, STARTED, GunicornProcess
+from tests.gunicorn_process import STARTED, GunicornProcess
 from tests.lakebase_stand_in import LakebaseStandIn
 from tests.telemetry.scrape import Scrape
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 Starter = Callable[[dict[str, str]], GunicornProcess]
 DURATION = "http_server_request_duration_seconds"
@@ -211,6 +211,7 @@ def test_the_address_of_the_api_is_refused_and_one_that_others_reach_is_a_risk()
     assert not list(find_risks(load_settings({**STATIC, "METRICS_BIND": "127.0.0.1:9464"})))
 
 
+@pytest.mark.slow
 def test_an_address_that_is_taken_is_said_and_served_once_it_is_free(
     database: OrdersDatabase, start_gunicorn: Starter
 ) -> None:

@@ -15,7 +15,7 @@ from lakebase_api.redaction import redact
 from tests.conftest import AppOpener, OrdersDatabase, make_app
 from tests.gunicorn_process import ROOT, GunicornProcess
 from tests.telemetry.collector import Collector, SentSpan
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SERVER, CLIENT = 2, 3
@@ -190,6 +190,7 @@ def test_a_collector_that_is_away_harms_no_request_and_is_one_line(
     logging.getLogger("opentelemetry").setLevel(logging.NOTSET)
 
 
+@pytest.mark.slow
 def test_a_collector_that_is_not_there_does_not_hold_up_the_end(
     unchanged_database: OrdersDatabase, start_gunicorn: Callable[[dict[str, str]], GunicornProcess]
 ) -> None:
@@ -198,7 +199,7 @@ def test_a_collector_that_is_not_there_does_not_hold_up_the_end(
     assert gunicorn.get("/orders/1").status_code == 200
     gunicorn.wait_for_output("takes no metrics")
     gunicorn.process.terminate()
-    assert gunicorn.process.wait(10) == 0
+    assert gunicorn.process.wait(PATIENCE) == 0
     assert "Traceback" not in gunicorn.output
     assert gunicorn.output.count("Telemetry: ") <= 2
 
@@ -225,7 +226,7 @@ def test_each_worker_sends_its_own_and_what_is_left_at_its_end(
     gunicorn.wait_until(lambda: find_workers() == 2)
     assert collector.spans == []
     gunicorn.process.terminate()
-    assert gunicorn.process.wait(20) == 0
+    assert gunicorn.process.wait(PATIENCE) == 0
     asked = gunicorn.output.count("Request: GET /orders/1")
     spans = collector.spans
     assert [span.kind for span in spans].count(SERVER) == [span.kind for span in spans].count(CLIENT) == asked
@@ -244,9 +245,8 @@ def test_without_a_collector_nothing_of_it_is_imported(unchanged_database: Order
         "assert not [name for name in sys.modules if name.startswith('opentelemetry')]"
     )
     arguments = [part for pair in unchanged_database.environment.items() for part in pair]
-    ended = subprocess.run(
-        [sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60
-    )
+    command = [sys.executable, "-c", program, *arguments]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert ended.returncode == 0, ended.stderr
 
 

@@ -213,7 +213,10 @@ def test_writing_is_no_use_of_the_database_and_an_idle_one_is_asked_for_nothing(
     written = "SELECT requests FROM lakebase_api.usage WHERE subject = 'key:ann'"
     assert database.execute(written) == [(1,)]
     assert pool.asked_at == used
-    sessions = f"SELECT pid, query_start FROM pg_stat_activity WHERE usename = '{ROLE}' ORDER BY pid"
+    sessions = (
+        "SELECT pid, query_start FROM pg_stat_activity"
+        f" WHERE datname = current_database() AND usename = '{ROLE}' ORDER BY pid"
+    )
     usage.observe(observe())
     before, later = database.execute(sessions), 135.0
     usage.write()
