@@ -13,7 +13,7 @@ import psycopg
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from lakebase_api.lakebase.connection import Connection, LakebaseConnection
-from lakebase_api.lakebase.pool import DatabaseUnavailable, DeadlineExceeded, Pool
+from lakebase_api.lakebase.pool import BACKGROUND, DatabaseUnavailable, DeadlineExceeded, Pool
 from lakebase_api.lakebase.prepared import run_afresh
 from lakebase_api.lakebase.retries import Retries, is_lost
 from lakebase_api.lakebase.setup_faults import FAULTS_MET, NotSetUp, SetupLog
@@ -111,7 +111,7 @@ class Background:
 
     deadline: float
     operation: str = ""
-    flow: str = "background"
+    flow: str = BACKGROUND
     request_id: str = ""
     reads_after: str | None = None
 

@@ -38,6 +38,10 @@ RELIEF = 30.0
 SPREAD = 0.3
 # The flow of what the service writes by itself: it never keeps the database awake.
 UPKEEP = "upkeep"
+# The flow of what several requests wait for, such as a count.
+BACKGROUND = "background"
+# Flows that are no caller's: so little of it runs at once that it takes no place of theirs.
+OWN_FLOWS = (UPKEEP, BACKGROUND)
 # The least that a wait for a connection takes; psycopg_pool gives nothing to who does not wait at all.
 SHORTEST_WAIT = 0.001
 
@@ -167,7 +171,7 @@ class Pool:
         # After so long without a request nobody tries to connect any more: this one has to set it off.
         if asked_at - asked_before < PATIENCE and self._is_given_up():
             raise DatabaseUnavailable("no connection could be opened") from self.connects.error
-        if not self._places.take(flow):
+        if flow not in OWN_FLOWS and not self._places.take(flow):
             self._judge(TooManyRequests("the queue is full"), deadline, asked_at)
         turn = self._turns.ask(flow)
         try:
@@ -229,7 +233,8 @@ class Pool:
 
     def _end(self, turn: Turn[int]) -> None:
         turn.end()
-        self._places.leave(turn.flow)
+        if turn.flow not in OWN_FLOWS:
+            self._places.leave(turn.flow)
 
     def _wait_for_connection(self, turn: Turn[int], deadline: float, asked_at: float) -> LakebaseConnection:
         patience_ends = min(deadline, asked_at + self._settings.pool_timeout)

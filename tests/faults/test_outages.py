@@ -25,7 +25,7 @@ def test_no_read_fails_when_every_connection_dies_at_once_under_32_clients(
             else:
                 database.execute(KILL_ALL)
         load.wait_for_each(2)
-    assert load.failures() == {}
+    assert load.failures() == {}, gunicorn.output
 
 
 @pytest.mark.parametrize("outage", ["refuse", "starting_up"])

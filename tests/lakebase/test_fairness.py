@@ -14,6 +14,7 @@ from psycopg_pool import TooManyRequests
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.database import Database
 from lakebase_api.lakebase.dedicated import DedicatedConnections, DedicatedWork, LimitReached, Slots
+from lakebase_api.lakebase.pool import OWN_FLOWS
 from lakebase_api.lakebase.setup_faults import SetupLog
 from lakebase_api.settings import Settings
 from tests.lakebase.borrowing import Request, ask, can_read, connect
@@ -95,6 +96,19 @@ def test_who_takes_all_that_one_may_is_refused_more_and_others_are_not(small: Se
         with pytest.raises(TooManyRequests):
             crowd.start("ann", 3).result()
         asked.append(crowd.start("cid", 4))
+        crowd.end()
+        for future in asked:
+            future.result()
+
+
+@pytest.mark.parametrize("flow", OWN_FLOWS)
+def test_what_the_service_does_by_itself_takes_no_place_of_a_caller(small: Settings, flow: str) -> None:
+    with opened(small) as database, ThreadPoolExecutor(8) as threads:
+        crowd = Crowd(database, threads)
+        asked = [crowd.start("ann", 0)]
+        wait_until(lambda: crowd.served == ["ann"])
+        asked.append(crowd.start(flow, 1))
+        asked += [crowd.start("ann", number) for number in (2, 3, 4)]
         crowd.end()
         for future in asked:
             future.result()
