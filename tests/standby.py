@@ -26,6 +26,8 @@ SETTINGS = {
     "autovacuum": "off",
     "wal_level": "replica",
     "max_wal_senders": "4",
+    # Of a replica: how soon it looks again for what it has not got.
+    "wal_retrieve_retry_interval": "100ms",
 }
 REPLICATION = "host replication all 127.0.0.1/32 scram-sha-256"
 
@@ -72,7 +74,7 @@ class Pair:
 
     def catch_up(self) -> None:
         """Wait until the replica shows all that there is."""
-        [(end,)] = self.database.execute("SELECT pg_current_wal_insert_lsn()")
+        [(end,)] = self.database.execute("SELECT pg_current_wal_flush_lsn()")
         wait_until(lambda: self.is_so(f"pg_last_wal_replay_lsn() >= '{end}'"))
 
 

@@ -15,7 +15,7 @@ REPLICA = "replica"
 CORRECT = "Correct LAKEBASE_READ_ENDPOINT, or PGHOST_READ and PGPORT_READ"
 # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-CONTROLDATA
 FIND_CLUSTER = "SELECT system_identifier FROM pg_control_system()"
-FIND_PRIMARY = "SELECT pg_current_wal_insert_lsn()::text"
+FIND_PRIMARY = "SELECT pg_current_wal_flush_lsn()::text"
 FIND_REPLICA = """
 SELECT CASE WHEN pg_is_in_recovery() THEN pg_wal_lsn_diff(%s::pg_lsn, pg_last_wal_replay_lsn()) END,
     pg_is_in_recovery()

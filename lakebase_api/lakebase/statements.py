@@ -23,8 +23,14 @@ LONGEST_NAME = 63
 FIND_POSITION = b"""
 SELECT reached::text, pg_is_in_recovery() AND reached >= $1::pg_lsn FROM pg_last_wal_replay_lsn() AS reached
 """
-# How far the primary is, with all that was committed until now.
-FIND_END = b"SELECT pg_current_wal_insert_lsn()::text"
+# How far the primary is, with all that was committed until now: what a commit waits for is flushed by then.
+# What
+# is inserted may be further, by records that nobody waits for and no replica has until much later.
+# https://www.postgresql.org/docs/current/runtime-config-wal.html#GUC-SYNCHRONOUS-COMMIT
+FIND_END = b"""
+SELECT (CASE current_setting('synchronous_commit') WHEN 'off' THEN pg_current_wal_insert_lsn()
+    ELSE pg_current_wal_flush_lsn() END)::text
+"""
 # A position that no log will reach: what is to be read after it is read from the primary.
 # https://www.postgresql.org/docs/current/datatype-pg-lsn.html
 NEVER = "FFFFFFFF/FFFFFFFF"

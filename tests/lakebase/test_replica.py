@@ -11,11 +11,13 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from lakebase_api.app import get_service
+from lakebase_api.doctor.report import run_checks
 from lakebase_api.lakebase import statements
 from lakebase_api.lakebase.connection import Connection, is_to_replica
 from lakebase_api.lakebase.database import Background
+from lakebase_api.lakebase.findings import Check, State
 from lakebase_api.lakebase.replica import ANYWHERE
-from tests.conftest import AppOpener
+from tests.conftest import ROLE, AppOpener, OrdersDatabase
 from tests.orders.changing import patch_status, set_status, status_of
 from tests.standby import Pair, start_pair
 from tests.waiting import PATIENCE, wait_until
@@ -127,6 +129,23 @@ def test_a_change_is_read_by_who_made_it(pair: Pair, client: FlaskClient, order:
     pair.catch_up()
     assert list_status(client, order, token) == ("P", "replica")
     assert list_status(client, order) == ("P", "replica")
+
+
+def test_a_change_that_is_not_on_the_disk_yet_is_read_too(
+    pair: Pair, open_app: AppOpener, order: int
+) -> None:
+    pair.database.execute(f"ALTER ROLE {ROLE} SET synchronous_commit = off")
+    try:
+        client = open_app(pair.environment).test_client()
+        wait_until(lambda: who_served(client.get("/orders/sample")) == "replica")
+        set_status(client, order, "P")
+        pair.catch_up()
+        pair.pause()
+        for status in "FOP":
+            token = set_status(client, order, status).headers[READ_AFTER]
+            assert list_status(client, order, token) == (status, "primary")
+    finally:
+        pair.database.execute(f"ALTER ROLE {ROLE} RESET synchronous_commit")
 
 
 def test_an_export_shows_the_change_that_it_is_to_show(pair: Pair, client: FlaskClient, order: int) -> None:
@@ -285,6 +304,48 @@ def test_metrics_count_what_became_of_reads(pair: Pair, app: Flask, client: Flas
     list_status(client, order, token)
     list_status(client, order)
     assert (read_count("answered"), read_count("behind")) == (before[0] + 1, before[1] + 1)
+
+
+def judge(environment: dict[str, str]) -> Check:
+    [check] = [check for check in run_checks(environment) if check.name == "replica"]
+    return check
+
+
+def test_doctor_says_of_one_that_follows_that_it_is_well(pair: Pair) -> None:
+    pair.catch_up()
+    check = judge(pair.environment)
+    assert (check.state, check.says) == (State.OK, "127.0.0.1 follows, 0 bytes of log behind")
+
+
+def test_doctor_looks_for_none_where_none_is_named(pair: Pair) -> None:
+    assert "replica" not in [check.name for check in run_checks(pair.database.environment)]
+
+
+def test_doctor_knows_the_primary_and_another_server(pair: Pair, unchanged_database: OrdersDatabase) -> None:
+    port = pair.environment["PGPORT"]
+    check = judge({**pair.environment, "PGPORT_READ": port})
+    assert (check.state, check.says) == (State.FAILED, "it is the primary, or was made one")
+    check = judge({**unchanged_database.environment, "PGHOST_READ": "127.0.0.1", "PGPORT_READ": port})
+    assert check.state is State.FAILED
+    assert check.says.startswith(("it is of another database server", "connection failed"))
+
+
+def test_doctor_and_the_probe_say_of_one_that_is_away_that_it_is(pair: Pair, open_app: AppOpener) -> None:
+    client = open_app(pair.environment).test_client()
+
+    def read_part() -> str:
+        return str(client.get("/readyz?verbose").get_json()["parts"]["replica"])
+
+    wait_until(lambda: client.get("/orders/1").status_code == 200)
+    assert read_part() == "ok"
+    pair.standby.stop("immediate")
+    try:
+        assert "the primary answers all meanwhile" in judge(pair.environment).says
+        wait_until(lambda: client.get("/orders/sample").status_code == 200 and read_part() != "ok")
+        assert client.get("/readyz").status_code == 200
+    finally:
+        pair.standby.start()
+    wait_until(lambda: client.get("/orders/sample").status_code == 200 and read_part() == "ok")
 
 
 @pytest.mark.slow
