@@ -12,6 +12,8 @@ from tests.raw_exchange import exchange
 from tests.seeds import BAD, HALF, HEAD, POST, SEEDS, chunk, post
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 HALF_A_BODY, HALF_A_CHUNK = HALF["half a body"], HALF["half a chunk"]
 
 

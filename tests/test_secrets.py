@@ -18,6 +18,8 @@ from tests.gunicorn_process import GunicornProcess
 from tests.lakebase_stand_in import LakebaseStandIn
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 Starter = Callable[[dict[str, str]], GunicornProcess]
 
 ROOT = Path(__file__).parent.parent

@@ -18,6 +18,8 @@ from tests.lakebase_stand_in import LakebaseStandIn
 from tests.startup_relay import fall_silent, listen, refuse, relay_without_options
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 # What changes how values look, what statements mean, or whether they run at all.
 OF_A_ROLE = {
     "client_encoding": "LATIN1",

@@ -18,6 +18,8 @@ from tests.conftest import OrdersDatabase
 from tests.gunicorn_process import ROOT, STARTED, GunicornProcess
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 Starter = Callable[[dict[str, str]], GunicornProcess]
 
 SHUT = "Draining: the listeners are shut"

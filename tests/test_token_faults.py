@@ -8,6 +8,8 @@ from tests.gunicorn_process import GunicornProcess
 from tests.lakebase_stand_in import LakebaseStandIn
 from tests.load import Load, get
 
+pytestmark = pytest.mark.slow
+
 Starter = Callable[[dict[str, str]], GunicornProcess]
 
 FAILED = "Background token refresh: failed"

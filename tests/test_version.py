@@ -14,6 +14,7 @@ HEADINGS = re.findall(r"^## \[(.+?)\](?: - (\S+))?$", (ROOT / "CHANGELOG.md").re
 # All that tells the version over HTTP, asked in a process in which it is another one.
 ANOTHER = """
 import json, lakebase_api
+import pytest
 lakebase_api.__version__ = "98.76.5"
 from tests.http.unopened import build_app
 client = build_app(ANONYMOUS="all").test_client()
@@ -56,6 +57,7 @@ def test_no_other_file_of_the_service_says_the_version() -> None:
     assert saying == ["__init__.py"]
 
 
+@pytest.mark.slow
 def test_the_workspace_is_told_the_version() -> None:
     settings = load_settings(
         {

@@ -5,12 +5,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import pytest
+
 from lakebase_api.access.api_keys import digest
 from tests.access.keys import bear, create_key, revoke_key, rotate_key
 from tests.conftest import AppOpener, OrdersDatabase
 from tests.gunicorn_process import ROOT, GunicornProcess
 from tests.orders.changing import read
 from tests.waiting import PATIENCE
+
+pytestmark = pytest.mark.slow
 
 Starter = Callable[[dict[str, str]], GunicornProcess]
 

@@ -11,6 +11,8 @@ from lakebase_api.lakebase.findings import Check, State
 from tests.conftest import ORDERS
 from tests.doctor.conftest import APP, Shop
 
+pytestmark = pytest.mark.slow
+
 OF_MANY_VALUES = ("o_custkey", "o_totalprice", "o_orderdate", "o_clerk")
 COLUMNS = "o_custkey, o_orderstatus, o_totalprice, o_orderdate, o_orderpriority, o_clerk, o_shippriority"
 # Larger than what is small, with keys of their own.

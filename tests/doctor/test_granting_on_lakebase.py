@@ -16,6 +16,8 @@ from tests.stand_in import SyncedTable, create_login_role
 from tests.stand_in.synced_tables import Progress
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 KINDS = pytest.mark.parametrize("kind", ["autoscaling", "provisioned"])
 APP = "deliveries-api"
 PRINCIPAL = "0f7d6e2a-4b18-4c1b-9a53-5f2b8c9e1d34"

@@ -24,6 +24,8 @@ from tests.conftest import AppOpener
 from tests.doctor.conftest import APP, PERSON, Shop
 from tests.tables import trial
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("orders", "customers", "events", "lineitems")
 GRANT = f"""
 GRANT USAGE ON SCHEMA app TO "{APP}";

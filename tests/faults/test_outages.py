@@ -12,7 +12,9 @@ from tests.load import Load, get
 KILL_ALL = f"SELECT pg_terminate_backend(pid) {SESSIONS}"
 
 
-@pytest.mark.parametrize("death", ["cut by the network", "killed by the server"])
+@pytest.mark.parametrize(
+    "death", ["cut by the network", pytest.param("killed by the server", marks=pytest.mark.slow)]
+)
 def test_no_read_fails_when_every_connection_dies_at_once_under_32_clients(
     database: OrdersDatabase, proxy: FaultProxy, start: AppStarter, death: str
 ) -> None:
@@ -58,6 +60,7 @@ def test_an_outage_longer_than_the_wake_budget_is_answered_503_and_its_end_is_fo
     assert gunicorn.get("/orders/1").status_code == 200
 
 
+@pytest.mark.slow
 def test_in_a_stalled_network_requests_end_by_their_deadline_and_no_thread_is_lost(
     proxy: FaultProxy, start: AppStarter
 ) -> None:

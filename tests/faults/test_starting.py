@@ -8,6 +8,8 @@ from tests.conftest import OrdersDatabase
 from tests.fault_proxy import FaultProxy
 from tests.faults.service import AppStarter, describe_parts, is_ready
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("outage", "said", "mend"),

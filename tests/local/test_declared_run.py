@@ -14,6 +14,8 @@ from lakebase_api.local.ports import free_port
 from tests.local.conftest import REPOSITORY, Launch, Prepared, Run, make_folder
 from tests.local.test_run import READY, get
 
+pytestmark = pytest.mark.slow
+
 TRIAL = REPOSITORY / "tests/tables/trial.toml"
 ROWS = 200
 

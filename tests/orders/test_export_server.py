@@ -17,6 +17,8 @@ from tests.gunicorn_process import GunicornProcess
 from tests.orders.test_export_walk import make_slow
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 Starter = Callable[[dict[str, str]], GunicornProcess]
 
 NAME = {"PGAPPNAME": "exporting"}

@@ -20,6 +20,8 @@ from tests.fault_proxy import FaultProxy
 from tests.orders.exporting import COLUMNS, copy, export
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 # A barrier keeps the filters of a statement from being looked at first.
 SLOW = """
 CREATE VIEW slow_orders WITH (security_barrier = {is_barrier}) AS SELECT * FROM orders_synced

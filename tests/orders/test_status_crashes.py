@@ -17,6 +17,8 @@ from tests.gunicorn_process import STARTED, GunicornProcess
 from tests.orders.changing import add_order, held_change, wait_for_waiting
 from tests.waiting import PATIENCE, wait_until
 
+pytestmark = pytest.mark.slow
+
 KEPT = "SELECT count(*) FROM lakebase_api.idempotency WHERE key = '{}'"
 MADE = "SELECT count(*) FROM lakebase_api.orders_history WHERE o_orderkey = {}"
 BUSY = """

@@ -17,6 +17,8 @@ from tests.gunicorn_process import GunicornProcess
 from tests.orders.changing import add_order, held_change, wait_for_waiting
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 WORKERS = 3
 CONNECTIONS = 4  # of each
 SETTINGS = {

@@ -17,6 +17,8 @@ from tests.proxies.conftest import Front, start_front
 from tests.reverse_proxies import HAPROXY, NAMES
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 FORGED = {
     "X-Forwarded-Proto": "http",
     "X-Forwarded-Host": "evil.example",

@@ -21,6 +21,8 @@ from . import Workspace
 from .faults import Malformation
 from .sdk import mint, sign_in
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("kind", ["autoscaling", "provisioned"])
 @pytest.mark.parametrize(

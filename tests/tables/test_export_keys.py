@@ -24,6 +24,8 @@ from lakebase_api.table.types import find_type
 from tests.conftest import ROLE, OrdersDatabase, clone_database
 from tests.orders.exporting import NASTY, copy
 
+pytestmark = pytest.mark.slow
+
 TEXTS = [
     *NASTY,
     "/",

@@ -28,6 +28,8 @@ from tests.lakebase_stand_in import LakebaseStandIn
 from tests.telemetry.scrape import Scrape
 from tests.waiting import PATIENCE, wait_until
 
+pytestmark = pytest.mark.slow
+
 Starter = Callable[[dict[str, str]], GunicornProcess]
 DURATION = "http_server_request_duration_seconds"
 WORKERS = 4
