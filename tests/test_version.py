@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from lakebase_api import __version__
 from lakebase_api.environment import load_settings
 from lakebase_api.lakebase.workspace import Workspace
@@ -14,7 +16,6 @@ HEADINGS = re.findall(r"^## \[(.+?)\](?: - (\S+))?$", (ROOT / "CHANGELOG.md").re
 # All that tells the version over HTTP, asked in a process in which it is another one.
 ANOTHER = """
 import json, lakebase_api
-import pytest
 lakebase_api.__version__ = "98.76.5"
 from tests.http.unopened import build_app
 client = build_app(ANONYMOUS="all").test_client()
