@@ -26,6 +26,8 @@ REMINDER = 60.0
 SLOW_CONNECT = 1.0
 # What the servers are called: the one that takes changes, and one that follows it.
 PRIMARY, REPLICA = "primary", "replica"
+# What is to be looked at where a replica cannot be reached.
+OF_REPLICA = "The primary answers meanwhile; see LAKEBASE_READ_ENDPOINT, or PGHOST_READ and PGPORT_READ"
 # Of one text for all names, so that it is prepared once.
 SET_NAME = b"SELECT pg_catalog.set_config('application_name', $1, false)"
 
@@ -74,7 +76,7 @@ class ConnectLog:
                 "Connecting%s failed: %s. %s. Trying again until it succeeds.",
                 self._to_server,
                 first_line(error),
-                failure.mend,
+                OF_REPLICA if self._to_server else failure.mend,
             )
 
     def note_success(self, took: float) -> None:

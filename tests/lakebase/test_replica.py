@@ -202,12 +202,16 @@ def test_a_list_that_is_unchanged_on_the_replica_is_304(pair: Pair, client: Flas
     assert client.get(path, headers={"If-None-Match": etag}).status_code == 200
 
 
-def test_while_the_replica_is_away_the_primary_answers(pair: Pair, client: FlaskClient) -> None:
+def test_while_the_replica_is_away_the_primary_answers(
+    pair: Pair, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
     pair.standby.stop("immediate")
     try:
         served = [who_served(client.get(path)) for path in LISTS * 3]
         # Nobody is named of what is in memory and was found to be unchanged.
         assert set(served) - {None} == {"primary"}
+        wait_until(lambda: "Connecting to the replica failed: " in caplog.text)
+        assert "The primary answers meanwhile; see LAKEBASE_READ_ENDPOINT" in caplog.text
     finally:
         pair.standby.start()
     wait_until(lambda: who_served(client.get("/orders/sample")) == "replica")
