@@ -4,7 +4,7 @@ from functools import lru_cache
 
 from psycopg import sql
 
-from lakebase_api.lakebase.connection import Connection, LakebaseConnection
+from lakebase_api.lakebase.connection import Connection, LakebaseConnection, Position
 from lakebase_api.lakebase.statements import execute
 from lakebase_api.sql.source import Source
 
@@ -40,14 +40,23 @@ def settle_state(connection: Connection, state: str | None) -> str | None:
     """
     if state is None or REPLICA_SIGN not in state:
         return state
-    position = connection.position if isinstance(connection, LakebaseConnection) else None
+    position = _find_position(connection)
     return state if position and state.endswith(f"{REPLICA_SIGN}{position.reached}") else None
 
 
 def fetch_state(connection: Connection, source: Source) -> str | None:
-    """The state of what would be read now. Raises psycopg's errors."""
+    """The state of what would be read now, if it is known. Raises psycopg's errors.
+
+    It is not of a replica in the place of the primary: behind its name there may be several.
+    """
     [(state,)] = execute(connection, _compose_state(source)).fetchall()
-    return state if state is None else str(state)
+    if state is None or (REPLICA_SIGN in state and not _find_position(connection)):
+        return None
+    return str(state)
+
+
+def _find_position(connection: Connection) -> Position | None:
+    return connection.position if isinstance(connection, LakebaseConnection) else None
 
 
 @lru_cache(maxsize=256)

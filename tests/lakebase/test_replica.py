@@ -202,6 +202,18 @@ def test_a_list_that_is_unchanged_on_the_replica_is_304(pair: Pair, client: Flas
     assert client.get(path, headers={"If-None-Match": etag}).status_code == 200
 
 
+def test_of_a_replica_in_the_place_of_the_primary_nothing_is_taken_for_unchanged(
+    pair: Pair, client: FlaskClient, open_app: AppOpener
+) -> None:
+    environment = {**pair.database.environment, "PGPORT": pair.environment["PGPORT_READ"]}
+    alone = open_app(environment).test_client()
+    for _ in range(3):
+        answer = alone.get("/orders/stream?page_size=3")
+        assert answer.status_code == 200
+        assert "ETag" not in answer.headers
+        assert "304" not in answer.headers["Cache-Status"]
+
+
 def test_while_the_replica_is_away_the_primary_answers(
     pair: Pair, client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
