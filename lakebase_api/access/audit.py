@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import psycopg
 
+from lakebase_api.lakebase.caller import Background
 from lakebase_api.lakebase.connection import Connection
-from lakebase_api.lakebase.database import Background, Database
+from lakebase_api.lakebase.database import Database
 from lakebase_api.lakebase.pool import UPKEEP
 from lakebase_api.lakebase.write_behind import WriteBehind
 from lakebase_api.sql.audit_table import AuditAction, AuditTable, Event

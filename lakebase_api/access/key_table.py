@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from psycopg import errors, sql
 
 from lakebase_api.access.api_keys import KeptKey
+from lakebase_api.lakebase.caller import Background
 from lakebase_api.lakebase.connection import Connection
-from lakebase_api.lakebase.database import Background, Database
+from lakebase_api.lakebase.database import Database
 from lakebase_api.sql.overlay_tables import set_up
 
 TABLE = "api_key"

@@ -25,7 +25,8 @@ from lakebase_api.http.negotiation import VARY, negotiate
 from lakebase_api.http.operation import Keeping, Operation
 from lakebase_api.http.problems import Problem
 from lakebase_api.http.request_context import Exchange, current_exchange
-from lakebase_api.lakebase.database import NO_PLACE, UNAVAILABLE, Background
+from lakebase_api.lakebase.caller import Background
+from lakebase_api.lakebase.database import NO_PLACE, UNAVAILABLE
 from lakebase_api.lakebase.pool import DeadlineExceeded
 from lakebase_api.settings import Settings
 from lakebase_api.sql.state import fetch_state

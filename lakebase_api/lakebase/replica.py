@@ -10,8 +10,9 @@ from typing import Self, TypeVar
 
 from psycopg import errors
 
+from lakebase_api.lakebase.caller import Caller
 from lakebase_api.lakebase.connection import REPLICA, Connection
-from lakebase_api.lakebase.database import UNAVAILABLE, Caller, Database, NotRead, Query, Use
+from lakebase_api.lakebase.database import UNAVAILABLE, Database, NotRead, Query, Use
 from lakebase_api.lakebase.failures import classify
 from lakebase_api.lakebase.meter import Meter
 from lakebase_api.lakebase.pool import Pool

@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from lakebase_api.lakebase.caller import Caller
 from lakebase_api.lakebase.connection import PRIMARY, Connection
 from lakebase_api.lakebase.credentials import CredentialHolder, TokenTimes
-from lakebase_api.lakebase.database import Caller, Database
+from lakebase_api.lakebase.database import Database
 from lakebase_api.lakebase.dedicated import DedicatedConnections, Slots
 from lakebase_api.lakebase.failures import classify
 from lakebase_api.lakebase.findings import Check

@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from psycopg import errors
 from psycopg_pool import TooManyRequests
 
-from lakebase_api.lakebase.database import Background
+from lakebase_api.lakebase.caller import Background
 from lakebase_api.lakebase.failures import first_line
 from lakebase_api.lakebase.pool import DeadlineExceeded
 from lakebase_api.settings import Settings

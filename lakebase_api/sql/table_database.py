@@ -8,8 +8,9 @@ from typing import Concatenate, ParamSpec, TypeVar
 import psycopg
 from psycopg import errors
 
+from lakebase_api.lakebase.caller import Caller
 from lakebase_api.lakebase.connection import Connection, is_to_replica
-from lakebase_api.lakebase.database import Caller, Database
+from lakebase_api.lakebase.database import Database
 from lakebase_api.sql.change_request import ValueNotTaken
 from lakebase_api.sql.overlay import Overlay
 from lakebase_api.sql.source import Source, narrow

@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from lakebase_api.lakebase.caller import Background
 from lakebase_api.lakebase.connection import Connection
-from lakebase_api.lakebase.database import Background, Database
+from lakebase_api.lakebase.database import Database
 from lakebase_api.lakebase.pool import UPKEEP
 from lakebase_api.lakebase.write_behind import WriteBehind
 from lakebase_api.sql.usage_table import UsageRow, UsageTable

@@ -19,8 +19,8 @@ from flask.testing import FlaskClient
 from lakebase_api.app import get_service
 from lakebase_api.environment import load_settings
 from lakebase_api.http.logs import build_logging_config
+from lakebase_api.lakebase.caller import Background
 from lakebase_api.lakebase.connection import Connection
-from lakebase_api.lakebase.database import Background
 from lakebase_api.local.server_log import LogExcerpt
 from tests.conftest import AppOpener, OrdersDatabase
 from tests.waiting import wait_until

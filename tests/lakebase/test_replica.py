@@ -13,8 +13,8 @@ from werkzeug.test import TestResponse
 from lakebase_api.app import get_service
 from lakebase_api.doctor.report import run_checks
 from lakebase_api.lakebase import statements
+from lakebase_api.lakebase.caller import Background
 from lakebase_api.lakebase.connection import Connection, is_to_replica
-from lakebase_api.lakebase.database import Background
 from lakebase_api.lakebase.findings import Check, State
 from lakebase_api.lakebase.replica import ANYWHERE
 from tests.conftest import ROLE, AppOpener, OrdersDatabase
