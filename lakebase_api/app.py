@@ -12,7 +12,7 @@ from lakebase_api.access.rights import Rights
 from lakebase_api.http.audit_operations import list_audit_operations
 from lakebase_api.http.auditing import ExportAudit, register_audit
 from lakebase_api.http.authentication import require_callers
-from lakebase_api.http.authorization import TableOperations, build_admit, require_rights
+from lakebase_api.http.authorization import Build, TableOperations, build_admit, require_rights
 from lakebase_api.http.base_path import serve_at_both_bases
 from lakebase_api.http.change_texts import ChangeTexts
 from lakebase_api.http.changes import Changes
@@ -37,7 +37,7 @@ from lakebase_api.http.quota import limit_callers
 from lakebase_api.http.reads import Reads
 from lakebase_api.http.replica_reads import describe_replica, read_from_replica
 from lakebase_api.http.request_context import Observing, register_exchange
-from lakebase_api.http.resource import Resource, read_always
+from lakebase_api.http.resource import Keep, Resource, read_always
 from lakebase_api.http.result_cache import TableCache
 from lakebase_api.http.routes import find_routes
 from lakebase_api.http.service_name import name_service
@@ -113,10 +113,11 @@ def _register_routes(app: Flask, service: Service, rights: Rights, observing: Ob
     register_home(app, service.tables, problem_types, rights)
     secret, slots = derive_secret(settings), build_slots(settings)
     for table, overlay in service.overlays.by_table.items():
-        build = partial(_build_declared, service, overlay, secret, slots, observing)
+        build: Build = partial(_build_operations, service, overlay, secret, slots, observing)
+        keep: Keep = TableCache(service.cache, TableDatabase(lakebase.database, overlay)).answer
+        if settings.has_replica:
+            build, keep = describe_replica(build), read_from_replica(keep)
         operations = TableOperations(rights, table, build)
-        cache = TableCache(service.cache, TableDatabase(lakebase.database, overlay))
-        keep = read_from_replica(cache.answer) if settings.has_replica else cache.answer
         Resource(table).serve(app, document, operations.all, operations.admit, keep)
     own = service.audit_table
     build_own = partial(
@@ -149,19 +150,6 @@ def _register_routes(app: Flask, service: Service, rights: Rights, observing: Ob
     require_rights(app, document, reads_credentials=service.authenticator.reads_credentials)
     # After flask-smorest, whose own error handlers these replace.
     register_problems(app)
-
-
-def _build_declared(
-    service: Service,
-    overlay: Overlay,
-    secret: bytes,
-    slots: BoundedSemaphore,
-    observing: Observing,
-    table: Table,
-) -> Sequence[Operation]:
-    """The operations of a declared table, some of which a replica may serve."""
-    operations = _build_operations(service, overlay, secret, slots, observing, table)
-    return describe_replica(operations) if service.settings.has_replica else operations
 
 
 def _build_operations(

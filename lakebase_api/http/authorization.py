@@ -37,13 +37,17 @@ class Forbidden(Exception):
         self.says = says
 
 
+# Makes the operations of a table, or of what of it is left to callers to whom columns are hidden.
+Build = Callable[[Table], Sequence[Operation]]
+
+
 class TableOperations:
     """The operations of a table as each caller has them. Safe to share between threads.
 
     To whom columns are hidden the table is one without them. ``build`` makes the operations of such a table.
     """
 
-    def __init__(self, rights: Rights, table: Table, build: Callable[[Table], Sequence[Operation]]) -> None:
+    def __init__(self, rights: Rights, table: Table, build: Build) -> None:
         self.all = build(table)
         self.table = table
         self._rights = rights

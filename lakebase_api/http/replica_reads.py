@@ -1,11 +1,12 @@
 """Which requests a replica may answer, and how a caller reads what it has just changed."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 from flask import Response
 
+from lakebase_api.http.authorization import Build
 from lakebase_api.http.operation import Operation
 from lakebase_api.http.request_context import Exchange, current_exchange
 from lakebase_api.http.resource import Keep
@@ -31,9 +32,9 @@ COMMITTED = {
 }
 
 
-def describe_replica(operations: Sequence[Operation]) -> list[Operation]:
-    """The operations with what they take and give where there is a replica."""
-    return [_describe(operation) for operation in operations]
+def describe_replica(build: Build) -> Build:
+    """Build the operations of a table with what they take and give where there is a replica."""
+    return lambda table: [_describe(operation) for operation in build(table)]
 
 
 def read_from_replica(keep: Keep) -> Keep:

@@ -51,7 +51,7 @@ def register_status(
     @status.get("/status")
     def show_status() -> Response:
         """The page, which has no data. Whoever leads here may add parameters of their own."""
-        return answer_page("status.html", name=name, version=__version__, reads_credentials=reads_credentials)
+        return answer_page("status.html", name=name, reads_credentials=reads_credentials)
 
     def get_status() -> Response:
         refuse_query()

@@ -1,10 +1,9 @@
 """Dedicated connections, not of the pool, for work that takes long: few, lent for a query at a time."""
 
-import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -12,16 +11,14 @@ import psycopg
 from psycopg import errors
 
 from lakebase_api.lakebase.connection import PRIMARY, REPLICA, Connection, LakebaseConnection
-from lakebase_api.lakebase.copy import end_statement
-from lakebase_api.lakebase.credentials import CredentialError
 from lakebase_api.lakebase.database import NotRead
 from lakebase_api.lakebase.places import Places
-from lakebase_api.lakebase.pool import LONGEST_PAUSE, DatabaseUnavailable, Pool
+from lakebase_api.lakebase.pool import DatabaseUnavailable
 from lakebase_api.lakebase.prepared import run_afresh
 from lakebase_api.lakebase.retries import Retries, is_lost
-from lakebase_api.lakebase.setup_faults import FAULTS_MET, NotSetUp, SetupLog
+from lakebase_api.lakebase.setup_faults import FAULTS_MET, NotSetUp
+from lakebase_api.lakebase.slots import Slot, Slots
 from lakebase_api.lakebase.statements import Labels, ReplicaBehind, pass_gate
-from lakebase_api.lakebase.turns import Turns
 from lakebase_api.lakebase.watchdog import Watchdog
 from lakebase_api.settings import REPLICA_PATIENCE, Settings
 
@@ -35,8 +32,6 @@ MAX_WAIT = 5.0
 
 # Makes a connection ready for the work, whatever it was used for before. Raises psycopg's errors.
 Prepare = Callable[[Connection], None]
-# Whose work it is to close the connections.
-CLOSING = "closing"
 
 
 class LimitReached(Exception):
@@ -45,71 +40,6 @@ class LimitReached(Exception):
 
 # What the primary is to be asked after, where a replica was at first.
 NOT_READ = (ReplicaBehind, NotRead, NotSetUp, DatabaseUnavailable, LimitReached, psycopg.OperationalError)
-
-
-class _Slot:
-    """Room for a connection, and whose work it was made ready for last."""
-
-    connection: LakebaseConnection | None = None
-    work: "DedicatedWork | None" = None
-
-    def close(self) -> None:
-        """End what runs on the connection, and close it."""
-        connection, self.connection, self.work = self.connection, None, None
-        if connection is not None:
-            # The server looks for its client when it has rows to send: until then it would go on.
-            with suppress(psycopg.Error):
-                end_statement(connection)
-            connection.close()
-
-
-class Slots:
-    """Room for a few connections to one server, whose tables ``setups`` are of. Thread-safe."""
-
-    def __init__(self, settings: Settings, pool: Pool, setups: Mapping[str, SetupLog]) -> None:
-        self._slots = [_Slot() for _ in range(settings.export_concurrency)]
-        self._turns = Turns(self._slots)
-        self._wake_budget = settings.wake_budget
-        self._is_closed = False
-        self.pool = pool
-        self.setups = setups
-
-    @contextmanager
-    def lend(self, flow: str, seconds: float) -> Iterator[_Slot]:
-        """A slot, which nobody else has meanwhile. Raises ``TimeoutError`` after so many seconds."""
-        with self._turns.take(flow, seconds) as slot:
-            try:
-                yield slot
-            finally:
-                if self._is_closed:
-                    slot.close()
-
-    def connect(self, deadline: float) -> LakebaseConnection:
-        """A new connection, as soon as there is one: an outage may be as old as the wake budget.
-
-        Raises ``DatabaseUnavailable``.
-        """
-        began = time.monotonic()
-        while True:
-            try:
-                return self.pool.connect()
-            except (psycopg.OperationalError, CredentialError) as error:
-                outage_began = max(began, self.pool.connects.failing_since or began)
-                if time.monotonic() >= min(outage_began + self._wake_budget, deadline):
-                    raise DatabaseUnavailable("no connection could be opened") from error
-                time.sleep(LONGEST_PAUSE * random.uniform(0.5, 1))
-
-    def close(self) -> None:
-        """Close every connection; one that is in use, as soon as its query has ended."""
-        self._is_closed = True
-        with ExitStack() as held, suppress(TimeoutError):
-            while True:
-                held.enter_context(self.lend(CLOSING, 0))
-
-    def close_idle(self) -> None:
-        """Close every connection while nobody uses one: open, they keep a compute awake."""
-        for slot in self._slots:
-            slot.close()
 
 
 class DedicatedConnections:
@@ -251,7 +181,7 @@ class DedicatedWork:
             self._slots.pool.meter.note_retry()
             retries.pause()
 
-    def _take(self, held: ExitStack) -> _Slot:
+    def _take(self, held: ExitStack) -> Slot:
         began = time.monotonic()
         longest = self._deadline - began
         try:
@@ -265,7 +195,7 @@ class DedicatedWork:
         finally:
             self.waited += time.monotonic() - began
 
-    def _use(self, slot: _Slot, query: Callable[[Connection], T], longest: float) -> T:
+    def _use(self, slot: Slot, query: Callable[[Connection], T], longest: float) -> T:
         self._slots.pool.note_use()
         connection = slot.connection
         if connection is None:

@@ -9,7 +9,7 @@ from lakebase_api.lakebase.caller import Caller
 from lakebase_api.lakebase.connection import PRIMARY, Connection
 from lakebase_api.lakebase.credentials import CredentialHolder, TokenTimes
 from lakebase_api.lakebase.database import Database
-from lakebase_api.lakebase.dedicated import DedicatedConnections, Slots
+from lakebase_api.lakebase.dedicated import DedicatedConnections
 from lakebase_api.lakebase.failures import classify
 from lakebase_api.lakebase.findings import Check
 from lakebase_api.lakebase.freshness import Ask
@@ -19,6 +19,7 @@ from lakebase_api.lakebase.replica import ReplicaReads
 from lakebase_api.lakebase.rotation import REPLICA_JOB, Rotation
 from lakebase_api.lakebase.setup_faults import SetupLog
 from lakebase_api.lakebase.setup_logs import Examiner, SetupLogs
+from lakebase_api.lakebase.slots import Slots
 from lakebase_api.lakebase.target import Target
 from lakebase_api.lakebase.watchdog import Watchdog
 from lakebase_api.settings import Settings, TargetKind

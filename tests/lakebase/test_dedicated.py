@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from lakebase_api.lakebase.connection import Connection
-from lakebase_api.lakebase.dedicated import DedicatedConnections, Slots
+from lakebase_api.lakebase.dedicated import DedicatedConnections
 from lakebase_api.lakebase.setup_faults import SetupLog
+from lakebase_api.lakebase.slots import Slots
 from lakebase_api.settings import Settings
 from tests.lakebase.borrowing import ask, connect
 from tests.waiting import PATIENCE

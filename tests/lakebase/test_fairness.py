@@ -13,9 +13,10 @@ from psycopg_pool import TooManyRequests
 
 from lakebase_api.lakebase.connection import Connection
 from lakebase_api.lakebase.database import Database
-from lakebase_api.lakebase.dedicated import DedicatedConnections, DedicatedWork, LimitReached, Slots
+from lakebase_api.lakebase.dedicated import DedicatedConnections, DedicatedWork, LimitReached
 from lakebase_api.lakebase.pool import OWN_FLOWS
 from lakebase_api.lakebase.setup_faults import SetupLog
+from lakebase_api.lakebase.slots import Slots
 from lakebase_api.settings import Settings
 from tests.lakebase.borrowing import Request, ask, can_read, connect
 from tests.waiting import PATIENCE, wait_until

@@ -10,9 +10,10 @@ import pytest
 from psycopg import errors
 
 from lakebase_api.lakebase.connection import Connection
-from lakebase_api.lakebase.dedicated import MAX_CONFLICTS, MAX_LOSSES, DedicatedConnections, Slots
+from lakebase_api.lakebase.dedicated import MAX_CONFLICTS, MAX_LOSSES, DedicatedConnections
 from lakebase_api.lakebase.retries import LOSSES
 from lakebase_api.lakebase.setup_faults import SetupLog
+from lakebase_api.lakebase.slots import Slots
 from lakebase_api.settings import Settings
 from tests.lakebase.borrowing import ask, connect
 from tests.waiting import PATIENCE
