@@ -95,6 +95,23 @@ def test_all_mistakes_are_reported_together_by_name() -> None:
             ["OTEL_EXPORTER_OTLP_ENDPOINT"],
         ),
         ({"LAKEBASE_ENDPOINT": "mine"}, ["LAKEBASE_ENDPOINT"]),
+        (
+            {
+                **ENDPOINT,
+                "LAKEBASE_READ_ENDPOINT": "projects/p/branches/b/endpoints/r",
+                "PGHOST_READ": "r.example",
+            },
+            ["LAKEBASE_READ_ENDPOINT, PGHOST_READ"],
+        ),
+        (
+            {**STATIC, "LAKEBASE_READ_ENDPOINT": "projects/p/branches/b/endpoints/r"},
+            ["LAKEBASE_READ_ENDPOINT"],
+        ),
+        ({**STATIC, "PGPORT_READ": "5433"}, ["PGPORT_READ"]),
+        (
+            {**STATIC, "PGHOST": "localhost", "PGSSLMODE": "disable", "PGHOST_READ": "r.example"},
+            ["PGSSLMODE"],
+        ),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(environ: dict[str, str], names: list[str]) -> None:
